@@ -1,0 +1,45 @@
+# What people type: make serve, make test, make check. Everything lives in .venv.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: serve install test check format screenshots clean
+
+serve: install
+	$(BIN)/picasso serve $(ARGS)
+
+install: .venv/.installed
+	@$(BIN)/python -m examples.imagenet.prepare >/dev/null
+
+.venv/.installed: setup.py pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Picasso needs Python 3.11, 3.12 or 3.13; none was found."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tensorflow,examples]"
+	@touch $@
+
+.venv/.dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tensorflow,examples,dev]"
+	@touch $@
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow" -q
+
+test: .venv/.dev install
+	$(BIN)/python tools/find_chromium.py --install
+	$(MAKE) check
+	$(BIN)/pytest -m slow
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+screenshots: .venv/.dev install
+	$(BIN)/python tools/screenshots.py
+
+clean:
+	rm -rf .venv build *.egg-info

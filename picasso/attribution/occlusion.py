@@ -1,0 +1,69 @@
+"""Occlusion: how much a class score drops when one window of the image is hidden.
+
+Source: Zeiler & Fergus 2013, "Visualizing and Understanding Convolutional Networks", section 4.2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+def starts(size: int, window: int, stride: int) -> IntArray:
+    """Where windows begin along one axis, so that every pixel is covered and none overhangs.
+
+    They are `stride` apart, at most a window; the last one is moved inward to end at the border.
+
+    >>> starts(10, 4, 4)
+    array([0, 4, 6])
+    """
+    if not 1 <= window <= size:
+        raise ValueError(f"window must be 1..{size}, got {window}")
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride}")
+    return np.unique(np.append(np.arange(0, size - window + 1, min(stride, window)), size - window))
+
+
+def corners(shape: tuple[int, int], window: tuple[int, int], stride: int) -> IntArray:
+    """Top-left corners (positions, 2) of all windows on an image of `shape` (height, width), row by row."""
+    rows, columns = (starts(size, side, stride) for size, side in zip(shape, window, strict=True))
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def coarse_to_fine(positions: IntArray) -> IntArray:
+    """An order of `positions` (n, 2) in which every fourth row and column comes first, then every second, then all.
+
+    A map that is drawn while it is computed then covers the whole image early.
+    """
+    levels = []
+    for axis in (0, 1):
+        rank = np.unique(positions[:, axis], return_inverse=True)[1].reshape(-1)
+        levels.append(np.where(rank % 4 == 0, 0, np.where(rank % 2 == 0, 1, 2)))
+    return np.argsort(np.maximum(*levels), kind="stable")
+
+
+def average(values: NDArray[np.floating], positions: IntArray, window: tuple[int, int], shape: tuple[int, int]) -> FloatArray:
+    """Spreads one value per window over the pixels it covers; where windows overlap, their mean.
+
+    Args:
+        values: float (positions,).
+        positions: int (positions, 2), top-left corners inside the image.
+        window: (height, width).
+        shape: (height, width) of the image.
+
+    Returns:
+        float32 (height, width); NaN where no window lies.
+    """
+    total, count = np.zeros((shape[0] + 1, shape[1] + 1)), np.zeros((shape[0] + 1, shape[1] + 1))
+    top, left = positions.T
+    bottom, right = top + window[0], left + window[1]
+    # A window is +v at its top-left and bottom-right, -v at the two other corners; running sums then fill it.
+    for rows, columns, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+        np.add.at(total, (rows, columns), sign * values.astype(np.float64))
+        np.add.at(count, (rows, columns), sign)
+    total, count = (grid.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] for grid in (total, count))
+    covered = count > 0.5
+    return np.where(covered, total / np.where(covered, count, 1), np.nan).astype(np.float32)

@@ -1,0 +1,95 @@
+"""The command line: `picasso serve`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from picasso import __version__
+from picasso.errors import ConfigError, PicassoError
+
+PORTS_TO_TRY = 50
+THREADS = 16
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="picasso")
+def main() -> None:
+    """Picasso shows what a trained vision model looks at."""
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to serve on; the next free one when it is taken.")
+@click.option("--host", help="Address to serve on; this machine only unless given.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file; ./config.py unless given.")
+def serve(port: int | None, host: str | None, config_file: Path | None) -> None:
+    """Serves the pages until Ctrl-C.
+
+    \b
+    Examples:
+      picasso serve
+      picasso serve --config examples/mnist-keras/config.py --port 9000
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        _serve(config_file, {"PORT": port, "HOST": host})
+    except PicassoError as error:
+        click.echo(f"picasso: {error.message}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
+    from picasso.config import load_config
+
+    config = load_config(config_file, overrides)
+    listener = _listen(config.HOST, config.PORT)  # first, so that a wrong address is said before anything starts
+    import waitress
+
+    from picasso.app import create_app
+
+    app = create_app(config)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"Picasso is at http://{shown}:{port}/  (Ctrl-C ends it)")
+    if host not in LOOPBACK:
+        click.echo("Anyone who reaches this address can use it: there is no password.", err=True)
+    sys.stdout.flush()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        waitress.serve(
+            app,
+            sockets=[listener],
+            threads=THREADS,
+            max_request_body_size=config.MAX_UPLOAD_BYTES + 2**20,
+            clear_untrusted_proxy_headers=True,
+        )
+    finally:
+        app.extensions["picasso"].engine.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket on `port`, or on the next free one."""
+    try:
+        family, _, _, _, _ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ConfigError(f"The host {host!r} is no address of this machine: {error}.", field="HOST") from error
+    candidates = [port, *range(port + 1, min(port + PORTS_TO_TRY, 65536)), 0] if port else [0]
+    last: OSError | None = None
+    for candidate in candidates:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(128)
+            return listener
+        except OSError as error:
+            listener.close()
+            last = error
+    raise ConfigError(f"Cannot serve on {host}:{port}: {last}. Choose another with --host and --port.", field="PORT")

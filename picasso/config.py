@@ -1,0 +1,250 @@
+"""Every setting once: its name, default, meaning and check.
+
+Precedence, lowest first: the defaults here, the config file (`config.py` in the working directory, or the file that
+`PICASSO_SETTINGS` or `--config` names), the environment (`PICASSO_` + the key), the command line.
+A config file is Python; its UPPER_CASE names are settings. Relative paths in it are relative to it, and its folder
+is put on `sys.path`, so that `"module:function"` finds the modules beside it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import json
+import os
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from picasso.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "PICASSO_"
+SETTINGS_VARIABLE = "PICASSO_SETTINGS"
+DEFAULT_FILE = "config.py"
+MEBIBYTE = 2**20
+
+
+class Preprocessing(BaseModel):
+    """The ready-made preprocess function: first the geometry, then `(x - subtract) / divide`, or `scale`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    geometry: Literal["resize", "center_crop", "letterbox"] = Field(
+        "resize",
+        description="How a picture is brought to the model's size: stretched; its shorter side fitted and the middle "
+        "kept; its longer side fitted and the rest padded with grey",
+    )
+    resample: Literal["bilinear", "bicubic", "nearest"] = Field(
+        "bilinear", description="How pixels are interpolated; antialiased when a picture becomes smaller"
+    )
+    scale: tuple[float, float] | None = Field(
+        None, description="The range that the pixel values 0..255 are mapped to, such as [0, 1] or [-1, 1]"
+    )
+    subtract: float | tuple[float, ...] = Field(
+        0.0, description="Subtracted from the pixel values 0..255; one number, or one per channel"
+    )
+    divide: float | tuple[float, ...] = Field(
+        1.0, description="Divides what is left after subtracting; one number, or one per channel"
+    )
+
+
+class Config(BaseModel):
+    """All settings, checked. Made by `load_config`; frozen, and small enough to be sent to workers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # The model
+    MODEL_NAME: str | None = Field(None, description="The name that pages show; the file's name unless given")
+    MODEL_FRAMEWORK: Literal["keras"] = Field("keras", description="Which adapter opens the model")
+    MODEL_PATH: Path | None = Field(None, description="The model's file: .keras, .h5 or .hdf5")
+    MODEL_PREPARE: str | None = Field(
+        None,
+        description='"module:function", called with the path when MODEL_PATH is not there yet, to download or convert it',
+    )
+    MODEL_PREPROCESS: Preprocessing | str = Field(
+        Preprocessing(geometry="resize", resample="bilinear", scale=(0.0, 1.0), subtract=0.0, divide=1.0),
+        description='Ready-made: {"geometry": ..., "scale": ...}; or your own "module:function", which takes a list '
+        "of PIL images and returns a float array (N, height, width, channels)",
+    )
+    MODEL_DECODE: str | None = Field(
+        None,
+        description='"module:function", which takes scores (N, classes) and returns for each image a list of '
+        '{"index", "label", "score"}, best first; unless given, the highest scores with their MODEL_LABELS',
+    )
+    MODEL_LABELS: list[str] | str | None = Field(
+        None,
+        description='The classes\' names in order: a list, a .txt file (one per line) or .json file, or "module:function"',
+    )
+    MODEL_ALLOW_UNSAFE: bool = Field(
+        False, description="Open models whose file contains code (Lambda layers). Only for files you trust"
+    )
+
+    # What people see
+    SAMPLE_IMAGES: list[str] = Field(
+        [], description='Pictures offered on the start page: paths, or "package:path" inside an installed package'
+    )
+    VISUALIZATION_FOLDERS: list[Path] = Field([], description="Folders with your own visualizations")
+
+    # Where things are, and who may come
+    DATA_DIR: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("picasso"),
+        description="Where sessions, runs and the secret key are kept",
+    )
+    HOST: str = Field("127.0.0.1", description="The address to serve on")
+    PORT: int = Field(8000, ge=0, le=65535, description="The port to serve on; another when it is taken")
+
+    # Workers
+    SCHEDULER: str | None = Field(
+        None, description="A Dask scheduler's address (tcp://host:8786); unless given, one worker process here"
+    )
+    WORKER_MEMORY_LIMIT: str = Field(
+        "auto", description='Memory of the worker process here ("8GiB"); past it the worker is restarted'
+    )
+    RUN_TIMEOUT_SECONDS: float = Field(3600, gt=0, description="A run that takes longer is ended")
+
+    # Limits
+    MAX_UPLOAD_BYTES: int = Field(128 * MEBIBYTE, gt=0, description="Bytes of one request")
+    MAX_IMAGE_BYTES: int = Field(32 * MEBIBYTE, gt=0, description="Bytes of one uploaded file")
+    MAX_IMAGE_PIXELS: int = Field(50_000_000, gt=0, description="Width times height of one uploaded image")
+    MAX_IMAGES: int = Field(100, gt=0, description="Images that one session can hold")
+    SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
+    SESSION_MAX_BYTES: int = Field(1024 * MEBIBYTE, gt=0, description="Bytes that one session can keep")
+
+
+# Keys whose relative paths mean "relative to the file they are written in".
+PATH_KEYS = frozenset({"MODEL_PATH", "DATA_DIR"})
+PATH_LIST_KEYS = frozenset({"VISUALIZATION_FOLDERS", "SAMPLE_IMAGES"})
+
+
+def load_config(
+    file: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Collects the settings from all places, in their order of precedence.
+
+    Args:
+        file: the config file; None takes `PICASSO_SETTINGS`, then `config.py` in the working directory if it is there.
+        overrides: what the command line says; entries that are None count as not said.
+        environ: the environment; `os.environ` unless given.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), a wrong value, a file that is missing or fails.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    path = _config_file(file, environ)
+    if path is not None:
+        values |= _from_file(path)
+    values |= _from_environment(environ)
+    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    for key in values:
+        _check_known(key)
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error)) from error
+
+
+def _config_file(file: str | Path | None, environ: Mapping[str, str]) -> Path | None:
+    named = file or environ.get(SETTINGS_VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"The config file {path} does not exist. Check --config or {SETTINGS_VARIABLE}.")
+        return path.resolve()
+    path = Path(DEFAULT_FILE)
+    return path.resolve() if path.is_file() else None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        names = runpy.run_path(str(path))
+    except (Exception, SystemExit) as error:
+        line = traceback.extract_tb(error.__traceback__)[-1].lineno
+        raise ConfigError(f"{path} fails at line {line}: {type(error).__name__}: {error}") from error
+    values = {key: value for key, value in names.items() if key.isupper() and not key.startswith("_")}
+    return {key: _resolve(key, value, path.parent) for key, value in values.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for name, text in environ.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == SETTINGS_VARIABLE:
+            continue
+        key = name.removeprefix(ENVIRONMENT_PREFIX)
+        _check_known(key, ENVIRONMENT_PREFIX)
+        value: Any = text
+        if text[:1] in "[{":
+            try:
+                value = json.loads(text)
+            except ValueError as error:
+                raise ConfigError(f"{name} is not valid JSON: {error}. It was: {text}", field=key) from error
+        values[key] = _resolve(key, value, Path.cwd())
+    return values
+
+
+def _resolve(key: str, value: Any, folder: Path) -> Any:
+    if key in PATH_KEYS and isinstance(value, str | Path):
+        return folder / Path(value).expanduser()
+    if key in PATH_LIST_KEYS and isinstance(value, list | tuple):
+        return [str(_path_or_package(item, folder)) for item in value]
+    if key == "MODEL_LABELS" and isinstance(value, str) and value.endswith((".txt", ".json")):
+        return str(_path_or_package(value, folder))
+    return value
+
+
+def _path_or_package(value: Any, folder: Path) -> Path:
+    """`"package:path"` becomes the path inside that package, without importing it; other paths join `folder`."""
+    package, colon, inside = str(value).partition(":")
+    if colon and package.isidentifier() and len(package) > 1:  # one letter is a Windows drive
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError(f'"{value}" names the package {package}, which is not installed: pip install it.')
+        return Path(spec.submodule_search_locations[0]) / inside
+    return folder / Path(str(value)).expanduser()
+
+
+def _check_known(key: str, prefix: str = "") -> None:
+    known = list(Config.model_fields)
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    hint = f"Did you mean {prefix}{near[0]}?" if near else f"The known ones are {', '.join(known)}."
+    raise ConfigError(f"{prefix}{key} is not a setting of Picasso. {hint}", field=key)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "lax-or")))
+    return f"{where}: {first['msg']}, got {first['input']!r}."
+
+
+def import_function(name: str, key: str) -> Callable[..., Any]:
+    """The function that `"module:function"` names.
+
+    Raises:
+        ConfigError: the module or the function is not there; the sentence names the setting `key`.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ConfigError(f'{key} must be written as "module:function", got {name!r}.', field=key)
+    try:
+        function = getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise ConfigError(f"{key} = {name!r}: the module {module_name} cannot be imported: {error}.", field=key) from error
+    except AttributeError as error:
+        raise ConfigError(f"{key} = {name!r}: the module {module_name} has no {attribute}.", field=key) from error
+    if not callable(function):
+        raise ConfigError(f"{key} = {name!r} is a {type(function).__name__}, not a function.", field=key)
+    return function  # type: ignore[no-any-return]

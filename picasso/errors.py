@@ -1,0 +1,129 @@
+"""Every error that Picasso shows to a person.
+
+One tree: each class carries a `code` for programs, an HTTP `status`, a process `exit_code` and a `title`.
+The message is a sentence that names the thing, the rule, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class PicassoError(Exception):
+    """Base of the tree. `field` names the setting or form field that caused the error, if one did."""
+
+    code = "error"
+    status = 500
+    exit_code = 1
+    title = "Something went wrong"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel from the worker process to the web process; the default reduction loses keyword arguments.
+        return (_rebuild, (type(self), self.message, self.field))
+
+
+def _rebuild(kind: type[PicassoError], message: str, field: str | None) -> PicassoError:
+    return kind(message, field=field)
+
+
+class ConfigError(PicassoError):
+    """A configuration key is unknown, has a wrong value, or names something that cannot be found."""
+
+    code = "config"
+    exit_code = 2
+    title = "The configuration is not right"
+
+
+class ModelError(PicassoError):
+    """The model cannot be opened, or its functions do not fit it."""
+
+    code = "model"
+    status = 503
+    exit_code = 3
+    title = "The model cannot be used"
+
+
+class ModelLoading(ModelError):
+    """The model is not loaded yet; asking again in some seconds helps."""
+
+    code = "model_loading"
+    title = "The model is still loading"
+
+
+class NotSupported(ModelError):
+    """The model cannot do what the visualization needs."""
+
+    code = "not_supported"
+    status = 422
+    title = "This model cannot do that"
+
+
+class InvalidSetting(PicassoError):
+    """A visualization's setting is outside what is allowed."""
+
+    code = "invalid_setting"
+    status = 422
+    exit_code = 4
+    title = "A setting is not right"
+
+
+class NotFound(PicassoError):
+    """The thing that was asked for does not exist, or belongs to somebody else."""
+
+    code = "not_found"
+    status = 404
+    exit_code = 5
+    title = "Not found"
+
+
+class ImageRefused(PicassoError):
+    """An uploaded file is not an image that Picasso reads."""
+
+    code = "unsupported_image"
+    status = 415
+    exit_code = 6
+    title = "That file is not an image Picasso reads"
+
+
+class ImageDamaged(ImageRefused):
+    """The file has the right format, but its content cannot be decoded."""
+
+    code = "damaged_image"
+    status = 422
+    title = "That image is damaged"
+
+
+class TooLarge(ImageRefused):
+    """More bytes, pixels or images than allowed."""
+
+    code = "too_large"
+    status = 413
+    title = "That is too large"
+
+
+class PluginError(PicassoError):
+    """A visualization's own code or template failed."""
+
+    code = "plugin"
+    exit_code = 7
+    title = "The visualization failed"
+
+
+class WorkerLost(PicassoError):
+    """The worker process died or did not answer."""
+
+    code = "worker_lost"
+    exit_code = 8
+    title = "The worker process was lost"
+
+
+class Cancelled(PicassoError):
+    """The run was cancelled by the person who started it."""
+
+    code = "cancelled"
+    status = 409
+    exit_code = 130
+    title = "Cancelled"

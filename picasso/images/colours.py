@@ -1,0 +1,57 @@
+"""Draws maps: numbers to colours, with an opacity that follows the value, so that the picture below stays visible.
+
+Unsigned maps run from transparent to bright (sequential); signed maps from one colour through transparent to another
+(diverging), with zero in the middle.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cmap
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SEQUENTIAL = {"inferno": "bids:inferno", "magma": "bids:magma", "viridis": "bids:viridis"}
+DIVERGING = {"coolwarm": "matplotlib:coolwarm", "vik": "crameri:vik", "berlin": "crameri:berlin"}
+COLOURS = SEQUENTIAL | DIVERGING  # the name that pages use -> the name that cmap knows
+LEVELS = 256
+FULL_FROM = 0.6  # from this share of the range on, a map is as opaque as it gets
+BAR_SIZE = (256, 12)
+
+
+@lru_cache(maxsize=16)
+def table(colours: str) -> NDArray[np.uint8]:
+    """Colours and opacities for 256 levels, uint8 (256, 4).
+
+    Raises:
+        KeyError: no such colour map.
+    """
+    share = np.linspace(0, 1, LEVELS)
+    rgba = np.asarray(cmap.Colormap(COLOURS[colours])(share), np.float64)
+    strength = np.abs(2 * share - 1) if colours in DIVERGING else share
+    rgba[:, 3] = np.clip(strength / FULL_FROM, 0, 1)
+    return (rgba * 255).round().astype(np.uint8)
+
+
+def draw(values: NDArray[np.floating], low: float, high: float, colours: str) -> Image.Image:
+    """A map as a picture, mode "RGBA".
+
+    Args:
+        values: (height, width); NaN becomes transparent.
+        low, high: the values at the ends of the colours; what lies beyond takes the end's colour.
+        colours: one of `COLOURS`.
+    """
+    span = high - low
+    share = (values - low) / span if span > 0 else np.zeros(values.shape)
+    missing = ~np.isfinite(values)
+    levels = (np.clip(np.where(missing, 0, share), 0, 1) * (LEVELS - 1)).round().astype(np.uint8)
+    pixels = table(colours)[levels]
+    pixels[missing] = 0
+    return Image.fromarray(pixels)
+
+
+def bar(colours: str) -> Image.Image:
+    """The colours from low to high as a horizontal bar, mode "RGBA"."""
+    return Image.fromarray(np.repeat(table(colours)[None], BAR_SIZE[1], axis=0))

@@ -1,0 +1,183 @@
+"""What every adapter gives: `Model`. Everything outside `picasso.models` sees only this.
+
+Arrays are float32, (N, height, width, channels). Scores are (N, classes).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from picasso.errors import NotSupported
+from picasso.models.decoding import Prediction, highest, own_decode
+from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, ReadyMade
+
+ScoreKind = Literal["probability", "raw score"]
+MAX_BATCH = 32
+SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known about a model, small and JSON-able; the web process has this and never the model itself.
+
+    Attributes:
+        name, framework, file: as pages show them; `file` is the file's name without its folder.
+        modified: the file's date, seconds since 1970.
+        fingerprint: sha-256 of the model's files, hexadecimal.
+        functions: sha-256 of the preprocess and decode settings and, where they are the user's own, of their source.
+        input_shape: (height, width, channels).
+        labels: the classes' names, in the order of the outputs.
+        score_kind: what `predict` returns.
+        capabilities: what `needs` of a visualization is compared with: "predict", "gradients", "logits".
+        warnings: sentences about what was assumed or looks wrong.
+        versions: of the libraries that decide the numbers.
+        seconds_per_image: measured at load, for estimates.
+    """
+
+    name: str
+    framework: str
+    file: str
+    modified: float
+    fingerprint: str
+    functions: str
+    input_shape: tuple[int, int, int]
+    labels: tuple[str, ...]
+    score_kind: ScoreKind
+    capabilities: frozenset[str]
+    parameters: int
+    warnings: tuple[str, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    seconds_per_image: float = 0.0
+
+    @property
+    def classes(self) -> int:
+        """How many scores the model gives."""
+        return len(self.labels)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, without the labels (there may be thousands)."""
+        content = asdict(self)
+        del content["labels"]
+        return content | {
+            "capabilities": sorted(self.capabilities),
+            "versions": dict(self.versions),
+            "classes": self.classes,
+        }
+
+
+class Model(ABC):
+    """A trained network, opened. An adapter implements `_scores` and, where it can, `_gradients`.
+
+    `checkpoint` is called before every batch; whoever runs the model sets it to something that raises `Cancelled`.
+    """
+
+    info: ModelInfo
+    preprocessor: ReadyMade | OwnFunction
+    own_decode: tuple[Callable[..., Any], str] | None = None
+
+    def __init__(self) -> None:
+        self.checkpoint: Callable[[], None] = lambda: None
+        self.calls = 0  # images that went through the network since the model was opened
+
+    @abstractmethod
+    def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
+        """One batch (n, height, width, channels) to scores or logits (n, classes)."""
+
+    def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
+        """One batch: the gradient of each image's class score (or logit) with respect to that image."""
+        raise NotSupported(f"{self.info.name} has no gradients.")
+
+    @property
+    def batch(self) -> int:
+        """Images per batch: 32, or fewer where a batch would take longer than half a second."""
+        if not self.info.seconds_per_image:
+            return MAX_BATCH
+        return max(1, min(MAX_BATCH, int(SECONDS_PER_BATCH / self.info.seconds_per_image)))
+
+    def preprocess(self, images: Sequence[Image.Image]) -> Prepared:
+        """What the model takes, made from pictures of any size."""
+        return self.preprocessor(images)
+
+    def predict(self, x: FloatArray, *, logits: bool = False) -> NDArray[np.float32]:
+        """Scores (N, classes) of preprocessed images (N, height, width, channels).
+
+        Args:
+            x: float32, as `preprocess` gives it.
+            logits: the values before the final softmax instead of the model's output.
+
+        Raises:
+            NotSupported: `logits` is asked for and the model has none.
+        """
+        self._check_logits(logits)
+        return np.concatenate([self._scores(part, logits) for part in self._batches(x)])
+
+    def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
+        """The gradient of `classes[i]`'s logit (or score) for image i with respect to it; the shape of `x`.
+
+        Raises:
+            NotSupported: the model has no gradients, or no logits where they are asked for.
+        """
+        self._check_logits(logits)
+        chosen = np.asarray(classes, np.int64)
+        size = max(1, self.batch // 2)  # backward keeps every layer's output
+        parts = zip(self._batches(x, size), np.array_split(chosen, math.ceil(len(x) / size)), strict=True)
+        return np.concatenate([self._gradients(part, indices, logits) for part, indices in parts])
+
+    def occlude(
+        self,
+        x: FloatArray,
+        corners: NDArray[np.int64],
+        window: tuple[int, int],
+        fill: FloatArray,
+        *,
+        logits: bool = False,
+    ) -> NDArray[np.float32]:
+        """Scores (positions, classes) of one image with one window hidden at a time.
+
+        Args:
+            x: float32 (1, height, width, channels), preprocessed.
+            corners: int (positions, 2), each window's top and left; a window may overhang the border.
+            window: (height, width) in pixels of the model's input.
+            fill: float32 (height, width, channels), what hides: its part under the window replaces the image's.
+            logits: values before the final softmax instead of the model's output.
+        """
+        size = self.batch
+        parts = [self._hidden(x, part, window, fill) for part in np.array_split(corners, math.ceil(len(corners) / size))]
+        return np.concatenate([self.predict(part, logits=logits) for part in parts])
+
+    def decode(self, scores: NDArray[np.float32], top: int) -> list[list[Prediction]]:
+        """The `top` best classes for each row of `scores` (N, classes), best first."""
+        if self.own_decode is not None:
+            function, name = self.own_decode
+            return own_decode(function, name, scores, top)
+        return highest(scores, list(self.info.labels), top)
+
+    def _hidden(
+        self, x: FloatArray, corners: NDArray[np.int64], window: tuple[int, int], fill: FloatArray
+    ) -> FloatArray:
+        height, width = x.shape[1:3]
+        copies = np.repeat(x, len(corners), axis=0)
+        for copy, (top, left) in zip(copies, corners, strict=True):
+            rows = slice(max(0, top), max(0, min(height, top + window[0])))
+            columns = slice(max(0, left), max(0, min(width, left + window[1])))
+            copy[rows, columns] = fill[rows, columns]
+        return copies
+
+    def _batches(self, x: FloatArray, size: int | None = None) -> Iterator[FloatArray]:
+        """Balanced parts of at most `size` images; asks `checkpoint` before each."""
+        for part in np.array_split(x, math.ceil(len(x) / (size or self.batch))):
+            self.checkpoint()
+            self.calls += len(part)
+            yield part
+
+    def _check_logits(self, logits: bool) -> None:
+        if logits and "logits" not in self.info.capabilities:
+            raise NotSupported(f"{self.info.name} has no logit: its last layer is not a softmax over earlier scores.")

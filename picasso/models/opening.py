@@ -1,0 +1,29 @@
+"""Opens the configured model with the adapter for its framework. Called in worker processes only."""
+
+from __future__ import annotations
+
+from picasso.config import Config, import_function
+from picasso.errors import ModelError
+from picasso.models.base import Model
+from picasso.models.files import require
+
+KERAS_SUFFIXES = {".keras", ".h5", ".hdf5"}
+
+
+def open_model(config: Config) -> Model:
+    """The configured model, ready for use; made first by `MODEL_PREPARE` if its file is not there.
+
+    Raises:
+        ConfigError: the configuration names nothing that exists.
+        ModelError: the file cannot be opened, or is not for this framework.
+    """
+    if config.MODEL_PREPARE and config.MODEL_PATH and not config.MODEL_PATH.exists():
+        import_function(config.MODEL_PREPARE, "MODEL_PREPARE")(config.MODEL_PATH)
+    path = require(config.MODEL_PATH)
+    if path.suffix not in KERAS_SUFFIXES:
+        raise ModelError(
+            f"{path.name} is not a Keras model file: those end in {', '.join(sorted(KERAS_SUFFIXES))}. Check MODEL_PATH."
+        )
+    from picasso.models.keras import KerasModel  # here, because it imports TensorFlow
+
+    return KerasModel(config, path)

@@ -1,0 +1,27 @@
+"""The Dask worker plugin: Dask sends it to every worker, also to those that come later or are started again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from picasso.runs import worker
+from picasso.runs.parcel import Parcel
+
+
+class PicassoWorker(WorkerPlugin):  # type: ignore[misc] - distributed has no types
+    """Makes a Dask worker one of Picasso's."""
+
+    name = "picasso"
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.parcel = parcel
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
+        """Called by Dask in the worker process."""
+        _setup(self.parcel)
+
+
+def _setup(parcel: Parcel) -> None:
+    worker.setup(parcel.unpack())

@@ -1,0 +1,401 @@
+"""Gives runs to worker processes and brings back what comes of them.
+
+The queue is the table of runs; Dask only ever holds as many as there are workers. One thread (`_loop`) talks to Dask:
+it starts runs, asks the workers how they are doing, keeps partial results, and writes what is finished to the store.
+Unless a scheduler is configured, it starts one worker process here, reached over TLS so that no other local user can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from picasso.config import Config
+from picasso.errors import ModelError, NotFound, PicassoError, WorkerLost
+from picasso.models.base import ModelInfo
+from picasso.runs import worker
+from picasso.runs.artifacts import Packed
+from picasso.runs.keys import run_key
+from picasso.runs.manifest import make_manifest
+from picasso.runs.parcel import Parcel
+from picasso.runs.run import Run, State
+from picasso.runs.store import Store
+from picasso.visualizations.discovery import Registry
+
+log = logging.getLogger(__name__)
+
+BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something runs or the model loads
+IDLE_INTERVAL = 2.0
+ANSWER_TIMEOUT = 3.0  # a worker that does not answer in so long is asked again later
+CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
+ATTEMPTS = 2  # a run whose worker dies is tried once more
+
+
+@dataclass(frozen=True)
+class Status:
+    """The model as pages show it. `state` is "loading", "ready" or "failed"; `error` says why it failed."""
+
+    state: str
+    info: ModelInfo | None = None
+    error: PicassoError | None = None
+    workers: int = 0
+
+
+class Engine(Protocol):
+    """What pages need of whatever computes."""
+
+    def start(self) -> None:
+        """Begins to work, in the background."""
+
+    def wake(self) -> None:
+        """Says that there is a new run in the store."""
+
+    def cancel(self, run: Run) -> bool:
+        """Ends a run that is queued or running; False when it was finished already."""
+
+    def status(self) -> Status:
+        """How the model is."""
+
+    def partial(self, run: str) -> list[Packed]:
+        """Results of an unfinished run that are there already."""
+
+    def close(self) -> None:
+        """Ends the workers."""
+
+
+@dataclass
+class Flight:
+    """A run that a worker has. After `stopping` its outcome is of no interest any more."""
+
+    run: Run
+    future: Any
+    started: float
+    worker: str | None = None
+    results: dict[int, Packed] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
+    stopping: float | None = None
+    killed: bool = False
+
+
+class DaskEngine:
+    """The engine for one machine or a cluster."""
+
+    def __init__(self, config: Config, store: Store, registry: Registry) -> None:
+        self.config = config
+        self.store = store
+        self.registry = registry
+        self._client: Any = None
+        self._cluster: Any = None
+        self._status = Status("loading")
+        self._flights: dict[str, Flight] = {}
+        self._pids: dict[str, int] = {}
+        self._lock = threading.Lock()  # over _flights
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+
+    # What other threads call
+
+    def start(self) -> None:
+        """Begins to work. Runs that a stopped server left half-way are marked interrupted."""
+        for run in self.store.unfinished_runs():
+            if run.state is State.RUNNING:
+                self.store.change_run(
+                    run.id,
+                    (State.RUNNING,),
+                    state=State.INTERRUPTED,
+                    finished=time.time(),
+                    error="The server stopped while this was running. Run it again.",
+                )
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Says that there is a new run in the store."""
+        self._wake.set()
+
+    def cancel(self, run: Run) -> bool:
+        """Marks a run cancelled at once, and has its worker stop at its next checkpoint."""
+        changed = self.store.change_run(
+            run.id, (State.QUEUED, State.RUNNING), state=State.CANCELLED, finished=time.time(), message=""
+        )
+        with self._lock:
+            if run.id in self._flights:
+                self._flights[run.id].stopping = time.monotonic()
+        self._wake.set()
+        return changed
+
+    def status(self) -> Status:
+        """How the model is."""
+        return self._status
+
+    def partial(self, run: str) -> list[Packed]:
+        """Results of an unfinished run that are there already, without gaps from the first image on."""
+        with self._lock:
+            flight = self._flights.get(run)
+            results = dict(flight.results) if flight else {}
+        ordered = []
+        for index in range(len(results)):
+            if index not in results:
+                break
+            ordered.append(results[index])
+        return ordered
+
+    def close(self) -> None:
+        """Ends the thread and the worker process."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=15)
+
+    # The loop
+
+    def _loop(self) -> None:
+        try:
+            while not self._closing.is_set() and not self._connect():
+                self._closing.wait(5)
+            while not self._closing.is_set():
+                try:
+                    self._start_runs()
+                    self._look()
+                    self._stop_runs()
+                    self._finish_runs()
+                except Exception:  # one bad turn must not end the service
+                    log.exception("The engine stumbled")
+                    self._closing.wait(1)
+                busy = self._flights or self._status.state == "loading"
+                self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
+                self._wake.clear()
+        finally:
+            self._disconnect()
+
+    def _connect(self) -> bool:
+        """Connects to the scheduler, or starts a worker process here; False when that failed."""
+        import dask
+        from distributed import Client, LocalCluster
+        from distributed.security import Security
+
+        dask.config.set(
+            {
+                "distributed.scheduler.allowed-failures": 0,  # a second try is ours to decide
+                "distributed.admin.large-graph-warning-threshold": "1GB",  # pictures travel with their run
+                "distributed.comm.timeouts.connect": "10s",
+            }
+        )
+        try:
+            if self.config.SCHEDULER:
+                self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s")
+            else:
+                self._cluster = LocalCluster(
+                    n_workers=1,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    protocol="tls://",
+                    security=Security.temporary(),
+                    dashboard_address=None,
+                    memory_limit=self.config.WORKER_MEMORY_LIMIT,
+                    silence_logs=logging.CRITICAL,
+                )
+                self._client = Client(self._cluster, name="picasso")
+            self._client.register_plugin(_dask_plugin(self._make_parcel()))
+        except Exception as error:
+            where = self.config.SCHEDULER or "the worker process"
+            log.exception("Cannot start %s", where)
+            self._status = Status("failed", error=ModelError(f"Cannot connect to {where}: {error}. Trying again."))
+            self._disconnect()
+            return False
+        return True
+
+    def _make_parcel(self) -> Parcel:
+        if not self.config.SCHEDULER:
+            return Parcel.local(self.config)
+        path = self.config.MODEL_PATH
+        there = self._ask(worker.path_exists, str(path)) if path else {}
+        return Parcel.packed(self.config, with_model=not there or not all(there.values()))
+
+    def _disconnect(self) -> None:
+        for part in (self._client, self._cluster):
+            if part is not None:
+                with suppress(Exception):
+                    part.close()
+        self._client = self._cluster = None
+
+    def _ask(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """What `function` gives on each worker that answers in time, by its address."""
+
+        async def ask() -> dict[str, Any]:
+            addresses = list(await self._client.nthreads())
+            calls = [
+                asyncio.ensure_future(self._client.run(function, *args, workers=[address], on_error="return"))
+                for address in addresses
+            ]
+            if not calls:
+                return {}
+            done, late = await asyncio.wait(calls, timeout=ANSWER_TIMEOUT)
+            for call in late:
+                call.cancel()
+            answers: dict[str, Any] = {}
+            for call in done:
+                if not call.cancelled() and call.exception() is None:
+                    answers |= call.result()
+            return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
+
+        return self._client.sync(ask, callback_timeout=ANSWER_TIMEOUT + 2)  # type: ignore[no-any-return]
+
+    def _start_runs(self) -> None:
+        free = max(1, self._status.workers) - len(self._flights)
+        if free <= 0:
+            return
+        waiting = [run for run in self.store.unfinished_runs() if run.state is State.QUEUED]
+        for run in waiting[:free]:
+            changed = self.store.change_run(
+                run.id, (State.QUEUED,), state=State.RUNNING, started=time.time(), attempts=run.attempts + 1
+            )
+            if not changed:
+                continue
+            try:
+                job = self._job(run)
+            except (OSError, NotFound):
+                self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
+                continue
+            future = self._client.submit(worker.execute, job, key=f"{run.id}-{run.attempts + 1}", pure=False)
+            with self._lock:
+                self._flights[run.id] = Flight(run, future, time.monotonic())
+
+    def _job(self, run: Run) -> worker.Job:
+        images = [self.store.image(run.session, image) for image in run.images]
+        pictures = tuple((image.filename, self.store.image_path(image).read_bytes()) for image in images)
+        return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed)
+
+    def _look(self) -> None:
+        """Asks all workers how they are; takes over progress and partial results."""
+        seen = {run: dict(flight.versions) for run, flight in self._flights.items()}
+        answers = self._ask(worker.snapshot, seen)
+        snapshots = {address: answer for address, answer in answers.items() if answer is not None}
+        self._pids |= {address: answer.pid for address, answer in snapshots.items()}
+        self._status = _status(list(snapshots.values()), self._status)
+        for address, answer in snapshots.items():
+            for run, (fraction, message, results) in answer.runs.items():
+                flight = self._flights.get(run)
+                if flight is None:
+                    continue
+                flight.worker = address
+                with self._lock:
+                    for index, (version, packed) in results.items():
+                        flight.results[index] = packed
+                        flight.versions[index] = version
+                self.store.change_run(run, (State.RUNNING,), progress=fraction, message=message)
+
+    def _stop_runs(self) -> None:
+        """Tells workers of cancelled and overdue runs; ends the process of a worker that does not listen."""
+        now = time.monotonic()
+        for flight in list(self._flights.values()):
+            if flight.stopping is None and now - flight.started > self.config.RUN_TIMEOUT_SECONDS:
+                limit = self.config.RUN_TIMEOUT_SECONDS
+                self._fail(flight.run, WorkerLost(f"This took longer than {limit:g} seconds and was ended."))
+                flight.stopping = now
+            if flight.stopping is None or flight.future.done():
+                continue
+            if flight.worker is None:  # not begun, as far as is known
+                flight.future.cancel()
+            self._ask(worker.cancel, flight.run.id)
+            if now - flight.stopping > CANCEL_GRACE and not flight.killed:
+                flight.killed = True
+                self._kill(flight)
+
+    def _kill(self, flight: Flight) -> None:
+        """Ends a worker process; its nanny starts a new one."""
+        if flight.worker not in self._pids:
+            return
+        import os
+
+        log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
+        with suppress(Exception):
+            self._client.run(os.kill, self._pids[flight.worker], signal.SIGKILL, workers=[flight.worker], nanny=True)
+
+    def _finish_runs(self) -> None:
+        for run_id, flight in list(self._flights.items()):
+            if not flight.future.done():
+                continue
+            if flight.stopping is None:
+                self._take(flight)
+            with self._lock:
+                del self._flights[run_id]
+
+    def _take(self, flight: Flight) -> None:
+        """Writes what a run came to, or gives it to a worker once more."""
+        run = flight.run
+        try:
+            outcome = flight.future.result(timeout=60)
+        except Exception as error:  # KilledWorker, CancelledError, a lost connection: the worker is gone
+            log.warning("Run %s lost its worker: %s", run.id, error)
+            if run.attempts + 1 < ATTEMPTS:
+                self.store.change_run(run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="")
+                self._wake.set()
+                return
+            sentence = (
+                "The worker process died twice during this run: it ran out of memory, or the model or the "
+                "visualization crashed it. Try fewer or smaller pictures, or other settings."
+            )
+            self._fail(run, WorkerLost(sentence))
+            return
+        if outcome.error is not None:
+            self._fail(run, outcome.error)
+            return
+        try:
+            self._write(run, outcome)
+        except NotFound:
+            return  # the session was deleted meanwhile
+        except OSError as error:
+            self._fail(run, PicassoError(f"The result could not be written: {error.strerror or error}."))
+
+    def _write(self, run: Run, outcome: worker.Outcome) -> None:
+        images = [self.store.image(run.session, image) for image in run.images]
+        visualization = self.registry.get(run.visualization)
+        key = run_key(outcome.info, visualization, run.settings, images, run.seed)
+        files = {name: data for packed in outcome.results for name, data in packed.files.items()}
+        outputs = {f"output.{name}": data for name, data in outcome.outputs.items()}
+        manifest = make_manifest(run, key, visualization, images, outcome)
+        self.store.write_results(run, files | outputs, manifest)
+        self.store.change_run(
+            run.id, (State.RUNNING,), state=State.DONE, progress=1.0, message="", finished=time.time(), key=key
+        )
+
+    def _fail(self, run: Run, error: PicassoError) -> None:
+        self.store.change_run(
+            run.id,
+            (State.RUNNING,),
+            state=State.FAILED,
+            finished=time.time(),
+            message="",
+            error_code=error.code,
+            error=error.message,
+        )
+
+
+def _status(snapshots: list[worker.Snapshot], before: Status) -> Status:
+    """Ready as soon as one worker is; failed when all that answered failed; loading until one answers."""
+    workers = len(snapshots)
+    ready = next((snapshot.model for snapshot in snapshots if snapshot.model is not None), None)
+    if ready is not None:
+        return Status("ready", ready, workers=workers)
+    errors = [snapshot.error for snapshot in snapshots if snapshot.error is not None]
+    if errors and len(errors) == workers:
+        return Status("failed", before.info, errors[0], workers)
+    if not snapshots and before.state == "ready":
+        return before  # busy for a moment; a dead worker answers again as one that is loading
+    return Status("loading", before.info, None, workers)
+
+
+def _dask_plugin(parcel: Parcel) -> Any:
+    """The Dask worker plugin that makes any worker, present or future, ours."""
+    from picasso.runs.dask_plugin import PicassoWorker
+
+    return PicassoWorker(parcel)

@@ -1,0 +1,107 @@
+"""What a worker needs to know: the config, and on another machine also the files that it names."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from picasso.config import Config
+
+CODE_SUFFIXES = {".py", ".html", ".json", ".txt", ".csv"}
+MAX_CODE_BYTES = 2**20  # larger files beside the config are data, not code
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """The config on its way to a worker.
+
+    Attributes:
+        search_path: folders for `sys.path`, as they are here.
+        roots: for a worker elsewhere, the files of each folder: {folder here: {relative path: content}}.
+    """
+
+    config: Config
+    search_path: list[str] = field(default_factory=list)
+    roots: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    @classmethod
+    def local(cls, config: Config) -> Parcel:
+        """For a worker process on this machine: nothing is copied."""
+        return cls(config, list(sys.path))
+
+    @classmethod
+    def packed(cls, config: Config, *, with_model: bool) -> Parcel:
+        """For workers elsewhere: with the config's functions, plugin folders and, where needed, the model's files."""
+        roots = {str(folder): _code(folder) for folder in config.VISUALIZATION_FOLDERS if folder.is_dir()}
+        search_path = []
+        for name in (config.MODEL_PREPARE, config.MODEL_PREPROCESS, config.MODEL_DECODE, config.MODEL_LABELS):
+            folder = _folder_of(name) if isinstance(name, str) else None
+            if folder is not None:
+                search_path.append(str(folder))
+                roots[str(folder)] = roots.get(str(folder), {}) | _package(folder, str(name))
+        if isinstance(config.MODEL_LABELS, str) and Path(config.MODEL_LABELS).is_file():
+            path = Path(config.MODEL_LABELS)
+            roots[str(path)] = {path.name: path.read_bytes()}
+        model = config.MODEL_PATH
+        if with_model and model is not None and model.exists():
+            roots[MODEL] = {model.name: model.read_bytes()}
+        return cls(config, sorted(set(search_path)), roots)
+
+    def unpack(self) -> Config:
+        """Called in the worker: puts files and search path in place; returns the config with paths that hold here."""
+        places = {}
+        if self.roots:
+            base = Path(tempfile.mkdtemp(prefix="picasso-worker-"))
+            for number, (folder, files) in enumerate(self.roots.items()):
+                places[folder] = base / str(number)
+                for name, content in files.items():
+                    path = base / str(number) / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+        for folder in self.search_path:
+            place = str(places.get(folder, folder))
+            if place not in sys.path:
+                sys.path.append(place)
+        changes: dict[str, object] = {
+            "VISUALIZATION_FOLDERS": [places.get(str(folder), folder) for folder in self.config.VISUALIZATION_FOLDERS]
+        }
+        if MODEL in places and self.config.MODEL_PATH is not None:
+            changes["MODEL_PATH"] = places[MODEL] / self.config.MODEL_PATH.name
+        if str(self.config.MODEL_LABELS) in places:
+            labels = str(self.config.MODEL_LABELS)
+            changes["MODEL_LABELS"] = str(places[labels] / Path(labels).name)
+        return self.config.model_copy(update=changes)
+
+
+def _folder_of(name: str) -> Path | None:
+    """The folder of `sys.path` in which the module of "module:function" lies, unless it is an installed package."""
+    top = name.partition(":")[0].partition(".")[0]
+    for entry in sys.path:
+        folder = Path(entry or ".").resolve()
+        if (folder / top).is_dir() or (folder / f"{top}.py").is_file():
+            installed = {"site-packages", "dist-packages"} & set(folder.parts) or folder == Path(sys.prefix)
+            return None if installed else folder
+    return None
+
+
+def _package(folder: Path, name: str) -> dict[str, bytes]:
+    """The files of the top-level module or package that "module:function" lies in, and the modules beside it."""
+    top = name.partition(":")[0].partition(".")[0]
+    files = {path.name: path.read_bytes() for path in folder.glob("*.py")}
+    if (folder / top).is_dir():
+        files |= {f"{top}/{path}": content for path, content in _code(folder / top).items()}
+    return files
+
+
+def _code(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.suffix in CODE_SUFFIXES
+        and "__pycache__" not in path.parts
+        and path.stat().st_size <= MAX_CODE_BYTES
+    }

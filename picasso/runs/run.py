@@ -1,0 +1,72 @@
+"""The record of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a run is. It goes queued -> running -> one of the others, and never back but for one retry."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will happen to it."""
+        return self not in (State.QUEUED, State.RUNNING)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One visualization x one model x some images x settings.
+
+    Attributes:
+        id, session: 128 random bits each, hexadecimal.
+        visualization: its name; `settings` its checked settings, JSON-able.
+        images: ids of the session's images, in order.
+        key: equal for runs that must give the same numbers; None until the model is known.
+        progress: 0..1; `message` says what is being done.
+        error_code, error: what went wrong, as a sentence.
+        created, started, finished: seconds since 1970.
+        attempts: how often it was given to a worker.
+    """
+
+    id: str
+    session: str
+    visualization: str
+    settings: dict[str, Any]
+    images: list[str]
+    seed: int
+    key: str | None
+    state: State
+    progress: float
+    message: str
+    error_code: str | None
+    error: str | None
+    created: float
+    started: float | None
+    finished: float | None
+    attempts: int
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """One uploaded picture of a session. `filename` is text for display only; `digest` is sha-256 of the stored PNG."""
+
+    id: str
+    session: str
+    filename: str
+    format: str
+    width: int
+    height: int
+    bytes: int
+    digest: str
+    notes: list[str]
+    created: float

@@ -1,0 +1,313 @@
+"""Sessions, images and runs on disk: rows in sqlite, pictures and results in one folder per session.
+
+    DATA_DIR/picasso.sqlite
+    DATA_DIR/sessions/<session>/images/<image>.png
+    DATA_DIR/sessions/<session>/runs/<run>/manifest.json     written last: without it there is no result
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from picasso.errors import NotFound
+from picasso.runs.run import Run, State, StoredImage
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, created REAL NOT NULL, used REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS images (
+    id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, filename TEXT NOT NULL,
+    format TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    digest TEXT NOT NULL, notes TEXT NOT NULL, created REAL NOT NULL, in_tray INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, visualization TEXT NOT NULL,
+    settings TEXT NOT NULL, images TEXT NOT NULL, seed INTEGER NOT NULL, key TEXT, state TEXT NOT NULL,
+    progress REAL NOT NULL, message TEXT NOT NULL, error_code TEXT, error TEXT, created REAL NOT NULL, started REAL,
+    finished REAL, attempts INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
+CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
+CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
+"""
+IMAGE_COLUMNS = "id, session, filename, format, width, height, bytes, digest, notes, created"
+RUN_COLUMNS = (
+    "id, session, visualization, settings, images, seed, key, state, progress, message, error_code, error, created, "
+    "started, finished, attempts"
+)
+MANIFEST = "manifest.json"
+
+
+def new_id() -> str:
+    """128 random bits, 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+class Store:
+    """The data folder. Safe to use from several threads: every call opens its own connection."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.database = folder / "picasso.sqlite"
+        with self._connect() as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(SCHEMA)
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        db = sqlite3.connect(self.database, timeout=15)
+        db.row_factory = sqlite3.Row
+        try:
+            db.execute("PRAGMA foreign_keys = ON")
+            with db:
+                yield db
+        finally:
+            db.close()
+
+    # Sessions
+
+    def new_session(self) -> str:
+        """Makes a session with its folder; returns its id."""
+        session = new_id()
+        now = time.time()
+        with self._connect() as db:
+            db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, now, now))
+        (self.session_folder(session) / "images").mkdir(parents=True)
+        (self.session_folder(session) / "runs").mkdir()
+        return session
+
+    def touch_session(self, session: str) -> bool:
+        """Notes that a session is in use; False when there is none of that id."""
+        with self._connect() as db:
+            return db.execute("UPDATE sessions SET used = ? WHERE id = ?", (time.time(), session)).rowcount == 1
+
+    def session_folder(self, session: str) -> Path:
+        """Where a session's files are."""
+        return self.folder / "sessions" / session
+
+    def delete_session(self, session: str) -> None:
+        """Forgets a session: its rows, then its files."""
+        with self._connect() as db:
+            db.execute("DELETE FROM sessions WHERE id = ?", (session,))
+        shutil.rmtree(self.session_folder(session), ignore_errors=True)
+
+    def expired_sessions(self, before: float) -> list[str]:
+        """Sessions last used before that time which have no run queued or running."""
+        with self._connect() as db:
+            rows = db.execute(
+                "SELECT id FROM sessions WHERE used < ? AND id NOT IN"
+                " (SELECT session FROM runs WHERE state IN ('queued', 'running'))",
+                (before,),
+            )
+            return [row["id"] for row in rows]
+
+    def orphaned_folders(self) -> list[Path]:
+        """Session folders without a row: left by a crash between deleting the row and the files."""
+        root = self.folder / "sessions"
+        if not root.is_dir():
+            return []
+        with self._connect() as db:
+            known = {row["id"] for row in db.execute("SELECT id FROM sessions")}
+        return [path for path in root.iterdir() if path.name not in known]
+
+    def session_bytes(self, session: str) -> int:
+        """Bytes of all files of a session."""
+        return sum(path.stat().st_size for path in self.session_folder(session).rglob("*") if path.is_file())
+
+    # Images
+
+    def add_image(
+        self, session: str, filename: str, png: bytes, size: tuple[int, int], source_format: str, notes: list[str]
+    ) -> StoredImage:
+        """Keeps a picture under a name made here; its own name is text in its row only."""
+        image = StoredImage(
+            new_id(), session, filename, source_format, *size, len(png), sha256(png).hexdigest(), notes, time.time()
+        )
+        _write(self.image_path(image), png)
+        row = (*vars(image).values(),)
+        with self._connect() as db:
+            db.execute(
+                f"INSERT INTO images ({IMAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+                tuple(json.dumps(value) if isinstance(value, list) else value for value in row),
+            )
+        return image
+
+    def image_path(self, image: StoredImage) -> Path:
+        """The file of a picture."""
+        return self.session_folder(image.session) / "images" / f"{image.id}.png"
+
+    def images(self, session: str) -> list[StoredImage]:
+        """The pictures in a session's tray, oldest first."""
+        with self._connect() as db:
+            rows = db.execute(
+                f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ? AND in_tray ORDER BY created, rowid",  # noqa: S608
+                (session,),
+            )
+            return [_image(row) for row in rows]
+
+    def image(self, session: str, image: str) -> StoredImage:
+        """One picture of a session, in its tray or used by a run.
+
+        Raises:
+            NotFound: there is none of that id in that session.
+        """
+        with self._connect() as db:
+            row = db.execute(
+                f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ? AND id = ?",  # noqa: S608
+                (session, image),
+            ).fetchone()
+        if row is None:
+            raise NotFound("There is no such image in this session. It may have been deleted, or the session expired.")
+        return _image(row)
+
+    def remove_image(self, session: str, image: str) -> None:
+        """Takes a picture out of the tray; deletes it unless a run shows it."""
+        found = self.image(session, image)
+        if any(image in run.images for run in self.runs(session)):
+            with self._connect() as db:
+                db.execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
+            return
+        with self._connect() as db:
+            db.execute("DELETE FROM images WHERE id = ?", (image,))
+        self.image_path(found).unlink(missing_ok=True)
+
+    # Runs
+
+    def add_run(
+        self, session: str, visualization: str, settings: Mapping[str, Any], images: list[str], key: str | None, seed: int
+    ) -> Run:
+        """A new run, queued."""
+        run_id = new_id()
+        with self._connect() as db:
+            db.execute(
+                "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
+                " created, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0)",
+                (
+                    run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
+                    State.QUEUED, time.time(),
+                ),
+            )  # fmt: skip
+        return self.run(session, run_id)
+
+    def run(self, session: str, run: str) -> Run:
+        """One run of a session.
+
+        Raises:
+            NotFound: there is none of that id in that session.
+        """
+        found = self._runs("session = ? AND id = ?", (session, run))
+        if not found:
+            raise NotFound("There is no such run in this session. It may have been deleted, or the session expired.")
+        return found[0]
+
+    def runs(self, session: str) -> list[Run]:
+        """A session's runs, newest first."""
+        return self._runs("session = ?", (session,))[::-1]
+
+    def run_of_key(self, session: str, key: str) -> Run | None:
+        """A finished or unfinished run of this session that gives the same numbers; the newest."""
+        found = self._runs("session = ? AND key = ? AND state IN ('done', 'queued', 'running')", (session, key))
+        return found[-1] if found else None
+
+    def unfinished_runs(self) -> list[Run]:
+        """All runs queued or running, of all sessions, oldest first."""
+        return self._runs("state IN ('queued', 'running')", ())
+
+    def runs_ahead(self, run: Run) -> int:
+        """How many unfinished runs came before this one."""
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND created < ?", (run.created,)
+            ).fetchone()
+        return int(row[0])
+
+    def _runs(self, where: str, values: tuple[Any, ...]) -> list[Run]:
+        with self._connect() as db:
+            rows = db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY created, rowid", values)  # noqa: S608
+            return [_run(row) for row in rows]
+
+    def change_run(self, run: str, expected: tuple[State, ...], **changes: Any) -> bool:
+        """Changes columns of a run if its state is one of `expected`; False when it is not (any more)."""
+        names = ", ".join(f"{name} = ?" for name in changes)
+        marks = ", ".join("?" for _ in expected)
+        with self._connect() as db:
+            done = db.execute(
+                f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})",  # noqa: S608 - names are ours
+                (*changes.values(), run, *expected),
+            )
+            return done.rowcount == 1
+
+    # Results
+
+    def run_folder(self, run: Run) -> Path:
+        """Where a run's results are, if it has any."""
+        return self.session_folder(run.session) / "runs" / run.id
+
+    def write_results(self, run: Run, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+        """Keeps a run's results: all files, then the manifest, which makes them valid.
+
+        Raises:
+            NotFound: the session is gone (deleted while the run was under way); nothing is left behind.
+        """
+        folder = self.run_folder(run)
+        if not folder.parent.is_dir():
+            raise NotFound("The session of this run was deleted.")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, data in files.items():
+            _write(folder / name, data)
+        table = {name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
+        text = json.dumps({**manifest, "files": table}, indent=1, allow_nan=False, ensure_ascii=False)
+        _write(folder / MANIFEST, text.encode())
+
+    def manifest(self, run: Run) -> dict[str, Any] | None:
+        """A run's manifest; None when it has no result."""
+        try:
+            return json.loads((self.run_folder(run) / MANIFEST).read_bytes())  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            return None
+
+    def artifact(self, run: Run, name: str) -> bytes:
+        """A file of a run's results, by its name in the manifest.
+
+        Raises:
+            NotFound: the manifest does not list it.
+        """
+        manifest = self.manifest(run)
+        if manifest is None or name not in manifest["files"]:
+            raise NotFound("This run has no such file.")
+        return (self.run_folder(run) / name).read_bytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes whole or not at all: to a name beside it, then renamed."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _image(row: sqlite3.Row) -> StoredImage:
+    return StoredImage(**{**dict(row), "notes": json.loads(row["notes"])})
+
+
+def _run(row: sqlite3.Row) -> Run:
+    values = dict(row)
+    return Run(
+        **values
+        | {
+            "settings": json.loads(values["settings"]),
+            "images": json.loads(values["images"]),
+            "state": State(values["state"]),
+        }
+    )

@@ -1,0 +1,240 @@
+"""What happens in a worker process: it opens the model once, keeps it warm, and executes runs.
+
+The web process talks to it through four functions: `setup` (by a Dask worker plugin), `execute` (a Dask task), and
+`snapshot` and `cancel`, which run beside the task and must return at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from picasso.config import Config
+from picasso.errors import Cancelled, ModelError, PicassoError, PluginError
+from picasso.images.reading import encode_png
+from picasso.models.base import Model, ModelInfo
+from picasso.runs.artifacts import Packed, pack
+from picasso.visualizations.base import Input
+from picasso.visualizations.discovery import Registry, discover
+
+log = logging.getLogger(__name__)
+OUTPUT_FORMATS = ["PNG", "JPEG"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run on its way to a worker: everything it needs, no paths. `images` are (file name, PNG bytes)."""
+
+    run: str
+    visualization: str
+    settings: dict[str, Any]
+    images: tuple[tuple[str, bytes], ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: its packed results and the model that gave them, or the error."""
+
+    results: list[Packed] = field(default_factory=list)
+    outputs: dict[str, bytes] = field(default_factory=dict)  # pictures that the visualization wrote itself
+    info: ModelInfo | None = None
+    seconds: float = 0.0
+    calls: int = 0
+    error: PicassoError | None = None
+
+
+@dataclass
+class Progress:
+    """A run under way. `results` are what is there already; `packed` remembers those already sent."""
+
+    fraction: float = 0.0
+    message: str = ""
+    results: Sequence[Any] = ()
+    packed: dict[int, tuple[Any, int]] = field(default_factory=dict)  # index -> (the result, its version)
+    cancelled: bool = False
+
+    def changed(self, seen: dict[int, int]) -> dict[int, tuple[int, Packed]]:
+        """Results newer than the versions in `seen`, by index, each with its version."""
+        new = {}
+        for index, result in enumerate(self.results):
+            known, version = self.packed.get(index, (None, 0))
+            if known is not result:
+                version += 1
+                self.packed[index] = (result, version)
+            if seen.get(index) != version:
+                new[index] = (version, pack(result, str(index)))
+        return new
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How a worker is doing. `model` is its info once loaded; `error` why it could not be."""
+
+    pid: int
+    model: ModelInfo | None
+    error: PicassoError | None
+    runs: dict[str, tuple[float, str, dict[int, tuple[int, Packed]]]]
+
+
+class Host:
+    """One per worker process: the model, the visualizations, and the runs under way."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.registry: Registry | None = None
+        self.model: Model | None = None
+        self.error: PicassoError | None = None
+        self.loaded = threading.Event()
+        self.runs: dict[str, Progress] = {}
+        self.cancelled: set[str] = set()  # also of runs that have not begun here
+
+    def load(self) -> None:
+        """Opens the model and finds the visualizations; keeps the error instead of raising it."""
+        try:
+            from picasso.models.opening import open_model
+
+            self.registry = discover(self.config.VISUALIZATION_FOLDERS)
+            self.model = open_model(self.config)
+        except PicassoError as error:
+            self.error = error
+        except Exception as error:
+            log.exception("The model could not be opened")
+            self.error = ModelError(f"The model could not be opened: {type(error).__name__}: {error}")
+        finally:
+            self.loaded.set()
+
+    def execute(self, job: Job) -> Outcome:
+        """Runs a visualization; an error comes back inside the outcome, so that the worker stays well."""
+        progress = self.runs[job.run] = Progress()
+        try:
+            return self._execute(job, progress)
+        except PicassoError as error:
+            return Outcome(error=error)
+        except Exception as error:
+            log.exception("Run %s failed", job.run)
+            return Outcome(error=PluginError(_blame(job.visualization, error)))
+        finally:
+            del self.runs[job.run]
+            self.cancelled.discard(job.run)
+            if self.model is not None:
+                self.model.checkpoint = lambda: None
+
+    def _execute(self, job: Job, progress: Progress) -> Outcome:
+        def checkpoint() -> None:
+            if job.run in self.cancelled:
+                raise Cancelled("The run was cancelled.")
+
+        def report(fraction: float, message: str, partial: Sequence[Any] | None) -> None:
+            progress.fraction = min(1.0, max(0.0, fraction))
+            progress.message = message
+            if partial is not None:
+                progress.results = list(partial)
+
+        progress.message = "Waiting for the model"
+        while not self.loaded.wait(0.2):
+            checkpoint()
+        progress.message = "Looking"
+        checkpoint()
+        if self.error is not None or self.model is None or self.registry is None:
+            raise self.error or ModelError("The model is not loaded.")
+        model = self.model
+        model.checkpoint = checkpoint
+        visualization = self.registry.get(job.visualization)(model, report)
+        settings = visualization.parse_settings(job.settings)
+        visualization.check_settings(settings, model.info)
+        inputs = [Input(name, _open(png)) for name, png in job.images]
+        random.seed(job.seed)
+        np.random.seed(job.seed)  # noqa: NPY002 - plain plugins draw from it
+        start, calls = time.perf_counter(), model.calls
+        with tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
+            results = visualization.make_visualization(
+                inputs, Path(folder), None if visualization.settings is None else settings
+            )
+            seconds = time.perf_counter() - start
+            outputs = _pictures(Path(folder))
+        if results is None or len(results) != len(inputs):
+            got = "None" if results is None else f"{len(results)} results"
+            raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
+        packed = [pack(result, str(index)) for index, result in enumerate(results)]
+        return Outcome(packed, outputs, model.info, seconds, model.calls - calls)
+
+    def snapshot(self, seen: dict[str, dict[int, int]]) -> Snapshot:
+        """How this worker is doing; `seen` has, by run and result, the versions that the asker already has."""
+        runs = {
+            run: (progress.fraction, progress.message, progress.changed(seen.get(run, {})))
+            for run, progress in list(self.runs.items())
+        }
+        return Snapshot(os.getpid(), self.model.info if self.model else None, self.error, runs)
+
+
+def _open(png: bytes) -> Image.Image:
+    image = Image.open(BytesIO(png), formats=["PNG"])
+    image.load()
+    return image
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    """PNG and JPEG files in a folder, encoded anew as PNG; others are left out."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            with Image.open(path, formats=OUTPUT_FORMATS) as image:
+                found[path.name] = encode_png(image.convert("RGBA" if "A" in image.getbands() else "RGB"))
+        except OSError:
+            log.warning("%s is no PNG or JPEG picture: not kept", path.name)
+    return found
+
+
+def _blame(visualization: str, error: Exception) -> str:
+    """A sentence with the author's own line: the last one outside Picasso and the libraries, else the last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename and "/picasso/runs/" not in frame.filename]
+    frame = (own or frames)[-1]
+    return f"{visualization} failed at {frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"
+
+
+_host: Host | None = None
+
+
+def setup(config: Config) -> None:
+    """Makes this process a worker for `config`; the model is opened in a thread, so that it answers meanwhile."""
+    global _host
+    _host = Host(config)
+    threading.Thread(target=_host.load, name="load-model", daemon=True).start()
+
+
+def execute(job: Job) -> Outcome:
+    """A Dask task: executes one run."""
+    if _host is None:
+        return Outcome(error=ModelError("This worker was not set up by Picasso."))
+    return _host.execute(job)
+
+
+def snapshot(seen: dict[str, dict[int, int]]) -> Snapshot | None:
+    """How this worker is doing; None before `setup`."""
+    return None if _host is None else _host.snapshot(seen)
+
+
+def cancel(run: str) -> None:
+    """Asks a run to stop at its next checkpoint."""
+    if _host is not None:
+        _host.cancelled.add(run)
+
+
+def path_exists(path: str) -> bool:
+    """Whether this worker's machine has that file."""
+    return Path(path).exists()

@@ -1,0 +1,145 @@
+"""Sessions: one visitor's images and runs in one temporary folder, gone when unused for long.
+
+The visitor's browser holds the session's id in a signed cookie; nothing else leads to a session.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from picasso.config import Config
+from picasso.errors import NotFound, TooLarge
+from picasso.images.reading import Limits, encode_png, read_image, shown_name
+from picasso.runs.engine import Engine
+from picasso.runs.run import StoredImage
+from picasso.runs.store import Store
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 60.0
+FRESH_FOLDER_SECONDS = 600.0  # a folder without a row may be one that is just being made
+
+
+class Sessions:
+    """Uploads, quotas and expiry, over the store."""
+
+    def __init__(self, config: Config, store: Store, engine: Engine) -> None:
+        self.config = config
+        self.store = store
+        self.engine = engine
+        self.limits = Limits(max_bytes=config.MAX_IMAGE_BYTES, max_pixels=config.MAX_IMAGE_PIXELS)
+
+    def add_image(self, session: str, data: bytes, filename: str | None) -> StoredImage:
+        """Reads an uploaded file and keeps it as PNG.
+
+        Raises:
+            ImageRefused: it is no image that Picasso reads, is damaged, or is too large; the sentence names the file.
+        """
+        name = shown_name(filename)
+        if len(self.store.images(session)) >= self.config.MAX_IMAGES:
+            raise TooLarge(
+                f"\u201c{name}\u201d was not added: a session holds {self.config.MAX_IMAGES} pictures. "
+                "Remove some, or start over."
+            )
+        read = read_image(data, name, self.limits)
+        png = encode_png(read.image)
+        used = self.store.session_bytes(session)
+        if used + len(png) > self.config.SESSION_MAX_BYTES:
+            raise TooLarge(
+                f"\u201c{name}\u201d was not added: this session's {self.config.SESSION_MAX_BYTES // 2**20} MiB are used "
+                "up. Remove pictures, or start over."
+            )
+        return self.store.add_image(session, name, png, read.image.size, read.format, list(read.notes))
+
+    def add_sample(self, session: str, index: int) -> StoredImage:
+        """Puts one of the configured sample pictures into a session; once only.
+
+        Raises:
+            NotFound: there is no sample of that number.
+        """
+        path = self.sample(index)
+        for image in self.store.images(session):
+            if image.filename == path.name:
+                return image
+        return self.add_image(session, path.read_bytes(), path.name)
+
+    def sample(self, index: int) -> Path:
+        """The file of a sample picture.
+
+        Raises:
+            NotFound: there is none of that number, or its file is missing.
+        """
+        paths = self.config.SAMPLE_IMAGES
+        if not 0 <= index < len(paths) or not Path(paths[index]).is_file():
+            raise NotFound("There is no such sample picture. Check SAMPLE_IMAGES in the config.")
+        return Path(paths[index])
+
+    def delete(self, session: str) -> None:
+        """Cancels a session's runs and deletes everything of it."""
+        for run in self.store.runs(session):
+            if not run.state.finished:
+                self.engine.cancel(run)
+        self.store.delete_session(session)
+
+    def sweep(self) -> int:
+        """Deletes sessions that nobody used for `SESSION_HOURS`, never one with a run under way; how many."""
+        expired = self.store.expired_sessions(time.time() - self.config.SESSION_HOURS * 3600)
+        for session in expired:
+            self.store.delete_session(session)
+        for folder in self.store.orphaned_folders():
+            if time.time() - folder.stat().st_mtime > FRESH_FOLDER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+        return len(expired)
+
+    def start_sweeping(self) -> None:
+        """Sweeps now and then, in the background, for as long as the process lives."""
+
+        def loop() -> None:
+            while True:
+                try:
+                    self.sweep()
+                except Exception:
+                    log.exception("The sweeper stumbled")
+                time.sleep(SWEEP_SECONDS)
+
+        threading.Thread(target=loop, name="sweeper", daemon=True).start()
+
+
+def secret_key(folder: Path) -> bytes:
+    """The key that signs cookies: made at first start, readable by its owner only, kept across restarts."""
+    path = folder / "secret_key"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        pass
+    temporary = folder / f".secret_key.{secrets.token_hex(4)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(secrets.token_bytes(32))
+    try:
+        os.link(temporary, path)  # fails if another process was first: then theirs is taken
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+    return path.read_bytes()
+
+
+def image_bytes(store: Store, image: StoredImage) -> bytes:
+    """The PNG of a stored picture.
+
+    Raises:
+        NotFound: its file is gone.
+    """
+    try:
+        return store.image_path(image).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(f"The file of \u201c{image.filename}\u201d is gone. Upload it again.") from error
+
+

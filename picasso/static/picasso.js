@@ -1,0 +1,57 @@
+// Conveniences over pages that work without them: dropping and pasting pictures, the map's opacity, copying the link.
+
+document.documentElement.classList.add("js");
+
+function send(form, files) {
+  const input = form.querySelector("input[type=file]");
+  const pictures = [...files].filter((file) => file.size || file.name);
+  if (!pictures.length) return;
+  const transfer = new DataTransfer();
+  for (const file of pictures) transfer.items.add(file);
+  input.files = transfer.files;
+  form.classList.add("busy");
+  form.requestSubmit();
+}
+
+for (const form of document.querySelectorAll("form.drop")) {
+  const input = form.querySelector("input[type=file]");
+  input.addEventListener("change", () => {
+    if (!input.files.length) return;
+    form.classList.add("busy");
+    form.requestSubmit();
+  });
+  form.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    form.classList.add("over");
+  });
+  form.addEventListener("dragleave", () => form.classList.remove("over"));
+  form.addEventListener("drop", (event) => {
+    event.preventDefault();
+    form.classList.remove("over");
+    send(form, event.dataTransfer.files);
+  });
+}
+
+document.addEventListener("paste", (event) => {
+  const form = document.querySelector("form.drop");
+  if (form && event.clipboardData?.files.length) send(form, event.clipboardData.files);
+});
+
+// Pages that the browser keeps for "back" must not come back half-submitted.
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form.drop.busy")) form.classList.remove("busy");
+});
+
+document.addEventListener("input", (event) => {
+  if (!event.target.classList.contains("opacity")) return;
+  for (const map of event.target.closest(".viewer").querySelectorAll("image.map")) {
+    map.setAttribute("opacity", event.target.value / 100);
+  }
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button.copy");
+  if (!button) return;
+  await navigator.clipboard.writeText(location.href);
+  button.textContent = "Copied";
+});

@@ -1,0 +1,181 @@
+"""What a visualization is: one class, one template, optional settings. This is what plugin authors learn.
+
+    class HiddenHalves(BaseVisualization):
+        description = "Hides one half of the image at a time"
+        reference_link = "https://..."
+
+        class settings(Settings):
+            fill: Fill = Field("grey", description="What covers the hidden half")
+
+        def make_visualization(self, inputs, output_dir, settings):
+            ...                                    # one result per input
+
+Beside it lies `HiddenHalves.html`, which extends `result.html` and fills the block `vis`.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from picasso.attribution.fills import Fill
+from picasso.errors import InvalidSetting
+from picasso.models.base import Model, ModelInfo
+
+__all__ = ["BaseVisualization", "Field", "Fill", "Input", "Settings"]
+
+NEEDS = {
+    "predict": "class scores",
+    "gradients": "gradients of its scores",
+    "logits": "logits behind a final softmax",
+}
+
+
+class Settings(BaseModel):
+    """Base of a visualization's settings: one declaration gives the page, its checks and its help.
+
+    A field is `name: type = Field(default, ge=..., le=..., description="...", json_schema_extra={"unit": "px"})`.
+    Types that the page can show: int, float, bool, str, and `Literal[...]` for a choice.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __getitem__(self, name: str) -> Any:
+        """The plain form's way: `settings["Window"]`."""
+        try:
+            return getattr(self, name)
+        except AttributeError as error:
+            raise KeyError(name) from error
+
+
+@dataclass(frozen=True)
+class Input:
+    """One image of a run: its name as the person knows it, and its upright picture in mode "L" or "RGB"."""
+
+    filename: str
+    data: Image.Image
+
+    def __getitem__(self, name: Literal["filename", "data"]) -> Any:
+        """The plain form's way: `inputs[0]["filename"]`, `inputs[0]["data"]`."""
+        if name not in ("filename", "data"):
+            raise KeyError(name)
+        return getattr(self, name)
+
+
+Report = Callable[[float, str, Sequence[Any] | None], None]
+
+
+class BaseVisualization(ABC):
+    """A way of looking at what a model does with images.
+
+    Attributes that a class declares:
+        description: one sentence, on the card of the start page.
+        title: its name for people; the class's name in words unless given.
+        reference_link: where the method comes from.
+        settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]} whose first values are the defaults.
+        needs: what the model must be able to do, out of "predict", "gradients", "logits".
+        version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
+    """
+
+    title: ClassVar[str] = ""
+    description: ClassVar[str] = ""
+    reference_link: ClassVar[str] = ""
+    settings: ClassVar[type[Settings] | Mapping[str, Sequence[str]] | None] = None
+    needs: ClassVar[frozenset[str] | set[str]] = frozenset({"predict"})
+    version: ClassVar[str] = "1"
+
+    # Filled in by discovery.
+    name: ClassVar[str] = ""
+    settings_model: ClassVar[type[Settings]] = Settings
+    template: ClassVar[Path | None] = None
+
+    def __init__(self, model: Model, report: Report | None = None) -> None:
+        self.model = model
+        self._report = report or (lambda _fraction, _message, _partial: None)
+
+    @abstractmethod
+    def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
+        """Computes one result per input.
+
+        Args:
+            inputs: the images.
+            output_dir: an empty folder; pictures (PNG, JPEG) written here are kept with the run.
+            settings: an instance of `settings`, checked; None when the class has none.
+
+        Returns:
+            One result per input: dictionaries, lists, text, numbers; numpy arrays and PIL images anywhere in them
+            are kept as files, which the template sees with an `url`.
+        """
+
+    def progress(self, fraction: float, message: str = "", partial: Sequence[Any] | None = None) -> None:
+        """Tells the page how far the run is, 0..1, and what is there already (results, as `make_visualization` returns
+        them, for the first images). Raises `Cancelled` when the person has cancelled."""
+        self.model.checkpoint()
+        self._report(fraction, message, partial)
+
+    @classmethod
+    def check_settings(cls, settings: Any, info: ModelInfo) -> None:
+        """Override to check settings against the model; raise `InvalidSetting(sentence, field=name)`."""
+
+    @classmethod
+    def limits(cls, info: ModelInfo) -> dict[str, float]:  # noqa: ARG003 - for overriding
+        """Override to give the upper limits that this model sets, by setting; the settings page shows them."""
+        return {}
+
+    @classmethod
+    def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:  # noqa: ARG003 - for overriding
+        """Override to say how many images go through the network for one input; None when not known."""
+        return None
+
+    @classmethod
+    def unsupported_reason(cls, info: ModelInfo) -> str | None:
+        """Why this model cannot be looked at this way, as a sentence; None when it can."""
+        missing = [NEEDS.get(need, need) for need in sorted(cls.needs) if need not in info.capabilities]
+        return f"Needs {' and '.join(missing)}, which {info.name} does not give." if missing else None
+
+    @classmethod
+    def parse_settings(cls, values: Mapping[str, Any]) -> Settings:
+        """Checks values, as a form or a program sends them, against the declaration.
+
+        Raises:
+            InvalidSetting: names the setting, the rule, the value.
+        """
+        try:
+            return cls.settings_model.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = str(first["loc"][0]) if first["loc"] else None
+            raise InvalidSetting(_sentence(field, first, cls.settings_model), field=field) from error
+
+
+def _sentence(field: str | None, error: Any, model: type[Settings]) -> str:
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields) or "none"
+        return f"There is no setting '{field}'. The settings are: {known}."
+    rule = error["msg"].removeprefix("Input should be ")
+    return f"'{field}' should be {rule}, got {str(error['input'])[:80]!r}."
+
+
+def spaced(class_name: str) -> str:
+    """Words of a class name: "ClassProbabilities" -> "Class probabilities"."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+", class_name)
+    return " ".join([words[0], *(word if word.isupper() else word.lower() for word in words[1:])])
+
+
+def settings_model(declared: type[Settings] | Mapping[str, Sequence[str]] | None) -> type[Settings]:
+    """The pydantic model behind a declaration: itself, or one made from the plain form."""
+    if declared is None:
+        return Settings
+    if isinstance(declared, type):
+        return declared
+    fields: dict[str, Any] = {
+        name: (Literal[tuple(str(choice) for choice in choices)], str(choices[0])) for name, choices in declared.items()
+    }
+    return create_model("PlainSettings", __base__=Settings, **fields)

@@ -1,0 +1,196 @@
+"""Finds visualizations through three doors: the built-in folder, folders in the config, installed packages.
+
+All three lead to the same place: a module is imported, its `BaseVisualization` classes are taken, and each must have
+its template. What is broken is listed as broken, with its error; the rest work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from picasso.errors import NotFound
+from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, settings_model, spaced
+
+BUILT_IN = Path(__file__).parent
+ENTRY_POINTS = "picasso.visualizations"
+NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
+FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A visualization that cannot be used: where it is, and why, as a sentence."""
+
+    source: str
+    error: str
+
+
+@dataclass
+class Registry:
+    """All visualizations, by name, in the order found; and the broken ones."""
+
+    visualizations: dict[str, type[BaseVisualization]] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
+
+    def get(self, name: str) -> type[BaseVisualization]:
+        """The visualization of that name.
+
+        Raises:
+            NotFound: there is none; the sentence lists those there are.
+        """
+        try:
+            return self.visualizations[name]
+        except KeyError:
+            known = ", ".join(self.visualizations)
+            raise NotFound(f"There is no visualization {name[:80]!r}. There are: {known}.") from None
+
+
+def discover(folders: Iterable[Path] = (), *, frameworks: bool = True) -> Registry:
+    """Looks through all three doors.
+
+    Args:
+        folders: the config's `VISUALIZATION_FOLDERS`.
+        frameworks: False in processes that must not load TensorFlow: a plugin that imports it at its top is broken there.
+    """
+    registry = Registry()
+    with _frameworks(frameworks):
+        for path in _modules(BUILT_IN):
+            _take(registry, str(path), lambda path=path: _import(path))  # type: ignore[misc]
+        for folder in folders:
+            if not folder.is_dir():
+                registry.broken.append(Broken(str(folder), "This folder does not exist. Check VISUALIZATION_FOLDERS."))
+                continue
+            for path in _modules(folder):
+                _take(registry, str(path), lambda path=path: _import(path))  # type: ignore[misc]
+        for entry in entry_points(group=ENTRY_POINTS):
+            _take(registry, f"{entry.value} (installed package)", entry.load)
+    return registry
+
+
+def _modules(folder: Path) -> list[Path]:
+    """Python files in a folder and in its direct subfolders, tests and private ones left out."""
+    files = [*folder.glob("*.py"), *folder.glob("*/*.py")]
+    return sorted(
+        path
+        for path in files
+        if path.name not in NOT_PLUGINS
+        and not path.name.startswith(("_", "test_", "."))
+        and path.parent.name not in ("tests", "__pycache__")
+    )
+
+
+def _import(path: Path) -> ModuleType:
+    """The module in a file, under a name of its own, so that two folders may hold files of the same name."""
+    if path.parent == BUILT_IN:
+        return importlib.import_module(f"picasso.visualizations.{path.stem}")
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"picasso_plugin_{digest}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _take(registry: Registry, source: str, load: Any) -> None:
+    try:
+        loaded = load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may even call sys.exit; the rest must work
+        registry.broken.append(Broken(source, _where(error)))
+        return
+    for cls in [loaded] if inspect.isclass(loaded) else _classes(loaded):
+        try:
+            _add(registry, cls)
+        except Exception as error:
+            registry.broken.append(Broken(f"{source}: {cls.__name__}", str(error)))
+
+
+def _classes(module: ModuleType) -> list[type[BaseVisualization]]:
+    return [
+        member
+        for member in vars(module).values()
+        if inspect.isclass(member)
+        and issubclass(member, BaseVisualization)
+        and not inspect.isabstract(member)
+        and member.__module__ == module.__name__
+    ]
+
+
+def _add(registry: Registry, cls: type[BaseVisualization]) -> None:
+    if not issubclass(cls, BaseVisualization):
+        raise TypeError(f"{cls.__name__} is not a BaseVisualization.")
+    cls.title = cls.__dict__.get("title") or spaced(cls.__name__)
+    cls.name = spaced(cls.__name__).lower().replace(" ", "-")
+    cls.template = _template(cls)
+    cls.settings_model = settings_model(cls.settings)
+    if not issubclass(cls.settings_model, Settings):
+        raise TypeError(f"settings must derive from picasso.visualizations.base.Settings, got {cls.settings!r}.")
+    unknown = set(cls.needs) - set(NEEDS)
+    if unknown:
+        raise ValueError(f"needs names {', '.join(sorted(unknown))}; known are {', '.join(NEEDS)}.")
+    cls.settings_model()  # every setting must have a default
+    if cls.name in registry.visualizations:
+        other = inspect.getfile(registry.visualizations[cls.name])
+        raise ValueError(f"The name {cls.name} is already taken by {other}. Give this class another name.")
+    registry.visualizations[cls.name] = cls
+
+
+def _template(cls: type[BaseVisualization]) -> Path:
+    folder = Path(inspect.getfile(cls)).parent
+    for path in (folder / f"{cls.__name__}.html", folder / "templates" / f"{cls.__name__}.html"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"Its template is missing: write {cls.__name__}.html beside the class, or in templates/.")
+
+
+def _where(error: BaseException) -> str:
+    """The error with the author's own file and line, not those of the import machinery."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    last = next((frame for frame in reversed(frames) if frame.filename != __file__), frames[-1])
+    return f"{last.filename}, line {last.lineno}: {type(error).__name__}: {error}"
+
+
+class _NoFrameworks:
+    """An import finder that refuses machine-learning frameworks."""
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
+        if name.partition(".")[0] in FRAMEWORKS:
+            raise ImportError(
+                f"{name} is imported at the top of the file. Import it inside make_visualization: pages are made in a "
+                "process that loads no framework."
+            )
+
+
+@contextmanager
+def _frameworks(allowed: bool) -> Iterator[None]:
+    if allowed:
+        yield
+        return
+    guard = _NoFrameworks()
+    sys.meta_path.insert(0, guard)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(guard)

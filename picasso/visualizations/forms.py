@@ -1,0 +1,82 @@
+"""A settings declaration as the fields of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from picasso.visualizations.base import BaseVisualization
+
+
+@dataclass(frozen=True)
+class FormField:
+    """One setting on a page.
+
+    Attributes:
+        kind: "choice", "number", "switch" or "text".
+        low, high, step: of a number, None where there is no limit.
+        options: of a choice.
+    """
+
+    name: str
+    label: str
+    help: str
+    kind: str
+    value: Any
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    step: float | str | None = None
+    options: tuple[Any, ...] = ()
+
+    @property
+    def range(self) -> str:
+        """The allowed numbers in words: "1–224"; empty where there is no limit."""
+        if self.low is not None and self.high is not None:
+            return f"{self.low:g}–{self.high:g}"
+        if self.low is not None:
+            return f"at least {self.low:g}"
+        return f"at most {self.high:g}" if self.high is not None else ""
+
+
+def form_fields(
+    visualization: type[BaseVisualization],
+    values: Mapping[str, Any],
+    limits: Mapping[str, float] | None = None,
+) -> list[FormField]:
+    """The fields of a visualization's settings page, in the order of their declaration.
+
+    Args:
+        values: what the fields show instead of their defaults.
+        limits: upper limits that the model sets, by setting.
+    """
+    schema = visualization.settings_model.model_json_schema()
+    return [
+        _field(name, _resolved(part, schema), values.get(name, part.get("default")), (limits or {}).get(name))
+        for name, part in schema.get("properties", {}).items()
+    ]
+
+
+def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Pydantic puts enumerations into `$defs`."""
+    reference = part.get("$ref", "")
+    return schema["$defs"][reference.rsplit("/", 1)[-1]] | part if reference else part
+
+
+def _field(name: str, part: dict[str, Any], value: Any, limit: float | None) -> FormField:
+    label, text, unit = part.get("title", name), part.get("description", ""), part.get("unit", "")
+    options = part.get("enum") or ([part["const"]] if "const" in part else None)
+    if options:
+        return FormField(name, label, text, "choice", value, unit, options=tuple(options))
+    if part.get("type") == "boolean":
+        return FormField(name, label, text, "switch", value in (True, "true", "1", "on"), unit)
+    if part.get("type") in ("integer", "number"):
+        whole = part["type"] == "integer"
+        low = part.get("minimum", part.get("exclusiveMinimum"))
+        high = part.get("maximum", part.get("exclusiveMaximum"))
+        if limit is not None:
+            high = limit if high is None else min(high, limit)
+        step = part.get("multipleOf") or (1 if whole else "any")
+        return FormField(name, label, text, "number", value, unit, low, high, step)
+    return FormField(name, label, text, "text", value, unit)

@@ -1,0 +1,87 @@
+"""The template environment: core templates, each visualization's own, and how numbers and times are written."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+import jinja2
+from flask import Flask
+
+from picasso.visualizations.base import BaseVisualization
+from picasso.visualizations.discovery import Broken, Registry
+
+PREFIX = "visualization:"
+
+
+def template_name(visualization: type[BaseVisualization]) -> str:
+    """The name of a visualization's own template; no file in a plugin folder can stand for a core template."""
+    return PREFIX + visualization.name
+
+
+def prepare_templates(app: Flask, registry: Registry) -> None:
+    """Sets up the environment; a visualization whose template has a syntax error is moved to the broken ones."""
+    env = app.jinja_env
+    env.autoescape = True  # whatever the file is called
+    env.undefined = jinja2.StrictUndefined
+    env.trim_blocks = env.lstrip_blocks = True
+    env.filters.update(number=number, percent=percent, seconds=seconds, when=when, day=day)
+    core = app.jinja_loader
+
+    def visualization_source(name: str) -> tuple[str, str, None] | None:
+        cls = registry.visualizations.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
+        if cls is None or cls.template is None:
+            return None
+        return cls.template.read_text(encoding="utf-8"), str(cls.template), None
+
+    env.loader = jinja2.ChoiceLoader([core, jinja2.FunctionLoader(visualization_source)])  # type: ignore[list-item]
+    for name, cls in list(registry.visualizations.items()):
+        try:
+            env.get_template(template_name(cls))
+        except (jinja2.TemplateError, OSError, UnicodeError) as error:
+            line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+            registry.broken.append(Broken(str(cls.template), f"{cls.template}{line}: {error}"))
+            del registry.visualizations[name]
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, as people write them: ".899", "−.031", "12.4", "2.1e−6"."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size != 0 and (size < 0.001 or size >= 100_000):
+        mantissa, exponent = f"{size:.1e}".split("e")
+        text = f"{mantissa}e{int(exponent)}".replace("-", "−")
+    elif size < 1:
+        text = f"{size:.3f}"
+        text = text if text.startswith("1") else text[1:]
+    else:
+        text = f"{size:.3g}" if size < 1000 else f"{size:,.0f}"
+    return f"−{text}" if value < 0 else text
+
+
+def percent(value: float) -> str:
+    """A share 0..1 as a whole percentage, without its sign."""
+    return str(round(value * 100))
+
+
+def seconds(value: float | None) -> str:
+    """A duration: "0.4 s", "12 s", "3 min"."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.1f} s"
+    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
+
+
+def when(value: float) -> str:
+    """A moment of today as "14:03", else as "3 May, 14:03"."""
+    moment = datetime.fromtimestamp(value).astimezone()
+    if moment.date() == datetime.now().astimezone().date():
+        return f"{moment:%H:%M}"
+    return f"{moment.day} {moment:%b, %H:%M}"
+
+
+def day(value: float) -> str:
+    """A date: "2026-11-21"."""
+    return f"{datetime.fromtimestamp(value).astimezone():%Y-%m-%d}"

@@ -1,0 +1,164 @@
+"""What templates are given: plain objects with addresses in them, made from rows and manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import url_for
+
+from picasso import __version__
+from picasso.errors import InvalidSetting, NotFound
+from picasso.images.colours import DIVERGING, SEQUENTIAL
+from picasso.runs.artifacts import unpack
+from picasso.runs.run import Run, State, StoredImage
+from picasso.visualizations.base import BaseVisualization, Settings
+from picasso.web.services import services
+
+
+@dataclass(frozen=True)
+class InputView:
+    """One image of a run, for templates: `filename` is text, `url` the original as PNG."""
+
+    filename: str
+    url: str
+    width: int
+    height: int
+    notes: list[str]
+    number: int
+
+    def __getitem__(self, name: str) -> Any:
+        """The plain form's way: `inputs[0]["filename"]`."""
+        return getattr(self, name)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A visualization on the start page. `reason` says why this model cannot do it."""
+
+    name: str
+    title: str
+    description: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class View:
+    """How maps are drawn, chosen in the page's address: the range and the colours."""
+
+    range: str = "shared"
+    unsigned: str = "inferno"
+    signed: str = "coolwarm"
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> View:
+        """Takes what is known; anything else counts as not said."""
+        return cls(
+            "own" if query.get("range") == "own" else "shared",
+            query["unsigned"] if query.get("unsigned") in SEQUENTIAL else cls.unsigned,
+            query["signed"] if query.get("signed") in DIVERGING else cls.signed,
+        )
+
+
+def app_state() -> dict[str, Any]:
+    """The model and the program, for every page: `state` is "loading", "ready" or "failed"."""
+    config, status = services().config, services().engine.status()
+    path = config.MODEL_PATH
+    info = status.info
+    modified = info.modified if info else path.stat().st_mtime if path and path.exists() else None
+    return {
+        "state": status.state,
+        "error": status.error.message if status.error else None,
+        "model": info.name if info else config.MODEL_NAME or (path.stem if path else "no model"),
+        "file": path.name if path else None,
+        "modified": modified,
+        "framework": config.MODEL_FRAMEWORK,
+        "info": info,
+        "version": __version__,
+    }
+
+
+def cards() -> list[Card]:
+    """All visualizations, with the reason where the model cannot do one."""
+    info = services().engine.status().info
+    return [
+        Card(cls.name, cls.title, cls.description, cls.unsupported_reason(info) if info else None)
+        for cls in services().registry.visualizations.values()
+    ]
+
+
+def input_views(images: list[StoredImage]) -> list[InputView]:
+    """The images of a run."""
+    return [
+        InputView(
+            image.filename,
+            url_for("pages.image", image=image.id),
+            image.width,
+            image.height,
+            image.notes,
+            number,
+        )
+        for number, image in enumerate(images)
+    ]
+
+
+def result_context(run: Run, view: View) -> dict[str, Any]:
+    """Everything that a visualization's template gets.
+
+    Raises:
+        NotFound: the visualization is not there any more.
+    """
+    store = services().store
+    visualization = services().registry.get(run.visualization)
+    images = [store.image(run.session, image) for image in run.images]
+    manifest = store.manifest(run) if run.state is State.DONE else None
+    if run.state is State.DONE and manifest is None:
+        raise NotFound("The files of this run are gone. Run it again.")
+    contents = manifest["results"] if manifest else [packed.content for packed in services().engine.partial(run.id)]
+    return {
+        "run": run,
+        "inputs": input_views(images),
+        "results": [unpack(content, _url(run), _reader(run)) for content in contents],
+        "settings": settings_of(visualization, run.settings),
+        "current_vis": visualization,
+        "reference_link": visualization.reference_link,
+        "duration": manifest["seconds"] if manifest else None,
+        "manifest": manifest,
+        "view": view,
+        "ahead": store.runs_ahead(run) if run.state is State.QUEUED else 0,
+    }
+
+
+def settings_of(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings | Mapping[str, Any] | None:
+    """The settings of a run as its visualization declares them; as they were, if its declaration changed since."""
+    if visualization.settings is None:
+        return None
+    try:
+        return visualization.parse_settings(values)
+    except InvalidSetting:
+        return values
+
+
+def _url(run: Run) -> Any:
+    # A partial result changes under the same name; its address says how far the run was.
+    version = {} if run.state.finished else {"v": int(run.progress * 1_000_000)}
+    return lambda name: url_for("pages.file_of_run", run=run.id, name=name, **version)
+
+
+def _reader(run: Run) -> Any:
+    return lambda name: run_file(run, name)
+
+
+def run_file(run: Run, name: str) -> bytes:
+    """A file of a run's results, or of its partial results while it is under way.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    if run.state is State.DONE:
+        return services().store.artifact(run, name)
+    for packed in services().engine.partial(run.id):
+        if name in packed.files:
+            return packed.files[name]
+    raise NotFound("This run has no such file yet.")

