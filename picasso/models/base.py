@@ -102,9 +102,25 @@ class Model(ABC):
             return MAX_BATCH
         return max(1, min(MAX_BATCH, int(SECONDS_PER_BATCH / self.info.seconds_per_image)))
 
+    def warm_up(self) -> None:
+        """Does ahead what the first gradient would have to wait for."""
+        if "gradients" in self.info.capabilities:
+            x = np.zeros((1, *self.info.input_shape), np.float32)
+            self._gradients(x, np.zeros(1, np.int64), "logits" in self.info.capabilities)
+
     def preprocess(self, images: Sequence[Image.Image]) -> Prepared:
         """What the model takes, made from pictures of any size."""
         return self.preprocessor(images)
+
+    def solid(self, level: int) -> FloatArray:
+        """The input (height, width, channels) of a picture that is one grey level, 0..255: what can hide a region."""
+        height, width, channels = self.info.input_shape
+        picture = Image.new("L", (width, height), level) if channels == 1 else Image.new("RGB", (width, height), (level,) * 3)
+        return self.preprocess([picture]).x[0]
+
+    def picture(self, x: FloatArray) -> Image.Image:
+        """One input (height, width, channels) as a picture; exact where the preprocess function is a ready-made one."""
+        return self.preprocessor.picture(x)
 
     def predict(self, x: FloatArray, *, logits: bool = False) -> NDArray[np.float32]:
         """Scores (N, classes) of preprocessed images (N, height, width, channels).

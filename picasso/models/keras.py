@@ -63,34 +63,35 @@ class KerasModel(Model):
             self.own_decode = (import_function(config.MODEL_DECODE, "MODEL_DECODE"), config.MODEL_DECODE)
 
     def _compile(self, network: Any, logit_network: Any, shape: tuple[int, int, int]) -> None:
-        # One trace serves every batch size; autograph off traces several times faster.
+        # One trace serves scores and logits and every batch size; autograph off traces several times faster.
         images = tf.TensorSpec((None, *shape), tf.float32)
         indices = tf.TensorSpec((None,), tf.int64)
-        networks = {False: network, True: logit_network}
 
-        def forward(key: bool) -> Any:
-            return tf.function(lambda x: _flat(networks[key](x, training=False)), [images], autograph=False)
+        def forward(x: Any) -> Any:
+            scores = network(x, training=False) if both is None else both(x, training=False)
+            return [tf.cast(output, tf.float32) for output in tf.nest.flatten(scores)]
 
-        def backward(key: bool) -> Any:
+        def backward(output: int) -> Any:
             def gradient(x: Any, classes: Any) -> Any:
                 with tf.GradientTape() as tape:
                     tape.watch(x)
-                    chosen = tf.gather(_flat(networks[key](x, training=False)), classes, batch_dims=1)
+                    chosen = tf.gather(forward(x)[output], classes, batch_dims=1)
                 return tape.gradient(chosen, x)
 
             return tf.function(gradient, [images, indices], autograph=False)
 
-        keys = [False] if logit_network is None else [False, True]
-        self._forward = {key: forward(key) for key in keys}
-        self._backward = {key: backward(key) for key in keys}
+        both = None if logit_network is None else keras.Model(network.inputs, [*network.outputs, *logit_network.outputs])
+        self._outputs = 1 if both is None else 2
+        self._forward = tf.function(forward, [images], autograph=False)
+        self._backward = [backward(output) for output in range(self._outputs)]
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
-        return self._forward[logits](tf.constant(x, tf.float32)).numpy()  # type: ignore[no-any-return]
+        return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
-        gradient = self._backward[logits](tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
+        gradient = self._backward[int(logits)](tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
         if gradient is None:
-            raise NotSupported(f"{self.info.name}: its score does not depend on its input by way of differentiable steps.")
+            raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to its input.")
         return gradient.numpy()  # type: ignore[no-any-return]
 
     def _examine(self, shape: tuple[int, int, int], warnings: list[str]) -> tuple[ScoreKind, frozenset[str]]:
@@ -98,7 +99,7 @@ class KerasModel(Model):
         x = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
         scores = self._scores(x, logits=False)
         capabilities = {"predict", "gradients"}
-        if True in self._forward:
+        if self._outputs == 2:
             difference = float(np.abs(softmax(self._scores(x, logits=True)) - scores).max())
             if difference <= LOGIT_TOLERANCE:
                 capabilities.add("logits")
@@ -149,10 +150,6 @@ def _are_probabilities(network: Any, scores: NDArray[np.float32]) -> bool:
     if getattr(network.layers[-1], "activation", None) is keras.activations.sigmoid:
         return within
     return within and bool(np.allclose(scores.sum(axis=-1), 1, atol=1e-3))
-
-
-def _flat(output: Any) -> Any:
-    return tf.cast(output, tf.float32)
 
 
 def _load(path: Path, allow_unsafe: bool) -> Any:

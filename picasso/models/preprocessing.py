@@ -85,6 +85,16 @@ class ReadyMade:
         pixels = pixels.reshape(len(views), self.size[1], self.size[0], self.channels)
         return Prepared(self._in_range(pixels), views, [box for _, box in pairs], exact=True)
 
+    def picture(self, x: FloatArray) -> Image.Image:
+        """The picture whose input `x` (height, width, channels) is: the range turned back to 0..255."""
+        if self.spec.scale is not None:
+            low, high = self.spec.scale
+            pixels = (x - low) / (high - low) * 255
+        else:
+            pixels = x * np.asarray(self.spec.divide, np.float32) + np.asarray(self.spec.subtract, np.float32)
+        whole = np.clip(pixels.round(), 0, 255).astype(np.uint8)
+        return Image.fromarray(whole[..., 0] if self.channels == 1 else whole)
+
     def _in_range(self, pixels: FloatArray) -> FloatArray:
         if self.spec.scale is not None:
             low, high = self.spec.scale
@@ -165,6 +175,10 @@ class OwnFunction:
             raise ModelError(f"The preprocess function {self.name} returned numbers that are NaN or infinite.")
         x = x.astype(np.float32)
         return Prepared(x, [visible(one) for one in x], [None] * len(x), exact=False)
+
+    def picture(self, x: FloatArray) -> Image.Image:
+        """A picture of one input, stretched to what a screen can show."""
+        return visible(x)
 
 
 def visible(x: FloatArray) -> Image.Image:

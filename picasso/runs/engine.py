@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 import time
@@ -35,6 +36,7 @@ BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something 
 IDLE_INTERVAL = 2.0
 ANSWER_TIMEOUT = 3.0  # a worker that does not answer in so long is asked again later
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
+QUIET_TENSORFLOW = ("TF_CPP_MIN_LOG_LEVEL", "3")
 ATTEMPTS = 2  # a run whose worker dies is tried once more
 
 
@@ -181,11 +183,18 @@ class DaskEngine:
         from distributed import Client, LocalCluster
         from distributed.security import Security
 
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         dask.config.set(
             {
                 "distributed.scheduler.allowed-failures": 0,  # a second try is ours to decide
                 "distributed.admin.large-graph-warning-threshold": "1GB",  # pictures travel with their run
                 "distributed.comm.timeouts.connect": "10s",
+                # Dask's defaults for the worker process (one thread, memory given back at once) slow TensorFlow down.
+                "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
+                # Dask's status pages would tell every local user of this machine about our runs.
+                "distributed.scheduler.http.routes": [],
+                "distributed.worker.http.routes": [],
+                "distributed.nanny.http.routes": [],
             }
         )
         try:
@@ -199,7 +208,7 @@ class DaskEngine:
                     host="127.0.0.1",
                     protocol="tls://",
                     security=Security.temporary(),
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     memory_limit=self.config.WORKER_MEMORY_LIMIT,
                     silence_logs=logging.CRITICAL,
                 )
@@ -314,8 +323,6 @@ class DaskEngine:
         """Ends a worker process; its nanny starts a new one."""
         if flight.worker not in self._pids:
             return
-        import os
-
         log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
         with suppress(Exception):
             self._client.run(os.kill, self._pids[flight.worker], signal.SIGKILL, workers=[flight.worker], nanny=True)

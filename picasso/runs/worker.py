@@ -103,7 +103,9 @@ class Host:
         self.cancelled: set[str] = set()  # also of runs that have not begun here
 
     def load(self) -> None:
-        """Opens the model and finds the visualizations; keeps the error instead of raising it."""
+        """Opens the model and finds the visualizations; keeps the error instead of raising it.
+
+        What comes after `loaded` makes first runs quicker and holds nobody up."""
         try:
             from picasso.models.opening import open_model
 
@@ -116,6 +118,8 @@ class Host:
             self.error = ModelError(f"The model could not be opened: {type(error).__name__}: {error}")
         finally:
             self.loaded.set()
+        if self.model is not None:
+            self.model.warm_up()
 
     def execute(self, job: Job) -> Outcome:
         """Runs a visualization; an error comes back inside the outcome, so that the worker stays well."""

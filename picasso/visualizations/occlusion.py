@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
 from picasso.errors import InvalidSetting
 from picasso.models.base import ModelInfo
-from picasso.models.preprocessing import FloatArray, Prepared
+from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Field, Fill, Input, Settings
-
-POSITIONS_PER_STEP = 32  # after so many windows the page sees a sharper map, and a cancel is noticed
 
 
 class Occlusion(BaseVisualization):
@@ -76,7 +73,7 @@ class Occlusion(BaseVisualization):
         top = self.model.decode(self.model.predict(x) if logits else base[None], settings.classes)[0]
         positions = occlusion.corners(shape, window, settings.stride)
         positions = positions[occlusion.coarse_to_fine(positions)]
-        fill = make_fill(settings.fill, x[0], self._solid)
+        fill = make_fill(settings.fill, x[0], self.model.solid)
         scores = np.empty((len(positions), len(base)), np.float32)
 
         def result(count: int) -> dict[str, Any]:
@@ -95,17 +92,12 @@ class Occlusion(BaseVisualization):
                 "stride": min(settings.stride, *window),
             }
 
-        for start in range(0, len(positions), POSITIONS_PER_STEP):
-            part = slice(start, start + POSITIONS_PER_STEP)
+        for start in range(0, len(positions), self.model.batch):  # the page sees a sharper map after every batch
+            part = slice(start, start + self.model.batch)
             scores[part] = self.model.occlude(x, positions[part], window, fill, logits=logits)
             count = min(part.stop, len(positions))
             step(count / len(positions), result(count))
         return result(len(positions)) | {"scores": scores, "base": base, "corners": positions, "fill": fill}
-
-    def _solid(self, level: int) -> FloatArray:
-        height, width, channels = self.model.info.input_shape
-        colour: Any = level if channels == 1 else (level,) * 3
-        return self.model.preprocess([Image.new("L" if channels == 1 else "RGB", (width, height), colour)]).x[0]
 
     @classmethod
     def limits(cls, info: ModelInfo) -> dict[str, float]:

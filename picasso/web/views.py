@@ -14,6 +14,7 @@ from picasso.images.colours import DIVERGING, SEQUENTIAL
 from picasso.runs.artifacts import unpack
 from picasso.runs.run import Run, State, StoredImage
 from picasso.visualizations.base import BaseVisualization, Settings
+from picasso.visualizations.forms import form_fields
 from picasso.web.services import services
 
 
@@ -121,6 +122,7 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
         "inputs": input_views(images),
         "results": [unpack(content, _url(run), _reader(run)) for content in contents],
         "settings": settings_of(visualization, run.settings),
+        "fields": form_fields(visualization, run.settings),
         "current_vis": visualization,
         "reference_link": visualization.reference_link,
         "duration": manifest["seconds"] if manifest else None,
