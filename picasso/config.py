@@ -66,7 +66,7 @@ class Config(BaseModel):
     MODEL_PATH: Path | None = Field(None, description="The model's file: .keras, .h5 or .hdf5")
     MODEL_PREPARE: str | None = Field(
         None,
-        description='"module:function", called with the path when MODEL_PATH is not there yet, to download or convert it',
+        description='"module:function", called with the path to make (download, convert) when MODEL_PATH is not there',
     )
     MODEL_PREPROCESS: Preprocessing | str = Field(
         Preprocessing(geometry="resize", resample="bilinear", scale=(0.0, 1.0), subtract=0.0, divide=1.0),
@@ -80,7 +80,7 @@ class Config(BaseModel):
     )
     MODEL_LABELS: list[str] | str | None = Field(
         None,
-        description='The classes\' names in order: a list, a .txt file (one per line) or .json file, or "module:function"',
+        description='The classes\' names in order: a list, a .txt (one per line) or .json file, or "module:function"',
     )
     MODEL_ALLOW_UNSAFE: bool = Field(
         False, description="Open models whose file contains code (Lambda layers). Only for files you trust"
@@ -242,7 +242,9 @@ def import_function(name: str, key: str) -> Callable[..., Any]:
     try:
         function = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
-        raise ConfigError(f"{key} = {name!r}: the module {module_name} cannot be imported: {error}.", field=key) from error
+        raise ConfigError(
+            f"{key} = {name!r}: the module {module_name} cannot be imported: {error}.", field=key
+        ) from error
     except AttributeError as error:
         raise ConfigError(f"{key} = {name!r}: the module {module_name} has no {attribute}.", field=key) from error
     if not callable(function):

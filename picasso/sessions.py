@@ -52,8 +52,8 @@ class Sessions:
         used = self.store.session_bytes(session)
         if used + len(png) > self.config.SESSION_MAX_BYTES:
             raise TooLarge(
-                f"\u201c{name}\u201d was not added: this session's {self.config.SESSION_MAX_BYTES // 2**20} MiB are used "
-                "up. Remove pictures, or start over."
+                f"\u201c{name}\u201d was not added: this session's {self.config.SESSION_MAX_BYTES // 2**20} MiB are "
+                "used up. Remove pictures, or start over."
             )
         return self.store.add_image(session, name, png, read.image.size, read.format, list(read.notes))
 
@@ -141,5 +141,3 @@ def image_bytes(store: Store, image: StoredImage) -> bytes:
         return store.image_path(image).read_bytes()
     except FileNotFoundError as error:
         raise NotFound(f"The file of \u201c{image.filename}\u201d is gone. Upload it again.") from error
-
-

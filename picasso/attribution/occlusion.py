@@ -45,7 +45,9 @@ def coarse_to_fine(positions: IntArray) -> IntArray:
     return np.argsort(np.maximum(*levels), kind="stable")
 
 
-def average(values: NDArray[np.floating], positions: IntArray, window: tuple[int, int], shape: tuple[int, int]) -> FloatArray:
+def average(
+    values: NDArray[np.floating], positions: IntArray, window: tuple[int, int], shape: tuple[int, int]
+) -> FloatArray:
     """Spreads one value per window over the pixels it covers; where windows overlap, their mean.
 
     Args:

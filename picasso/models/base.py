@@ -115,8 +115,11 @@ class Model(ABC):
     def solid(self, level: int) -> FloatArray:
         """The input (height, width, channels) of a picture that is one grey level, 0..255: what can hide a region."""
         height, width, channels = self.info.input_shape
-        picture = Image.new("L", (width, height), level) if channels == 1 else Image.new("RGB", (width, height), (level,) * 3)
-        return self.preprocess([picture]).x[0]
+        picture = (
+            Image.new("L", (width, height), level) if channels == 1 else Image.new("RGB", (width, height), (level,) * 3)
+        )
+        hidden: FloatArray = self.preprocess([picture]).x[0]
+        return hidden
 
     def picture(self, x: FloatArray) -> Image.Image:
         """One input (height, width, channels) as a picture; exact where the preprocess function is a ready-made one."""
@@ -166,7 +169,9 @@ class Model(ABC):
             logits: values before the final softmax instead of the model's output.
         """
         size = self.batch
-        parts = [self._hidden(x, part, window, fill) for part in np.array_split(corners, math.ceil(len(corners) / size))]
+        parts = [
+            self._hidden(x, part, window, fill) for part in np.array_split(corners, math.ceil(len(corners) / size))
+        ]
         return np.concatenate([self.predict(part, logits=logits) for part in parts])
 
     def decode(self, scores: NDArray[np.float32], top: int) -> list[list[Prediction]]:

@@ -65,7 +65,9 @@ def _read_labels(source: str) -> list[Any]:
         try:
             return [content[key] for key in sorted(content, key=int)]
         except ValueError as error:
-            raise ConfigError(f"MODEL_LABELS: the keys of {path} must be class numbers.", field="MODEL_LABELS") from error
+            raise ConfigError(
+                f"MODEL_LABELS: the keys of {path} must be class numbers.", field="MODEL_LABELS"
+            ) from error
     return list(content)
 
 

@@ -1,4 +1,4 @@
-"""The Keras adapter: `.keras`, `.h5` and `.hdf5` files, on the TensorFlow backend. Imported in worker processes only."""
+"""The Keras adapter: `.keras`, `.h5` and `.hdf5` files, on the TensorFlow backend. For worker processes only."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class KerasModel(Model):
 
             return tf.function(gradient, [images, indices], autograph=False)
 
-        both = None if logit_network is None else keras.Model(network.inputs, [*network.outputs, *logit_network.outputs])
+        both = (
+            None if logit_network is None else keras.Model(network.inputs, [*network.outputs, *logit_network.outputs])
+        )
         self._outputs = 1 if both is None else 2
         self._forward = tf.function(forward, [images], autograph=False)
         self._backward = [backward(output) for output in range(self._outputs)]
@@ -122,7 +124,7 @@ class KerasModel(Model):
 
 
 def before_softmax(network: Any) -> Any | None:
-    """A model that shares all weights with `network` and gives the values before its final softmax; None without one."""
+    """A model with the weights of `network` that gives the values before its final softmax; None without one."""
     last = network.layers[-1]
     try:
         if isinstance(last, keras.layers.Softmax) or (

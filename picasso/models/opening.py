@@ -22,7 +22,8 @@ def open_model(config: Config) -> Model:
     path = require(config.MODEL_PATH)
     if path.suffix not in KERAS_SUFFIXES:
         raise ModelError(
-            f"{path.name} is not a Keras model file: those end in {', '.join(sorted(KERAS_SUFFIXES))}. Check MODEL_PATH."
+            f"{path.name} is not a Keras model file: those end in {', '.join(sorted(KERAS_SUFFIXES))}. "
+            "Check MODEL_PATH."
         )
     from picasso.models.keras import KerasModel  # here, because it imports TensorFlow
 

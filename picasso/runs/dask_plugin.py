@@ -10,7 +10,7 @@ from picasso.runs import worker
 from picasso.runs.parcel import Parcel
 
 
-class PicassoWorker(WorkerPlugin):  # type: ignore[misc] - distributed has no types
+class PicassoWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
     """Makes a Dask worker one of Picasso's."""
 
     name = "picasso"
@@ -18,7 +18,7 @@ class PicassoWorker(WorkerPlugin):  # type: ignore[misc] - distributed has no ty
     def __init__(self, parcel: Parcel) -> None:
         self.parcel = parcel
 
-    def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
+    def setup(self, worker: Any) -> None:
         """Called by Dask in the worker process."""
         _setup(self.parcel)
 

@@ -8,6 +8,7 @@ Unless a scheduler is configured, it starts one worker process here, reached ove
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -366,13 +367,20 @@ class DaskEngine:
     def _write(self, run: Run, outcome: worker.Outcome) -> None:
         images = [self.store.image(run.session, image) for image in run.images]
         visualization = self.registry.get(run.visualization)
-        key = run_key(outcome.info, visualization, run.settings, images, run.seed)
+        key = run_key(outcome.info, visualization, outcome.settings, images, run.seed)
         files = {name: data for packed in outcome.results for name, data in packed.files.items()}
         outputs = {f"output.{name}": data for name, data in outcome.outputs.items()}
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files | outputs, manifest)
         self.store.change_run(
-            run.id, (State.RUNNING,), state=State.DONE, progress=1.0, message="", finished=time.time(), key=key
+            run.id,
+            (State.RUNNING,),
+            state=State.DONE,
+            progress=1.0,
+            message="",
+            finished=time.time(),
+            key=key,
+            settings=json.dumps(outcome.settings),
         )
 
     def _fail(self, run: Run, error: PicassoError) -> None:

@@ -32,7 +32,7 @@ def make_manifest(
         "key": key,
         "model": outcome.info.as_dict() if outcome.info else None,
         "visualization": {"name": visualization.name, "title": visualization.title, "version": visualization.version},
-        "settings": run.settings,
+        "settings": outcome.settings,
         "seed": run.seed,
         "images": [
             {"id": image.id, "filename": image.filename, "digest": image.digest, "size": [image.width, image.height]}

@@ -1,14 +1,13 @@
 """Sessions, images and runs on disk: rows in sqlite, pictures and results in one folder per session.
 
-    DATA_DIR/picasso.sqlite
-    DATA_DIR/sessions/<session>/images/<image>.png
-    DATA_DIR/sessions/<session>/runs/<run>/manifest.json     written last: without it there is no result
+DATA_DIR/picasso.sqlite
+DATA_DIR/sessions/<session>/images/<image>.png
+DATA_DIR/sessions/<session>/runs/<run>/manifest.json     written last: without it there is no result
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import sqlite3
@@ -182,7 +181,13 @@ class Store:
     # Runs
 
     def add_run(
-        self, session: str, visualization: str, settings: Mapping[str, Any], images: list[str], key: str | None, seed: int
+        self,
+        session: str,
+        visualization: str,
+        settings: Mapping[str, Any],
+        images: list[str],
+        key: str | None,
+        seed: int,
     ) -> Run:
         """A new run, queued."""
         run_id = new_id()
@@ -292,7 +297,7 @@ def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

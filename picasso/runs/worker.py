@@ -52,6 +52,7 @@ class Outcome:
     results: list[Packed] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)  # pictures that the visualization wrote itself
     info: ModelInfo | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # with every default filled in
     seconds: float = 0.0
     calls: int = 0
     error: PicassoError | None = None
@@ -158,11 +159,10 @@ class Host:
         model = self.model
         model.checkpoint = checkpoint
         visualization = self.registry.get(job.visualization)(model, report)
-        settings = visualization.parse_settings(job.settings)
-        visualization.check_settings(settings, model.info)
+        settings = visualization.parse_settings(job.settings, model.info)
         inputs = [Input(name, _open(png)) for name, png in job.images]
         random.seed(job.seed)
-        np.random.seed(job.seed)  # noqa: NPY002 - plain plugins draw from it
+        np.random.seed(job.seed)
         start, calls = time.perf_counter(), model.calls
         with tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
             results = visualization.make_visualization(
@@ -174,7 +174,7 @@ class Host:
             got = "None" if results is None else f"{len(results)} results"
             raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
         packed = [pack(result, str(index)) for index, result in enumerate(results)]
-        return Outcome(packed, outputs, model.info, seconds, model.calls - calls)
+        return Outcome(packed, outputs, model.info, settings.model_dump(mode="json"), seconds, model.calls - calls)
 
     def snapshot(self, seen: dict[str, dict[int, int]]) -> Snapshot:
         """How this worker is doing; `seen` has, by run and result, the versions that the asker already has."""
@@ -206,7 +206,9 @@ def _pictures(folder: Path) -> dict[str, bytes]:
 def _blame(visualization: str, error: Exception) -> str:
     """A sentence with the author's own line: the last one outside Picasso and the libraries, else the last."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename and "/picasso/runs/" not in frame.filename]
+    own = [
+        frame for frame in frames if "site-packages" not in frame.filename and "/picasso/runs/" not in frame.filename
+    ]
     frame = (own or frames)[-1]
     return f"{visualization} failed at {frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"
 

@@ -79,7 +79,7 @@ class BaseVisualization(ABC):
         description: one sentence, on the card of the start page.
         title: its name for people; the class's name in words unless given.
         reference_link: where the method comes from.
-        settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]} whose first values are the defaults.
+        settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
         needs: what the model must be able to do, out of "predict", "gradients", "logits".
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
@@ -121,16 +121,21 @@ class BaseVisualization(ABC):
         self._report(fraction, message, partial)
 
     @classmethod
+    def defaults(cls, info: ModelInfo) -> dict[str, Any]:
+        """Override to give defaults that fit the model better than those declared, by setting."""
+        return {}
+
+    @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
         """Override to check settings against the model; raise `InvalidSetting(sentence, field=name)`."""
 
     @classmethod
-    def limits(cls, info: ModelInfo) -> dict[str, float]:  # noqa: ARG003 - for overriding
+    def limits(cls, info: ModelInfo) -> dict[str, float]:
         """Override to give the upper limits that this model sets, by setting; the settings page shows them."""
         return {}
 
     @classmethod
-    def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:  # noqa: ARG003 - for overriding
+    def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """Override to say how many images go through the network for one input; None when not known."""
         return None
 
@@ -141,18 +146,25 @@ class BaseVisualization(ABC):
         return f"Needs {' and '.join(missing)}, which {info.name} does not give." if missing else None
 
     @classmethod
-    def parse_settings(cls, values: Mapping[str, Any]) -> Settings:
-        """Checks values, as a form or a program sends them, against the declaration.
+    def parse_settings(cls, values: Mapping[str, Any], info: ModelInfo | None = None) -> Settings:
+        """Checks values, as a form or a program sends them, against the declaration and the model.
+
+        Args:
+            values: by setting; those left out take their default.
+            info: the model, if it is known already.
 
         Raises:
             InvalidSetting: names the setting, the rule, the value.
         """
         try:
-            return cls.settings_model.model_validate(dict(values))
+            settings = cls.settings_model.model_validate((cls.defaults(info) if info else {}) | dict(values))
         except ValidationError as error:
             first = error.errors()[0]
             field = str(first["loc"][0]) if first["loc"] else None
             raise InvalidSetting(_sentence(field, first, cls.settings_model), field=field) from error
+        if info is not None:
+            cls.check_settings(settings, info)
+        return settings
 
 
 def _sentence(field: str | None, error: Any, model: type[Settings]) -> str:

@@ -35,6 +35,11 @@ class ClassProbabilities(BaseVisualization):
         ]
 
     @classmethod
+    def limits(cls, info: ModelInfo) -> dict[str, float]:
+        """No more bars than classes."""
+        return {"classes": info.classes}
+
+    @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """One per image."""
         return 1

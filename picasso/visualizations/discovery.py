@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -62,18 +63,18 @@ def discover(folders: Iterable[Path] = (), *, frameworks: bool = True) -> Regist
 
     Args:
         folders: the config's `VISUALIZATION_FOLDERS`.
-        frameworks: False in processes that must not load TensorFlow: a plugin that imports it at its top is broken there.
+        frameworks: False where TensorFlow must not be loaded; a plugin that imports it at its top is broken there.
     """
     registry = Registry()
     with _frameworks(frameworks):
         for path in _modules(BUILT_IN):
-            _take(registry, str(path), lambda path=path: _import(path))  # type: ignore[misc]
+            _take(registry, str(path), partial(_import, path))
         for folder in folders:
             if not folder.is_dir():
                 registry.broken.append(Broken(str(folder), "This folder does not exist. Check VISUALIZATION_FOLDERS."))
                 continue
             for path in _modules(folder):
-                _take(registry, str(path), lambda path=path: _import(path))  # type: ignore[misc]
+                _take(registry, str(path), partial(_import, path))
         for entry in entry_points(group=ENTRY_POINTS):
             _take(registry, f"{entry.value} (installed package)", entry.load)
     return registry
@@ -136,7 +137,7 @@ def _classes(module: ModuleType) -> list[type[BaseVisualization]]:
     ]
 
 
-def _add(registry: Registry, cls: type[BaseVisualization]) -> None:
+def _add(registry: Registry, cls: type[Any]) -> None:
     if not issubclass(cls, BaseVisualization):
         raise TypeError(f"{cls.__name__} is not a BaseVisualization.")
     cls.title = cls.__dict__.get("title") or spaced(cls.__name__)

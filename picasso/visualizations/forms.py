@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from picasso.models.base import ModelInfo
 from picasso.visualizations.base import BaseVisualization
 
 
@@ -43,17 +44,19 @@ class FormField:
 def form_fields(
     visualization: type[BaseVisualization],
     values: Mapping[str, Any],
-    limits: Mapping[str, float] | None = None,
+    info: ModelInfo | None = None,
 ) -> list[FormField]:
     """The fields of a visualization's settings page, in the order of their declaration.
 
     Args:
         values: what the fields show instead of their defaults.
-        limits: upper limits that the model sets, by setting.
+        info: the model, if it is known already: it may set limits and other defaults.
     """
+    limits = visualization.limits(info) if info else {}
+    values = (visualization.defaults(info) if info else {}) | dict(values)
     schema = visualization.settings_model.model_json_schema()
     return [
-        _field(name, _resolved(part, schema), values.get(name, part.get("default")), (limits or {}).get(name))
+        _field(name, _resolved(part, schema), values.get(name, part.get("default")), limits.get(name))
         for name, part in schema.get("properties", {}).items()
     ]
 

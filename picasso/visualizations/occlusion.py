@@ -100,6 +100,12 @@ class Occlusion(BaseVisualization):
         return result(len(positions)) | {"scores": scores, "base": base, "corners": positions, "fill": fill}
 
     @classmethod
+    def defaults(cls, info: ModelInfo) -> dict[str, Any]:
+        """A seventh of the shorter side, moved by half of it: 32 and 16 for 224 pixels; a map per class there is."""
+        window = max(1, round(min(info.input_shape[:2]) / 7))
+        return {"window": window, "stride": max(1, window // 2), "classes": min(3, info.classes)}
+
+    @classmethod
     def limits(cls, info: ModelInfo) -> dict[str, float]:
         """Nothing is larger than the model's input."""
         longer = max(info.input_shape[:2])
@@ -114,9 +120,7 @@ class Occlusion(BaseVisualization):
                 f"'window' must be 1..{limit} pixels for this model, got {settings.window}.", field="window"
             )
         if settings.score == "logit" and "logits" not in info.capabilities:
-            raise InvalidSetting(
-                f"{info.name} has no logit behind a softmax. Choose the probability.", field="score"
-            )
+            raise InvalidSetting(f"{info.name} has no logit behind a softmax. Choose the probability.", field="score")
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:

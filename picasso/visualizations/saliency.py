@@ -50,6 +50,11 @@ class Saliency(BaseVisualization):
         return results
 
     @classmethod
+    def limits(cls, info: ModelInfo) -> dict[str, float]:
+        """No more maps than classes."""
+        return {"classes": info.classes}
+
+    @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """One for the scores, and one forward and backward for each class."""
-        return 1 + settings.classes
+        return 1 + int(settings.classes)

@@ -103,9 +103,9 @@ def upload() -> Answer:
         except ImageRefused as error:
             refused.append(error)
     if not accepted:
-        return _refused_page(refused), max(error.status for error in refused)
-    for error in refused:
-        flash(error.message, "error")
+        return _refused_page(refused), max(refusal.status for refusal in refused)
+    for refusal in refused:
+        flash(refusal.message, "error")
     return redirect(_back(), 303)
 
 
@@ -120,9 +120,12 @@ def _back() -> str:
     """Where an upload came from: the pictures step of a visualization, or the start page."""
     visualization = request.form.get("visualization", "")
     if visualization in services().registry.visualizations:
-        values = _without_plumbing(request.form)
-        return url_for("pages.choose_pictures", name=visualization, **values)
+        return _pictures_url(visualization, _without_plumbing(request.form))
     return url_for("pages.start")
+
+
+def _pictures_url(visualization: str, values: Mapping[str, Any]) -> str:
+    return url_for("pages.choose_pictures", name=visualization, **values)
 
 
 def _without_plumbing(form: Mapping[str, str]) -> dict[str, str]:
@@ -251,7 +254,7 @@ def _settings_page(
     return render_template(
         "settings.html",
         current_vis=visualization,
-        fields=form_fields(visualization, values, visualization.limits(info) if info else None),
+        fields=form_fields(visualization, values, info),
         error=error,
         tray=tray,
         **_cost(visualization, values, max(1, len(tray))),
@@ -284,7 +287,7 @@ def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], ima
     """Model calls for one image, and an estimate in seconds for all, where they are known."""
     info = services().engine.status().info
     try:
-        settings = visualization.parse_settings(values)
+        settings = visualization.parse_settings(values, info)
         calls = visualization.model_calls(settings, info) if info else None
     except PicassoError:
         calls = None
@@ -301,14 +304,11 @@ def _settings_values(form: Any) -> dict[str, str]:
 
 
 def _checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
-    settings = visualization.parse_settings(values)
     info = services().engine.status().info
-    if info is not None:
-        reason = visualization.unsupported_reason(info)
-        if reason:
-            raise NotSupported(reason)
-        visualization.check_settings(settings, info)
-    return settings
+    reason = visualization.unsupported_reason(info) if info else None
+    if reason:
+        raise NotSupported(reason)
+    return visualization.parse_settings(values, info)
 
 
 def _first_error(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> InvalidSetting | None:
@@ -335,10 +335,12 @@ def create_run() -> Answer:
         return _settings_page(visualization, values, error), error.status
     ids = list(dict.fromkeys(request.form.getlist("image")))
     if not ids:
-        return redirect(url_for("pages.choose_pictures", name=visualization.name, **values), 303)
+        return redirect(_pictures_url(visualization.name, values), 303)
     session = _session()
     images = [services().store.image(session, image) for image in ids]
-    content = settings.model_dump(mode="json")
+    known_model = services().engine.status().info is not None
+    # While the model loads, its defaults are not known: the worker adds them.
+    content = settings.model_dump(mode="json", exclude_unset=not known_model)
     key = run_key(services().engine.status().info, visualization, content, images, SEED)
     known = services().store.run_of_key(session, key) if key else None
     if known is not None:
@@ -413,7 +415,6 @@ def file_of_run(run: str, name: str) -> Answer:
     if name.endswith(".png"):
         return _png(data)
     return send_file(BytesIO(data), mimetype="application/octet-stream", as_attachment=True, download_name=name)
-
 
 
 @blueprint.get("/runs/<run>/inputs/<path:name>")

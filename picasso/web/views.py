@@ -132,7 +132,9 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
     }
 
 
-def settings_of(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings | Mapping[str, Any] | None:
+def settings_of(
+    visualization: type[BaseVisualization], values: Mapping[str, Any]
+) -> Settings | Mapping[str, Any] | None:
     """The settings of a run as its visualization declares them; as they were, if its declaration changed since."""
     if visualization.settings is None:
         return None
@@ -144,7 +146,7 @@ def settings_of(visualization: type[BaseVisualization], values: Mapping[str, Any
 
 def _url(run: Run) -> Any:
     # A partial result changes under the same name; its address says how far the run was.
-    version = {} if run.state.finished else {"v": int(run.progress * 1_000_000)}
+    version: dict[str, Any] = {} if run.state.finished else {"v": int(run.progress * 1_000_000)}
     return lambda name: url_for("pages.file_of_run", run=run.id, name=name, **version)
 
 
