@@ -37,7 +37,6 @@ DEV = [
     "pytest-playwright>=0.7",
     "pytest-timeout>=2.3",
     "ruff>=0.9",
-    "tf-explain>=0.3",
 ]
 
 setup(

@@ -83,6 +83,7 @@ class Flight:
     worker: str | None = None
     results: dict[int, Packed] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
+    told: tuple[float, str] = (0.0, "")  # progress as last written to the store
     stopping: float | None = None
     killed: bool = False
 
@@ -301,7 +302,9 @@ class DaskEngine:
                     for index, (version, packed) in results.items():
                         flight.results[index] = packed
                         flight.versions[index] = version
-                self.store.change_run(run, (State.RUNNING,), progress=fraction, message=message)
+                if flight.told != (fraction, message):
+                    flight.told = (fraction, message)
+                    self.store.change_run(run, (State.RUNNING,), progress=fraction, message=message)
 
     def _stop_runs(self) -> None:
         """Tells workers of cancelled and overdue runs; ends the process of a worker that does not listen."""
@@ -313,8 +316,6 @@ class DaskEngine:
                 flight.stopping = now
             if flight.stopping is None or flight.future.done():
                 continue
-            if flight.worker is None:  # not begun, as far as is known
-                flight.future.cancel()
             self._ask(worker.cancel, flight.run.id)
             if now - flight.stopping > CANCEL_GRACE and not flight.killed:
                 flight.killed = True
@@ -325,8 +326,14 @@ class DaskEngine:
         if flight.worker not in self._pids:
             return
         log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
-        with suppress(Exception):
-            self._client.run(os.kill, self._pids[flight.worker], signal.SIGKILL, workers=[flight.worker], nanny=True)
+        for nanny in (True, False):  # a worker without a nanny is told itself
+            try:
+                self._client.run(
+                    os.kill, self._pids[flight.worker], signal.SIGKILL, workers=[flight.worker], nanny=nanny, wait=nanny
+                )
+                return
+            except Exception:
+                log.debug("Worker %s could not be ended (nanny: %s)", flight.worker, nanny, exc_info=True)
 
     def _finish_runs(self) -> None:
         for run_id, flight in list(self._flights.items()):

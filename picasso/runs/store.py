@@ -42,6 +42,7 @@ RUN_COLUMNS = (
     "started, finished, attempts"
 )
 MANIFEST = "manifest.json"
+USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
 
 
 def new_id() -> str:
@@ -66,6 +67,7 @@ class Store:
         db.row_factory = sqlite3.Row
         try:
             db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
             with db:
                 yield db
         finally:
@@ -84,9 +86,13 @@ class Store:
         return session
 
     def touch_session(self, session: str) -> bool:
-        """Notes that a session is in use; False when there is none of that id."""
+        """Notes that a session is in use, to the minute; False when there is none of that id."""
+        now = time.time()
         with self._connect() as db:
-            return db.execute("UPDATE sessions SET used = ? WHERE id = ?", (time.time(), session)).rowcount == 1
+            row = db.execute("SELECT used FROM sessions WHERE id = ?", (session,)).fetchone()
+            if row is not None and abs(now - row["used"]) > USED_PRECISION:
+                db.execute("UPDATE sessions SET used = ? WHERE id = ?", (now, session))
+        return row is not None
 
     def session_folder(self, session: str) -> Path:
         """Where a session's files are."""
@@ -130,7 +136,10 @@ class Store:
         image = StoredImage(
             new_id(), session, filename, source_format, *size, len(png), sha256(png).hexdigest(), notes, time.time()
         )
-        _write(self.image_path(image), png)
+        try:
+            _write(self.image_path(image), png)
+        except FileNotFoundError as error:
+            raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
         row = (*vars(image).values(),)
         with self._connect() as db:
             db.execute(

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -77,7 +78,8 @@ class Progress:
                 version += 1
                 self.packed[index] = (result, version)
             if seen.get(index) != version:
-                new[index] = (version, pack(result, str(index)))
+                with suppress(PluginError):  # the run itself will say so when it ends
+                    new[index] = (version, pack(result, str(index)))
         return new
 
 

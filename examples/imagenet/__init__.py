@@ -1,0 +1,1 @@
+"""The default model: EfficientNet-Lite0 on ImageNet, converted from a PyPI package."""
