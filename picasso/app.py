@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 
 from flask import Flask
@@ -28,7 +27,6 @@ def create_app(config: Config | None = None, engine: Engine | None = None) -> Fl
         ConfigError: a setting is wrong.
     """
     config = config or load_config()
-    os.umask(0o077)  # what strangers upload is for nobody else on this machine
     store = Store(config.DATA_DIR)
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from picasso.config import Config
@@ -64,10 +65,13 @@ class Sessions:
             NotFound: there is no sample of that number.
         """
         path = self.sample(index)
+        data = path.read_bytes()
+        png = encode_png(read_image(data, path.name, self.limits).image)
+        known = (shown_name(path.name), sha256(png).hexdigest())  # a picture of one's own may have the same name
         for image in self.store.images(session):
-            if image.filename == path.name:
+            if (image.filename, image.digest) == known:
                 return image
-        return self.add_image(session, path.read_bytes(), path.name)
+        return self.add_image(session, data, path.name)
 
     def sample(self, index: int) -> Path:
         """The file of a sample picture.

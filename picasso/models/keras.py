@@ -134,7 +134,7 @@ def before_softmax(network: Any) -> Any | None:
         ):
             return keras.Model(network.inputs, last.input)
         if getattr(last, "activation", None) is keras.activations.softmax:
-            linear = type(last).from_config(last.get_config() | {"activation": "linear"})
+            linear = type(last).from_config(last.get_config() | {"activation": "linear", "name": f"{last.name}_logits"})
             logits = keras.Model(network.inputs, linear(last.input))
             linear.set_weights(last.get_weights())
             return logits

@@ -19,8 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from picasso.config import Config
-from picasso.errors import ModelError, NotFound, PicassoError, WorkerLost
+from picasso.config import MEBIBYTE, Config
+from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
 from picasso.models.base import ModelInfo
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
@@ -368,6 +368,8 @@ class DaskEngine:
             self._write(run, outcome)
         except NotFound:
             return  # the session was deleted meanwhile
+        except TooLarge as error:
+            self._fail(run, error)
         except OSError as error:
             self._fail(run, PicassoError(f"The result could not be written: {error.strerror or error}."))
 
@@ -377,6 +379,12 @@ class DaskEngine:
         key = run_key(outcome.info, visualization, outcome.settings, images, run.seed)
         files = {name: data for packed in outcome.results for name, data in packed.files.items()}
         outputs = {f"output.{name}": data for name, data in outcome.outputs.items()}
+        size, limit = sum(map(len, files.values())), self.config.SESSION_MAX_BYTES
+        if self.store.session_bytes(run.session) + size > limit:
+            raise TooLarge(
+                f"The result has {size / MEBIBYTE:,.0f} MiB, and this session may keep {limit / MEBIBYTE:,.0f} MiB in all. "
+                "Choose fewer pictures or a larger stride, or start over."
+            )
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files | outputs, manifest)
         self.store.change_run(

@@ -56,7 +56,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "sessions").mkdir(exist_ok=True, mode=0o700)  # for nobody else on this machine
         self.database = folder / "picasso.sqlite"
+        self.database.touch(mode=0o600)
         with self._connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)

@@ -1,0 +1,92 @@
+"""What README and docs say is tried: their code blocks run, their tables are current, their links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from picasso.config import Config, load_config
+from picasso.images.reading import encode_png
+from picasso.runs.worker import Host, Job
+from picasso.visualizations.discovery import discover
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DIGITS = ROOT / "examples" / "mnist-keras" / "config.py"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "models.md"], ids=lambda page: page.name)
+def test_config_blocks_are_valid_settings(page: Path, tmp_path: Path) -> None:
+    configs = [block for block in blocks(page, "python") if re.search(r"^MODEL_\w+ =", block, re.M)]
+    assert configs
+    for number, block in enumerate(configs):
+        file = tmp_path / f"config{number}.py"
+        file.write_text(block, encoding="utf-8")
+        assert load_config(file, environ={})
+
+
+def test_own_preprocess_of_the_docs_works() -> None:
+    (block,) = [block for block in blocks(ROOT / "docs" / "models.md", "python") if "def preprocess" in block]
+    names: dict[str, object] = {}
+    exec(block, names)  # the docs are ours
+    x = names["preprocess"]([Image.new("L", (9, 5), 255)])  # type: ignore[operator]
+    assert x.shape == (1, 64, 64, 3)
+    assert x.max() == 1
+
+
+def test_settings_page_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("document_settings", ROOT / "tools" / "document_settings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == module.page()
+    assert all(f"`{name}`" in module.page() for name in Config.model_fields)
+
+
+def test_tutorial_word_for_word(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "visualizations.md"
+    (tmp_path / "brightness.py").write_text(blocks(page, "python")[0], encoding="utf-8")
+    (tmp_path / "Brightness.html").write_text(blocks(page, "html")[0], encoding="utf-8")
+    config = load_config(DIGITS, {"VISUALIZATION_FOLDERS": [tmp_path], "DATA_DIR": tmp_path / "data"}, environ={})
+    registry = discover([tmp_path], frameworks=False)
+    assert "brightness" in registry.visualizations
+    assert registry.broken == []
+    host = Host(config)
+    host.load()
+    picture = (ROOT / "examples" / "mnist-keras" / "samples" / "seven.png").read_bytes()
+    png = encode_png(Image.open(io.BytesIO(picture)).convert("L"))
+    outcome = host.execute(Job("run", "brightness", {"steps": 3}, (("seven.png", png),), 0))
+    assert outcome.error is None
+    assert outcome.results[0].content["label"] == "7"
+    assert len(outcome.results[0].content["steps"]) == 3
+
+
+def test_readme_names_the_two_commands_and_they_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in ("serve", "test"):
+        assert f"make {command}" in text
+        assert re.search(rf"^{command}:", makefile, re.M)
+
+
+def test_every_visualization_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for visualization in discover().visualizations.values():
+        assert visualization.title in text
