@@ -1,21 +1,15 @@
 """Gives runs to worker processes and brings back what comes of them.
 
-The queue is the table of runs; Dask only ever holds as many as there are workers. One thread (`_loop`) talks to Dask:
-it starts runs, asks the workers how they are doing, keeps partial results, and writes what is finished to the store.
-Unless a scheduler is configured, it starts one worker process here, reached over TLS so that no other local user can.
+The queue is the table of runs; workers only ever hold as many as there are of them. One thread (`_loop`) starts runs,
+asks the workers how they are doing, keeps partial results, and writes what is finished to the store.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import os
-import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,7 +20,7 @@ from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.keys import run_key
 from picasso.runs.manifest import make_manifest
-from picasso.runs.parcel import Parcel
+from picasso.runs.pool import WorkerPool
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
 from picasso.visualizations.discovery import Registry
@@ -35,9 +29,7 @@ log = logging.getLogger(__name__)
 
 BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something runs or the model loads
 IDLE_INTERVAL = 2.0
-ANSWER_TIMEOUT = 3.0  # a worker that does not answer in so long is asked again later
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
-QUIET_TENSORFLOW = ("TF_CPP_MIN_LOG_LEVEL", "3")
 ATTEMPTS = 2  # a run whose worker dies is tried once more
 
 
@@ -95,8 +87,7 @@ class DaskEngine:
         self.config = config
         self.store = store
         self.registry = registry
-        self._client: Any = None
-        self._cluster: Any = None
+        self.pool = WorkerPool(config)
         self._status = Status("loading")
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
@@ -177,88 +168,18 @@ class DaskEngine:
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
                 self._wake.clear()
         finally:
-            self._disconnect()
+            self.pool.close()
 
     def _connect(self) -> bool:
-        """Connects to the scheduler, or starts a worker process here; False when that failed."""
-        import dask
-        from distributed import Client, LocalCluster
-        from distributed.security import Security
-
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        dask.config.set(
-            {
-                "distributed.scheduler.allowed-failures": 0,  # a second try is ours to decide
-                "distributed.admin.large-graph-warning-threshold": "1GB",  # pictures travel with their run
-                "distributed.comm.timeouts.connect": "10s",
-                # Dask's defaults for the worker process (one thread, memory given back at once) slow TensorFlow down.
-                "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
-                # Dask's status pages would tell every local user of this machine about our runs.
-                "distributed.scheduler.http.routes": [],
-                "distributed.worker.http.routes": [],
-                "distributed.nanny.http.routes": [],
-            }
-        )
         try:
-            if self.config.SCHEDULER:
-                self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s")
-            else:
-                self._cluster = LocalCluster(
-                    n_workers=1,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    protocol="tls://",
-                    security=Security.temporary(),
-                    dashboard_address="127.0.0.1:0",
-                    memory_limit=self.config.WORKER_MEMORY_LIMIT,
-                    silence_logs=logging.CRITICAL,
-                )
-                self._client = Client(self._cluster, name="picasso")
-            self._client.register_plugin(_dask_plugin(self._make_parcel()))
+            self.pool.connect()
         except Exception as error:
-            where = self.config.SCHEDULER or "the worker process"
-            log.exception("Cannot start %s", where)
-            self._status = Status("failed", error=ModelError(f"Cannot connect to {where}: {error}. Trying again."))
-            self._disconnect()
+            log.exception("Cannot start %s", self.pool.place)
+            sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again."
+            self._status = Status("failed", error=ModelError(sentence))
+            self.pool.close()
             return False
         return True
-
-    def _make_parcel(self) -> Parcel:
-        if not self.config.SCHEDULER:
-            return Parcel.local(self.config)
-        path = self.config.MODEL_PATH
-        there = self._ask(worker.path_exists, str(path)) if path else {}
-        return Parcel.packed(self.config, with_model=not there or not all(there.values()))
-
-    def _disconnect(self) -> None:
-        for part in (self._client, self._cluster):
-            if part is not None:
-                with suppress(Exception):
-                    part.close()
-        self._client = self._cluster = None
-
-    def _ask(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
-        """What `function` gives on each worker that answers in time, by its address."""
-
-        async def ask() -> dict[str, Any]:
-            addresses = list(await self._client.nthreads())
-            calls = [
-                asyncio.ensure_future(self._client.run(function, *args, workers=[address], on_error="return"))
-                for address in addresses
-            ]
-            if not calls:
-                return {}
-            done, late = await asyncio.wait(calls, timeout=ANSWER_TIMEOUT)
-            for call in late:
-                call.cancel()
-            answers: dict[str, Any] = {}
-            for call in done:
-                if not call.cancelled() and call.exception() is None:
-                    answers |= call.result()
-            return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
-
-        return self._client.sync(ask, callback_timeout=ANSWER_TIMEOUT + 2)  # type: ignore[no-any-return]
 
     def _start_runs(self) -> None:
         free = max(1, self._status.workers) - len(self._flights)
@@ -276,7 +197,7 @@ class DaskEngine:
             except (OSError, NotFound):
                 self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
                 continue
-            future = self._client.submit(worker.execute, job, key=f"{run.id}-{run.attempts + 1}", pure=False)
+            future = self.pool.submit(job, f"{run.id}-{run.attempts + 1}")
             with self._lock:
                 self._flights[run.id] = Flight(run, future, time.monotonic())
 
@@ -288,7 +209,7 @@ class DaskEngine:
     def _look(self) -> None:
         """Asks all workers how they are; takes over progress and partial results."""
         seen = {run: dict(flight.versions) for run, flight in self._flights.items()}
-        answers = self._ask(worker.snapshot, seen)
+        answers = self.pool.ask(worker.snapshot, seen)
         snapshots = {address: answer for address, answer in answers.items() if answer is not None}
         self._pids |= {address: answer.pid for address, answer in snapshots.items()}
         self._status = _status(list(snapshots.values()), self._status)
@@ -316,24 +237,12 @@ class DaskEngine:
                 flight.stopping = now
             if flight.stopping is None or flight.future.done():
                 continue
-            self._ask(worker.cancel, flight.run.id)
+            self.pool.ask(worker.cancel, flight.run.id)
             if now - flight.stopping > CANCEL_GRACE and not flight.killed:
                 flight.killed = True
-                self._kill(flight)
-
-    def _kill(self, flight: Flight) -> None:
-        """Ends a worker process; its nanny starts a new one."""
-        if flight.worker not in self._pids:
-            return
-        log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
-        for nanny in (True, False):  # a worker without a nanny is told itself
-            try:
-                self._client.run(
-                    os.kill, self._pids[flight.worker], signal.SIGKILL, workers=[flight.worker], nanny=nanny, wait=nanny
-                )
-                return
-            except Exception:
-                log.debug("Worker %s could not be ended (nanny: %s)", flight.worker, nanny, exc_info=True)
+                log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
+                if flight.worker in self._pids:
+                    self.pool.end(flight.worker, self._pids[flight.worker])
 
     def _finish_runs(self) -> None:
         for run_id, flight in list(self._flights.items()):
@@ -382,8 +291,8 @@ class DaskEngine:
         size, limit = sum(map(len, files.values())), self.config.SESSION_MAX_BYTES
         if self.store.session_bytes(run.session) + size > limit:
             raise TooLarge(
-                f"The result has {size / MEBIBYTE:,.0f} MiB, and this session may keep {limit / MEBIBYTE:,.0f} MiB in all. "
-                "Choose fewer pictures or a larger stride, or start over."
+                f"The result has {size / MEBIBYTE:,.0f} MiB, and this session may keep {limit / MEBIBYTE:,.0f} MiB "
+                "in all. Choose fewer pictures or a larger stride, or start over."
             )
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files | outputs, manifest)
@@ -422,10 +331,3 @@ def _status(snapshots: list[worker.Snapshot], before: Status) -> Status:
     if not snapshots and before.state == "ready":
         return before  # busy for a moment; a dead worker answers again as one that is loading
     return Status("loading", before.info, None, workers)
-
-
-def _dask_plugin(parcel: Parcel) -> Any:
-    """The Dask worker plugin that makes any worker, present or future, ours."""
-    from picasso.runs.dask_plugin import PicassoWorker
-
-    return PicassoWorker(parcel)

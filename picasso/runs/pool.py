@@ -1,0 +1,131 @@
+"""The worker processes: one on this machine, or those of a Dask cluster.
+
+Everything that knows Dask is here. The worker of this machine is reached over TLS with a certificate made at start, so
+that no other local user can, and Dask's status pages are off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from picasso.config import Config
+from picasso.runs import worker
+from picasso.runs.parcel import Parcel
+
+log = logging.getLogger(__name__)
+
+ANSWER_TIMEOUT = 3.0  # seconds; a worker that does not answer in so long is asked again later
+QUIET_TENSORFLOW = ("TF_CPP_MIN_LOG_LEVEL", "3")
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 0,  # a second try is the engine's to decide
+    "distributed.admin.large-graph-warning-threshold": "1GB",  # pictures travel with their run
+    "distributed.comm.timeouts.connect": "10s",
+    # Dask's defaults for a worker process (one thread, memory given back at once) slow TensorFlow down.
+    "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
+    # Status pages would tell every local user of this machine about our runs.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.nanny.http.routes": [],
+}
+
+
+class WorkerPool:
+    """Worker processes, each set up to open the configured model. Used from one thread."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._client: Any = None
+        self._cluster: Any = None
+
+    @property
+    def place(self) -> str:
+        """Where the workers are, for sentences."""
+        return self.config.SCHEDULER or "the worker process"
+
+    def connect(self) -> None:
+        """Connects to the scheduler, or starts a worker process here; raises whatever Dask raises."""
+        import dask
+        from distributed import Client
+
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        dask.config.set(SETTINGS)
+        if self.config.SCHEDULER:
+            self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s")
+        else:
+            self._cluster = self._local_cluster()
+            self._client = Client(self._cluster, name="picasso")
+        from picasso.runs.dask_plugin import PicassoWorker
+
+        self._client.register_plugin(PicassoWorker(self._parcel()))
+
+    def _local_cluster(self) -> Any:
+        from distributed import LocalCluster
+        from distributed.security import Security
+
+        return LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            protocol="tls://",
+            security=Security.temporary(),
+            dashboard_address="127.0.0.1:0",
+            memory_limit=self.config.WORKER_MEMORY_LIMIT,
+            silence_logs=logging.CRITICAL,
+        )
+
+    def _parcel(self) -> Parcel:
+        if not self.config.SCHEDULER:
+            return Parcel.local(self.config)
+        path = self.config.MODEL_PATH
+        there = self.ask(worker.path_exists, str(path)) if path else {}
+        return Parcel.packed(self.config, with_model=not there or not all(there.values()))
+
+    def ask(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """What `function` gives on each worker that answers in time, by its address; it runs beside a task."""
+
+        async def ask() -> dict[str, Any]:
+            addresses = list(await self._client.nthreads())
+            calls = [
+                asyncio.ensure_future(self._client.run(function, *args, workers=[address], on_error="return"))
+                for address in addresses
+            ]
+            if not calls:
+                return {}
+            done, late = await asyncio.wait(calls, timeout=ANSWER_TIMEOUT)
+            for call in late:
+                call.cancel()
+            answers: dict[str, Any] = {}
+            for call in done:
+                if not call.cancelled() and call.exception() is None:
+                    answers |= call.result()
+            return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
+
+        return self._client.sync(ask, callback_timeout=ANSWER_TIMEOUT + 2)  # type: ignore[no-any-return]
+
+    def submit(self, job: worker.Job, key: str) -> Any:
+        """Gives a job to a worker; returns Dask's future."""
+        return self._client.submit(worker.execute, job, key=key, pure=False)
+
+    def end(self, address: str, pid: int) -> None:
+        """Ends a worker process that does not listen; its nanny, if it has one, starts a new one."""
+        for nanny in (True, False):  # a worker without a nanny is told itself
+            try:
+                self._client.run(os.kill, pid, signal.SIGKILL, workers=[address], nanny=nanny, wait=nanny)
+                return
+            except Exception:
+                log.debug("Worker %s could not be ended (nanny: %s)", address, nanny, exc_info=True)
+
+    def close(self) -> None:
+        """Disconnects, and ends the worker process of this machine."""
+        for part in (self._client, self._cluster):
+            if part is not None:
+                with suppress(Exception):
+                    part.close()
+        self._client = self._cluster = None
