@@ -15,7 +15,6 @@ import json
 import os
 import runpy
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from typing import Any, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from picasso.errors import ConfigError
+from picasso.errors import ConfigError, blame
 
 ENVIRONMENT_PREFIX = "PICASSO_"
 SETTINGS_VARIABLE = "PICASSO_SETTINGS"
@@ -171,8 +170,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     try:
         names = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
-        line = traceback.extract_tb(error.__traceback__)[-1].lineno
-        raise ConfigError(f"{path} fails at line {line}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"The config file {path} failed{blame(error, __file__)}") from error
     values = {key: value for key, value in names.items() if key.isupper() and not key.startswith("_")}
     return {key: _resolve(key, value, path.parent) for key, value in values.items()}
 

@@ -6,6 +6,10 @@ The message is a sentence that names the thing, the rule, the value and the reme
 
 from __future__ import annotations
 
+import os
+import traceback
+from pathlib import Path
+
 
 class PicassoError(Exception):
     """Base of the tree. `field` names the setting or form field that caused the error, if one did."""
@@ -27,6 +31,33 @@ class PicassoError(Exception):
 
 def _rebuild(kind: type[PicassoError], message: str, field: str | None) -> PicassoError:
     return kind(message, field=field)
+
+
+def origin(error: BaseException, *callers: str) -> str:
+    """Where code that is not ours failed: "FILE, line N"; empty when it was not entered.
+
+    Args:
+        error: what it raised.
+        callers: our files that called it. The first other file is the author's: its last line is named, not the
+            line of a library that it called.
+    """
+    if isinstance(error, SyntaxError) and Path(error.filename or "").is_absolute():
+        return f"{error.filename}, line {error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    theirs = [frame for frame in frames if frame.filename not in callers]
+    own = [frame for frame in theirs if frame.filename == theirs[0].filename]
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
+
+
+def blame(error: BaseException, *callers: str) -> str:
+    """What follows "... failed" in a sentence: the author's line (see `origin`), the kind of error, its message."""
+    where = origin(error, *callers)
+    return f"{' at ' if where else ''}{where}: {type(error).__name__}: {error}"
+
+
+def _is_machinery(filename: str) -> bool:
+    """Whether a file belongs to Python's import system."""
+    return filename.startswith("<frozen ") or f"{os.sep}importlib{os.sep}" in filename
 
 
 class ConfigError(PicassoError):

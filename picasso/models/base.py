@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from picasso.errors import NotSupported
+from picasso.errors import ModelError, NotSupported
 from picasso.models.decoding import Prediction, highest, own_decode
 from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, ReadyMade
 
@@ -103,10 +103,16 @@ class Model(ABC):
         return max(1, min(MAX_BATCH, int(SECONDS_PER_BATCH / self.info.seconds_per_image)))
 
     def warm_up(self) -> None:
-        """Does ahead what the first gradient would have to wait for."""
-        if "gradients" in self.info.capabilities:
-            x = np.zeros((1, *self.info.input_shape), np.float32)
+        """Does ahead what the first gradient would have to wait for, and finds out whether there are gradients."""
+        x = np.zeros((1, *self.info.input_shape), np.float32)
+        try:
             self._gradients(x, np.zeros(1, np.int64), "logits" in self.info.capabilities)
+        except NotSupported as error:
+            self.info = replace(
+                self.info,
+                capabilities=self.info.capabilities - {"gradients"},
+                warnings=(*self.info.warnings, error.message),
+            )
 
     def preprocess(self, images: Sequence[Image.Image]) -> Prepared:
         """What the model takes, made from pictures of any size."""
@@ -134,9 +140,13 @@ class Model(ABC):
 
         Raises:
             NotSupported: `logits` is asked for and the model has none.
+            ModelError: the model gave scores that are not finite.
         """
         self._check_logits(logits)
-        return np.concatenate([self._scores(part, logits) for part in self._batches(x)])
+        scores = np.concatenate([self._scores(part, logits) for part in self._batches(x)])
+        if not np.isfinite(scores).all():
+            raise ModelError(f"{self.info.name} gave scores that are NaN or infinite; no map can be made of them.")
+        return scores
 
     def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """The gradient of `classes[i]`'s logit (or score) for image i with respect to it; the shape of `x`.

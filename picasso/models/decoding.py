@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picasso.config import import_function
-from picasso.errors import ConfigError, ModelError
+from picasso.errors import ConfigError, ModelError, blame
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,24 @@ def _read_labels(source: str) -> list[Any]:
     if path.suffix not in (".txt", ".json"):
         return list(import_function(source, "MODEL_LABELS")())
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors write a mark first
         if path.suffix == ".txt":
             return [line.strip() for line in text.splitlines() if line.strip()]
         content = json.loads(text)
     except (OSError, ValueError) as error:
         raise ConfigError(f"MODEL_LABELS: {path} cannot be read: {error}", field="MODEL_LABELS") from error
-    if isinstance(content, dict):  # {"0": "tench", ...}
-        try:
-            return [content[key] for key in sorted(content, key=int)]
-        except ValueError as error:
+    if isinstance(content, dict):  # {"0": "tench", ...}, or Keras' own {"0": ["n01440764", "tench"], ...}
+        if set(content) != {str(index) for index in range(len(content))}:
             raise ConfigError(
-                f"MODEL_LABELS: the keys of {path} must be class numbers.", field="MODEL_LABELS"
-            ) from error
-    return list(content)
+                f"MODEL_LABELS: the keys of {path} must be the class numbers from 0 on.", field="MODEL_LABELS"
+            )
+        names = [content[str(index)] for index in range(len(content))]
+        return [name[-1] if isinstance(name, list) and name else name for name in names]
+    if not isinstance(content, list):
+        raise ConfigError(
+            f"MODEL_LABELS: {path} must hold a list of names, or names by class number.", field="MODEL_LABELS"
+        )
+    return content
 
 
 def highest(scores: NDArray[np.float32], labels: list[str], top: int) -> list[list[Prediction]]:
@@ -90,10 +94,10 @@ def own_decode(
     """
     try:
         rows = function(scores)
-        found = [[_prediction(item) for item in row][:top] for row in rows]
+        found = [[_prediction(item, scores.shape[1]) for item in row][:top] for row in rows]
     except Exception as error:
         raise ModelError(
-            f"The decode function {name} failed: {type(error).__name__}: {error}. It takes scores (N, classes) and "
+            f"The decode function {name} failed{blame(error, __file__)}. It takes scores (N, classes) and "
             'returns for each image a list of {"index": 3, "label": "cat", "score": 0.9}, best first.'
         ) from error
     if len(found) != len(scores):
@@ -101,12 +105,13 @@ def own_decode(
     return found
 
 
-def _prediction(item: Any) -> Prediction:
+def _prediction(item: Any, classes: int) -> Prediction:
     if isinstance(item, dict):
-        label = item.get("label", item.get("name"))
-        score = item.get("score", item.get("prob"))
+        index, label, score = item["index"], item.get("label", item.get("name")), item.get("score", item.get("prob"))
         if label is None or score is None:
             raise ValueError(f"{item!r} has no label or no score")
-        return Prediction(int(item["index"]), str(label), float(score))
-    index, label, score = item
+    else:
+        index, label, score = item
+    if not 0 <= int(index) < classes:
+        raise ValueError(f"the index {index} is not one of 0..{classes - 1}")
     return Prediction(int(index), str(label), float(score))

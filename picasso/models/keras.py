@@ -161,7 +161,7 @@ def _load(path: Path, allow_unsafe: bool) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
     except Exception as error:
         text = str(error)
-        if "unsafe" in text.lower() or "lambda" in text.lower():
+        if "enable_unsafe_deserialization" in text:
             raise ModelError(
                 f"{path.name} contains Python code (a Lambda layer). If you trust the file, write "
                 "MODEL_ALLOW_UNSAFE = True in the config."

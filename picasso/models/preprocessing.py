@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from picasso.config import Preprocessing
-from picasso.errors import ConfigError, ModelError
+from picasso.errors import ConfigError, ModelError, blame
 
 FloatArray = NDArray[np.float32]
 PADDING_GREY = 128  # letterbox bars, 0..255
@@ -71,6 +70,16 @@ class ReadyMade:
                 'Write your own and name it: MODEL_PREPROCESS = "module:function".',
                 field="MODEL_PREPROCESS",
             )
+        for name, values in (("subtract", spec.subtract), ("divide", spec.divide)):
+            if isinstance(values, tuple) and len(values) != channels:
+                raise ConfigError(
+                    f"MODEL_PREPROCESS: '{name}' has {len(values)} numbers, but the model takes {channels} channels.",
+                    field="MODEL_PREPROCESS",
+                )
+        if spec.scale is not None and spec.scale[0] == spec.scale[1]:
+            raise ConfigError(f"MODEL_PREPROCESS: 'scale' needs two different ends, got {spec.scale}.")
+        if not np.all(spec.divide):
+            raise ConfigError(f"MODEL_PREPROCESS: 'divide' may not be 0, got {spec.divide}.")
         self.spec = spec
         self.size = (width, height)
         self.resample = Image.Resampling[spec.resample.upper()]
@@ -120,7 +129,8 @@ def fit(
     across, down = image.width / width, image.height / height
     if geometry == "center_crop":
         scale = min(across, down)
-        box = _centred(image.size, (width * scale, height * scale))
+        # min: the product may be a rounding error above the picture's own side, which Pillow refuses
+        box = _centred(image.size, (min(width * scale, image.width), min(height * scale, image.height)))
         return image.resize(size, resample, box=(box.left, box.top, box.right, box.bottom)), box
     scale = max(across, down)
     inner = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
@@ -160,11 +170,7 @@ class OwnFunction:
         try:
             x = np.asarray(self.function(list(images)))
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            raise ModelError(
-                f"The preprocess function {self.name} failed at {frame.filename}:{frame.lineno}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            raise ModelError(f"The preprocess function {self.name} failed{blame(error, __file__)}") from error
         wanted = (len(images), *self.shape)
         if x.shape != wanted or x.dtype.kind not in "fiub":
             raise ModelError(

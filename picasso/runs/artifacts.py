@@ -7,6 +7,7 @@ A visualization returns dictionaries with arrays and pictures anywhere in them. 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -78,10 +79,11 @@ def _pack(value: Any, name: str, files: dict[str, bytes]) -> Any:
     if isinstance(value, np.bool_ | np.integer):
         return value.item()
     if isinstance(value, np.ndarray):
-        return _pack_array(value, f"{name}.npy", files)
+        return _pack_array(value, _free(name, ".npy", files), files)
     if isinstance(value, Image.Image):
-        files[f"{name}.png"] = encode_png(value if value.mode in ("L", "RGB", "RGBA") else value.convert("RGB"))
-        return {REFERENCE: f"{name}.png", "kind": "image", "shape": [value.height, value.width]}
+        name = _free(name, ".png", files)
+        files[name] = encode_png(value if value.mode in ("L", "RGB", "RGBA") else value.convert("RGB"))
+        return {REFERENCE: name, "kind": "image", "shape": [value.height, value.width]}
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
@@ -105,6 +107,13 @@ def _pack_array(value: NDArray[Any], name: str, files: dict[str, bytes]) -> Any:
     np.save(buffer, value, allow_pickle=False)
     files[name] = buffer.getvalue()
     return {REFERENCE: name, "kind": "array", "shape": list(value.shape)}
+
+
+def _free(name: str, suffix: str, files: Mapping[str, bytes]) -> str:
+    """A file name that no other has: keys that differ only in special characters or case are the same in a name."""
+    taken = {file.casefold() for file in files}
+    names = (f"{name}{suffix}" if count == 1 else f"{name}~{count}{suffix}" for count in itertools.count(1))
+    return next(free for free in names if free.casefold() not in taken)
 
 
 def _safe(key: str) -> str:

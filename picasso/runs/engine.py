@@ -198,8 +198,11 @@ class DaskEngine:
                 self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
                 continue
             future = self.pool.submit(job, f"{run.id}-{run.attempts + 1}")
+            flight = Flight(run, future, time.monotonic())
             with self._lock:
-                self._flights[run.id] = Flight(run, future, time.monotonic())
+                self._flights[run.id] = flight
+            if not self.store.change_run(run.id, (State.RUNNING,), progress=0.0):
+                flight.stopping = time.monotonic()  # cancelled while the pictures were read
 
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]
@@ -275,12 +278,13 @@ class DaskEngine:
             return
         try:
             self._write(run, outcome)
-        except NotFound:
-            return  # the session was deleted meanwhile
-        except TooLarge as error:
+        except (NotFound, TooLarge) as error:  # NotFound: most often the session was deleted, and the run with it
             self._fail(run, error)
         except OSError as error:
             self._fail(run, PicassoError(f"The result could not be written: {error.strerror or error}."))
+        except Exception as error:  # whatever a visualization gave, the runs behind it go on
+            log.exception("The result of run %s could not be kept", run.id)
+            self._fail(run, PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
 
     def _write(self, run: Run, outcome: worker.Outcome) -> None:
         images = [self.store.image(run.session, image) for image in run.images]

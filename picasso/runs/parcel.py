@@ -79,6 +79,8 @@ class Parcel:
 def _folder_of(name: str) -> Path | None:
     """The folder of `sys.path` in which the module of "module:function" lies, unless it is an installed package."""
     top = name.partition(":")[0].partition(".")[0]
+    if not top.isidentifier():  # a file with labels
+        return None
     for entry in sys.path:
         folder = Path(entry or ".").resolve()
         if (folder / top).is_dir() or (folder / f"{top}.py").is_file():

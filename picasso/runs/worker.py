@@ -12,7 +12,6 @@ import random
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,10 +23,11 @@ import numpy as np
 from PIL import Image
 
 from picasso.config import Config
-from picasso.errors import Cancelled, ModelError, PicassoError, PluginError
+from picasso.errors import Cancelled, ModelError, PicassoError, PluginError, blame
 from picasso.images.reading import encode_png
 from picasso.models.base import Model, ModelInfo
 from picasso.runs.artifacts import Packed, pack
+from picasso.visualizations import base
 from picasso.visualizations.base import Input
 from picasso.visualizations.discovery import Registry, discover
 
@@ -67,7 +67,6 @@ class Progress:
     message: str = ""
     results: Sequence[Any] = ()
     packed: dict[int, tuple[Any, int]] = field(default_factory=dict)  # index -> (the result, its version)
-    cancelled: bool = False
 
     def changed(self, seen: dict[int, int]) -> dict[int, tuple[int, Packed]]:
         """Results newer than the versions in `seen`, by index, each with its version."""
@@ -131,9 +130,10 @@ class Host:
             return self._execute(job, progress)
         except PicassoError as error:
             return Outcome(error=error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("Run %s failed", job.run)
-            return Outcome(error=PluginError(_blame(job.visualization, error)))
+            callers = (__file__, base.__file__)
+            return Outcome(error=PluginError(f"{job.visualization} failed{blame(error, *callers)}"))
         finally:
             del self.runs[job.run]
             self.cancelled.discard(job.run)
@@ -200,19 +200,9 @@ def _pictures(folder: Path) -> dict[str, bytes]:
         try:
             with Image.open(path, formats=OUTPUT_FORMATS) as image:
                 found[path.name] = encode_png(image.convert("RGBA" if "A" in image.getbands() else "RGB"))
-        except OSError:
+        except Exception:  # Pillow raises whatever its parsers meet
             log.warning("%s is no PNG or JPEG picture: not kept", path.name)
     return found
-
-
-def _blame(visualization: str, error: Exception) -> str:
-    """A sentence with the author's own line: the last one outside Picasso and the libraries, else the last."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame for frame in frames if "site-packages" not in frame.filename and "/picasso/runs/" not in frame.filename
-    ]
-    frame = (own or frames)[-1]
-    return f"{visualization} failed at {frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"
 
 
 _host: Host | None = None

@@ -42,12 +42,28 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form.drop.busy")) form.classList.remove("busy");
 });
 
-document.addEventListener("input", (event) => {
-  if (!event.target.classList.contains("opacity")) return;
-  for (const map of event.target.closest(".viewer").querySelectorAll("image.map")) {
-    map.setAttribute("opacity", event.target.value / 100);
+function fade(slider) {
+  for (const map of slider.closest(".viewer").querySelectorAll("image.map")) {
+    map.setAttribute("opacity", slider.value / 100);
   }
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.classList.contains("opacity")) fade(event.target);
 });
+
+// While a run goes on, its part of the page is replaced by newer ones; what was chosen in it stays.
+let chosen = [];
+document.addEventListener("htmx:beforeSwap", () => {
+  chosen = [...document.querySelectorAll("#run input[id]")].map(({ id, checked, value }) => ({ id, checked, value }));
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const { id, ...state } of chosen) Object.assign(document.getElementById(id) ?? {}, state);
+  document.querySelectorAll(".opacity").forEach(fade);
+});
+
+// Browsers give the clipboard to https and this machine only.
+if (!navigator.clipboard) document.querySelectorAll("button.copy").forEach((button) => button.remove());
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");

@@ -187,6 +187,9 @@ def settings_model(declared: type[Settings] | Mapping[str, Sequence[str]] | None
         return Settings
     if isinstance(declared, type):
         return declared
+    for name, choices in declared.items():
+        if isinstance(choices, str) or not choices:
+            raise ValueError(f"The setting {name!r} needs a list of choices, the first being the default.")
     fields: dict[str, Any] = {
         name: (Literal[tuple(str(choice) for choice in choices)], str(choices[0])) for name, choices in declared.items()
     }

@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,12 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from picasso.errors import NotFound
+from picasso.errors import NotFound, origin
 from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, settings_model, spaced
 
 BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
 NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
+RESERVED = {"name", "image", "visualization"}  # fields and parts of addresses of the pages that settings travel through
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
 
@@ -146,10 +146,15 @@ def _add(registry: Registry, cls: type[Any]) -> None:
     cls.settings_model = settings_model(cls.settings)
     if not issubclass(cls.settings_model, Settings):
         raise TypeError(f"settings must derive from picasso.visualizations.base.Settings, got {cls.settings!r}.")
+    taken = sorted(name for name in cls.settings_model.model_fields if name in RESERVED)
+    if taken:
+        raise ValueError(f"The pages use the name {taken[0]!r} themselves. Give this setting another name.")
     unknown = set(cls.needs) - set(NEEDS)
     if unknown:
         raise ValueError(f"needs names {', '.join(sorted(unknown))}; known are {', '.join(NEEDS)}.")
-    cls.settings_model()  # every setting must have a default
+    required = [name for name, field in cls.settings_model.model_fields.items() if field.is_required()]
+    if required:
+        raise ValueError(f"Every setting needs a default; {', '.join(required)} has none.")
     if cls.name in registry.visualizations:
         other = inspect.getfile(registry.visualizations[cls.name])
         raise ValueError(f"The name {cls.name} is already taken by {other}. Give this class another name.")
@@ -168,9 +173,8 @@ def _where(error: BaseException) -> str:
     """The error with the author's own file and line, not those of the import machinery."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    last = next((frame for frame in reversed(frames) if frame.filename != __file__), frames[-1])
-    return f"{last.filename}, line {last.lineno}: {type(error).__name__}: {error}"
+    where = origin(error, __file__)
+    return f"{where}{': ' if where else ''}{type(error).__name__}: {error}"
 
 
 class _NoFrameworks:

@@ -124,7 +124,8 @@ class Occlusion(BaseVisualization):
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
-        """One per position, and one for the picture itself."""
+        """One per position, and one for the picture itself; with logits also one to find its best classes."""
         height, width, _ = info.input_shape
         window = (min(settings.window, height), min(settings.window, width))
-        return len(occlusion.corners((height, width), window, settings.stride)) + 1
+        positions = occlusion.corners((height, width), window, settings.stride)
+        return len(positions) + (2 if settings.score == "logit" else 1)

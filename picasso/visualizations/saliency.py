@@ -57,4 +57,4 @@ class Saliency(BaseVisualization):
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """One for the scores, and one forward and backward for each class."""
-        return 1 + int(settings.classes)
+        return 1 + min(int(settings.classes), info.classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
@@ -113,14 +114,14 @@ def _refused_page(refused: list[ImageRefused]) -> str:
     visualization = services().registry.visualizations.get(request.form.get("visualization", ""))
     if visualization is None:
         return _start_page(refused)
-    return _pictures_page(visualization, _without_plumbing(request.form), refused)
+    return _pictures_page(visualization, _settings_of_upload(visualization), refused)
 
 
 def _back() -> str:
     """Where an upload came from: the pictures step of a visualization, or the start page."""
-    visualization = request.form.get("visualization", "")
-    if visualization in services().registry.visualizations:
-        return _pictures_url(visualization, _without_plumbing(request.form))
+    visualization = services().registry.visualizations.get(request.form.get("visualization", ""))
+    if visualization is not None:
+        return _pictures_url(visualization.name, _settings_of_upload(visualization))
     return url_for("pages.start")
 
 
@@ -128,8 +129,9 @@ def _pictures_url(visualization: str, values: Mapping[str, Any]) -> str:
     return url_for("pages.choose_pictures", name=visualization, **values)
 
 
-def _without_plumbing(form: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in form.items() if key not in ("visualization", "image", "sample", "file")}
+def _settings_of_upload(visualization: type[BaseVisualization]) -> dict[str, str]:
+    """The settings that travel with an upload; other names could mean something to `url_for`."""
+    return {name: value for name, value in request.form.items() if name in visualization.settings_model.model_fields}
 
 
 @blueprint.post("/images/samples")
@@ -344,7 +346,8 @@ def create_run() -> Answer:
     key = run_key(services().engine.status().info, visualization, content, images, SEED)
     known = services().store.run_of_key(session, key) if key else None
     if known is not None:
-        return redirect(url_for("pages.show_run", run=known.id, kept=1), 303)
+        kept = 1 if known.state.finished else None
+        return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
     run = services().store.add_run(session, visualization.name, content, ids, key, SEED)
     services().engine.wake()
     return redirect(url_for("pages.show_run", run=run.id), 303)
@@ -453,7 +456,7 @@ def _drawn(run: Run, name: str) -> Response:
         raise NotFound("Only maps (height, width) can be drawn as pictures.")
     name = request.args.get("colours", View.unsigned)
     low, high = request.args.get("low", type=float), request.args.get("high", type=float)
-    if name not in colours.COLOURS or low is None or high is None or not low <= high:
+    if name not in colours.COLOURS or low is None or high is None or not -math.inf < low <= high < math.inf:
         raise InvalidSetting("A drawn map needs colours, low and high, with low at most high.", field="colours")
     return _png(encode_png(colours.draw(values, low, high, name)))
 

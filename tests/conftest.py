@@ -1,0 +1,51 @@
+"""Fixtures that several suites share: two tiny models, opened as a worker opens them."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+TINY_SHAPE = (12, 16, 3)  # height, width, channels: not square, so that mixing them up shows
+TINY_CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def save_tiny_keras(path, shape):
+    """A convolutional softmax network with random weights, always the same."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    network = keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(len(TINY_CLASSES), activation="softmax"),
+        ]
+    )
+    network.layers[-1].kernel.assign(network.layers[-1].kernel * 8)  # scores that differ visibly between inputs
+    network.save(path)
+
+
+def open_tiny(folder, shape):
+    from picasso.config import Config
+    from picasso.models.opening import open_model
+
+    path = folder / f"tiny-{shape[2]}.keras"
+    save_tiny_keras(path, shape)
+    return open_model(Config(MODEL_PATH=path, MODEL_LABELS=list(TINY_CLASSES), DATA_DIR=folder))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """Colour, 12 rows of 16 pixels, four classes, a softmax."""
+    return open_tiny(tmp_path_factory.mktemp("tiny"), TINY_SHAPE)
+
+
+@pytest.fixture(scope="session")
+def tiny_grey_model(tmp_path_factory):
+    """The same with one channel."""
+    return open_tiny(tmp_path_factory.mktemp("tiny-grey"), (*TINY_SHAPE[:2], 1))

@@ -1,0 +1,82 @@
+"""Opening a model: what is said when the file is not there or not a model's; fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import pytest
+
+from picasso.config import Config, Preprocessing
+from picasso.errors import ConfigError, ModelError
+from picasso.models.files import fingerprint, functions_fingerprint
+from picasso.models.opening import open_model
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """Writes a module that a config can name; imported anew."""
+
+    def write(text):
+        path = tmp_path / "picasso_test_own.py"
+        path.write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+        return path
+
+    return write
+
+
+def test_no_model_is_configured():
+    with pytest.raises(ConfigError, match="No model is configured") as caught:
+        open_model(Config())
+    assert caught.value.field == "MODEL_PATH"
+
+
+def test_the_file_is_not_there(tmp_path):
+    with pytest.raises(ModelError, match=r"none.keras does not exist. Check MODEL_PATH"):
+        open_model(Config(MODEL_PATH=tmp_path / "none.keras"))
+
+
+def test_the_file_is_something_else(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"model.pt is not a Keras model file: those end in .h5, .hdf5, .keras"):
+        open_model(Config(MODEL_PATH=path))
+
+
+def test_a_file_that_is_not_there_is_prepared_first(tmp_path, own_module):
+    own_module("def prepare(path):\n    path.write_text('made')\n")
+    config = Config(MODEL_PATH=tmp_path / "made.txt", MODEL_PREPARE="picasso_test_own:prepare")
+    with pytest.raises(ModelError, match=r"made.txt is not a Keras model file"):
+        open_model(config)
+    assert (tmp_path / "made.txt").read_text() == "made"
+    (tmp_path / "made.txt").write_text("kept")
+    with pytest.raises(ModelError):
+        open_model(config)
+    assert (tmp_path / "made.txt").read_text() == "kept"
+
+
+def test_fingerprint_of_a_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    assert fingerprint(tmp_path / "a") == hashlib.sha256(b"content").hexdigest()
+
+
+def test_fingerprint_of_a_folder_follows_names_and_contents(tmp_path):
+    prints = set()
+    for name, content in [("a", b"1"), ("a", b"2"), ("b", b"1")]:
+        folder = tmp_path / f"{name}{content.decode()}"
+        (folder / "inside").mkdir(parents=True)
+        (folder / "inside" / name).write_bytes(content)
+        prints.add(fingerprint(folder))
+    assert len(prints) == 3
+
+
+def test_functions_fingerprint_follows_the_settings_and_the_source(own_module):
+    config = Config(MODEL_PREPROCESS="picasso_test_own:prepare")
+    own_module("def prepare(images): return 1\n")
+    prints = {functions_fingerprint(Config()), functions_fingerprint(config)}
+    own_module("def prepare(images): return 2\n")
+    prints.add(functions_fingerprint(config))
+    prints.add(functions_fingerprint(Config(MODEL_PREPROCESS=Preprocessing(scale=(-1, 1)))))
+    assert len(prints) == 4

@@ -1,0 +1,262 @@
+"""Settings: where they come from, what wins, and what is said when one is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import PIL
+import pytest
+
+from picasso.config import Config, Preprocessing, import_function, load_config
+from picasso.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _empty_working_directory(tmp_path, monkeypatch):
+    """No config.py of the repository is read, and what config files put on sys.path goes away."""
+    folder = tmp_path / "working"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    """Writes a config file into a folder of its own and gives its path."""
+
+    def write(text, name="settings.py"):
+        path = tmp_path / "project" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def refused(*args, **kwargs) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load_config(*args, **{"environ": {}} | kwargs)
+    return caught.value
+
+
+def test_defaults():
+    config = load_config(environ={})
+    assert config == Config()
+    assert (config.HOST, config.PORT, config.MODEL_PATH) == ("127.0.0.1", 8000, None)
+
+
+def test_every_setting_says_what_it_means():
+    for model in (Config, Preprocessing):
+        assert all(field.description for field in model.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("places", "port"),
+    [
+        ((), 8000),
+        (("file",), 1),
+        (("environment",), 2),
+        (("overrides",), 3),
+        (("file", "environment"), 2),
+        (("file", "overrides"), 3),
+        (("environment", "overrides"), 3),
+        (("file", "environment", "overrides"), 3),
+    ],
+)
+def test_precedence(config_file, places, port):
+    config = load_config(
+        config_file("PORT = 1\n") if "file" in places else None,
+        {"PORT": 3} if "overrides" in places else {"PORT": None},  # None: not said on the command line
+        {"PICASSO_PORT": "2"} if "environment" in places else {},
+    )
+    assert port == config.PORT
+
+
+def test_places_add_up(config_file):
+    config = load_config(config_file("PORT = 1\n"), {"HOST": "h"}, {"PICASSO_MAX_IMAGES": "7"})
+    assert (config.PORT, config.HOST, config.MAX_IMAGES) == (1, "h", 7)
+
+
+# Which file
+def test_config_py_of_the_working_directory():
+    Path("config.py").write_text("PORT = 4\n")
+    assert load_config(environ={}).PORT == 4
+
+
+def test_the_environment_names_a_file(config_file):
+    Path("config.py").write_text("PORT = 4\n")
+    assert load_config(environ={"PICASSO_SETTINGS": str(config_file("PORT = 5\n"))}).PORT == 5
+
+
+def test_a_named_file_wins_over_the_environments(config_file):
+    assert load_config(config_file("PORT = 6\n"), environ={"PICASSO_SETTINGS": "/nowhere.py"}).PORT == 6
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_a_file_that_is_missing(tmp_path, how):
+    path = str(tmp_path / "missing.py")
+    error = refused(path) if how == "argument" else refused(environ={"PICASSO_SETTINGS": path})
+    assert error.message == f"The config file {path} does not exist. Check --config or PICASSO_SETTINGS."
+
+
+def test_only_upper_case_names_are_settings(config_file):
+    config = load_config(config_file("import os\nport = 1\n_PORT = 2\nPort = 3\n"))
+    assert config.PORT == 8000
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("PORT = 1\nHOST = 1 / 0\n", 2, "ZeroDivisionError: division by zero"),
+        ("PORT = 1\n\nHOST = (\n", 3, "SyntaxError: '(' was never closed"),
+        ("\n\nimport picasso_nowhere\n", 3, "ModuleNotFoundError: No module named 'picasso_nowhere'"),
+        ("import sys\nsys.exit('no GPU')\n", 2, "SystemExit: no GPU"),
+        ("import json\n\nMODEL_LABELS = json.loads('')\n", 3, "JSONDecodeError"),
+        ("def port():\n    return 1 + None\nPORT = port()\n", 2, "TypeError"),
+    ],
+)
+def test_a_file_that_fails_is_named_with_its_line(config_file, text, line, what):
+    path = config_file(text)
+    assert f"The config file {path} failed at {path}, line {line}: {what}" in refused(path).message
+
+
+# Keys
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("MODEL_PAHT", "Did you mean MODEL_PATH?"),
+        ("MODEL_LABEL", "Did you mean MODEL_LABELS?"),
+        ("VISUALISATION_FOLDERS", "Did you mean VISUALIZATION_FOLDERS?"),
+        ("XYZZY", "The known ones are MODEL_NAME, "),
+    ],
+)
+def test_unknown_keys_get_the_nearest(config_file, key, hint):
+    path = config_file(f"{key} = 1\n")
+    for error in (refused(path), refused(overrides={key: 1})):
+        assert error.message.startswith(f"{key} is not a setting of Picasso. {hint}")
+        assert error.field == key
+
+
+def test_unknown_keys_of_the_environment_get_the_nearest():
+    error = refused(environ={"PICASSO_PROT": "1"})
+    assert error.message == "PICASSO_PROT is not a setting of Picasso. Did you mean PICASSO_PORT?"
+
+
+def test_other_environment_variables_are_left_alone():
+    assert load_config(environ={"PATH": "x", "MYPICASSO_PORT": "1"}).PORT == 8000
+
+
+# Values
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("PORT", 65536),
+        ("PORT", "http"),
+        ("SESSION_HOURS", 0),
+        ("MODEL_FRAMEWORK", "caffe"),
+        ("MODEL_PREPROCESS", {"geometry": "stretch"}),
+        ("MODEL_PREPROCESS", {"geometri": "resize"}),
+        ("MODEL_PREPROCESS", 3),
+        ("SAMPLE_IMAGES", "one.png"),
+    ],
+)
+def test_wrong_values_are_named(key, value):
+    message = refused(overrides={key: value}).message
+    assert message.startswith(key)
+    assert "got " in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("MAX_IMAGES", "7", 7),
+        ("SESSION_HOURS", "0.5", 0.5),
+        ("MODEL_ALLOW_UNSAFE", "true", True),
+        ("MODEL_LABELS", '["cat", "dog"]', ["cat", "dog"]),
+        ("MODEL_LABELS", "labels:names", "labels:names"),
+        ("MODEL_PREPROCESS", "mine:prepare", "mine:prepare"),
+        ("MODEL_PREPROCESS", '{"scale": [-1, 1]}', Preprocessing(scale=(-1, 1))),
+        ("MODEL_PREPROCESS", '{"subtract": [1, 2, 3]}', Preprocessing(subtract=(1, 2, 3))),
+        ("MODEL_NAME", "[draft", None),
+    ],
+)
+def test_text_and_json_in_the_environment(key, text, expected):
+    environ = {f"PICASSO_{key}": text}
+    if expected is None:
+        error = refused(environ=environ)
+        assert error.message.startswith(f"PICASSO_{key} is not valid JSON")
+        assert error.field == key
+    else:
+        assert getattr(load_config(environ=environ), key) == expected
+
+
+# Paths
+def test_paths_are_relative_to_the_file(config_file):
+    path = config_file(
+        "MODEL_PATH = 'models/a.keras'\n"
+        "DATA_DIR = 'data'\n"
+        "VISUALIZATION_FOLDERS = ['mine', '/other']\n"
+        "SAMPLE_IMAGES = ['cat.png']\n"
+        "MODEL_LABELS = 'labels.txt'\n"
+    )
+    config, folder = load_config(path), path.parent
+    assert (folder / "models/a.keras", folder / "data") == (config.MODEL_PATH, config.DATA_DIR)
+    assert [folder / "mine", Path("/other")] == config.VISUALIZATION_FOLDERS
+    assert [str(folder / "cat.png")] == config.SAMPLE_IMAGES
+    assert str(folder / "labels.txt") == config.MODEL_LABELS
+
+
+def test_paths_of_the_environment_are_relative_to_the_working_directory():
+    environ = {"PICASSO_MODEL_PATH": "a.keras", "PICASSO_VISUALIZATION_FOLDERS": json.dumps(["mine"])}
+    config = load_config(environ=environ)
+    assert Path.cwd() / "a.keras" == config.MODEL_PATH
+    assert [Path.cwd() / "mine"] == config.VISUALIZATION_FOLDERS
+
+
+def test_a_tilde_is_the_home_folder(config_file, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert Path("/home/somebody/a.keras") == load_config(config_file("MODEL_PATH = '~/a.keras'\n")).MODEL_PATH
+
+
+def test_paths_inside_an_installed_package(config_file):
+    path = config_file("SAMPLE_IMAGES = ['PIL:Image.py']\nVISUALIZATION_FOLDERS = ['PIL:sub/folder']\n")
+    package = Path(PIL.__file__).parent
+    config = load_config(path)
+    assert [str(package / "Image.py")] == config.SAMPLE_IMAGES
+    assert [package / "sub/folder"] == config.VISUALIZATION_FOLDERS
+
+
+@pytest.mark.parametrize("package", ["picasso_nowhere", "json.py", "this"])
+def test_packages_that_are_not_there(config_file, package):
+    path = config_file(f"SAMPLE_IMAGES = ['{package}:cat.png']\n")
+    if package == "json.py":  # not a package's name: taken as a file's
+        assert [str(path.parent / "json.py:cat.png")] == load_config(path).SAMPLE_IMAGES
+    else:
+        assert f"names the package {package}, which is not installed" in refused(path).message
+
+
+def test_the_files_folder_is_on_the_path(config_file):
+    config_file("def prepare(images):\n    return 'ready'\n", "module_beside_config.py")
+    load_config(config_file("MODEL_PREPROCESS = 'module_beside_config:prepare'\n"))
+    assert import_function("module_beside_config:prepare", "MODEL_PREPROCESS")([]) == "ready"
+
+
+# Functions
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("prepare", "MODEL_PREPROCESS must be written as \"module:function\", got 'prepare'."),
+        (":prepare", "MODEL_PREPROCESS must be written as \"module:function\", got ':prepare'."),
+        ("picasso_nowhere:f", "the module picasso_nowhere cannot be imported: No module named 'picasso_nowhere'."),
+        ("json:prepare", "the module json has no prepare."),
+        ("json:__doc__", "is a str, not a function."),
+    ],
+)
+def test_functions_that_are_not_there(name, sentence):
+    with pytest.raises(ConfigError) as caught:
+        import_function(name, "MODEL_PREPROCESS")
+    assert caught.value.message.endswith(sentence)
+    assert caught.value.field == "MODEL_PREPROCESS"

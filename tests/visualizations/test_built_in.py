@@ -1,0 +1,121 @@
+"""The built-in visualizations against plain code: the very numbers, for the very class they name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from picasso.errors import InvalidSetting
+from picasso.visualizations.base import Input
+from picasso.visualizations.class_probabilities import ClassProbabilities
+from picasso.visualizations.discovery import discover
+from picasso.visualizations.occlusion import Occlusion
+from picasso.visualizations.saliency import Saliency
+
+discover()  # fills in what the classes need
+HEIGHT, WIDTH = 12, 16
+PICTURE = Image.fromarray(np.random.default_rng(2).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
+X = np.asarray(PICTURE, np.float32)[None] / 255
+
+
+def run(visualization, model, folder, **values):
+    """One picture as large as the model's input, so that preprocessing changes its range only."""
+    settings = visualization.parse_settings(values, model.info)
+    (result,) = visualization(model).make_visualization([Input("a.png", PICTURE)], folder, settings)
+    return result
+
+
+def best(model):
+    return np.argsort(-model.network(X).numpy()[0])
+
+
+def test_class_probabilities(tiny_model, tmp_path):
+    result = run(ClassProbabilities, tiny_model, tmp_path, classes=2)
+    scores, order = tiny_model.network(X).numpy()[0], best(tiny_model)
+    assert [prediction["index"] for prediction in result["predictions"]] == order[:2].tolist()
+    assert [prediction["score"] for prediction in result["predictions"]] == pytest.approx(scores[order[:2]], abs=1e-6)
+    np.testing.assert_allclose(result["scores"], scores, atol=1e-6)
+
+
+def starts_by_hand(size, window, stride):
+    """Every `stride` pixels, the last one at the border."""
+    found = [place for place in range(0, size, stride) if place + window <= size]
+    return found if found[-1] + window == size else [*found, size - window]
+
+
+@pytest.mark.parametrize("score", ["probability", "logit"])
+@pytest.mark.parametrize(("window", "stride"), [(4, 3), (5, 5), (14, 7), (16, 1)])
+def test_occlusion_equals_a_plain_loop(tiny_model, tmp_path, window, stride, score):
+    """Black windows; one that is taller than the picture is cut to it."""
+    model = tiny_model
+    result = run(Occlusion, model, tmp_path, window=window, stride=stride, fill="black", classes=2, score=score)
+    tall, wide = min(window, HEIGHT), min(window, WIDTH)
+    base = model.predict(X, logits=score == "logit")[0]
+    total, count = np.zeros((2, HEIGHT, WIDTH)), np.zeros((HEIGHT, WIDTH))
+    order = best(model)[:2]
+    for top in starts_by_hand(HEIGHT, tall, stride):
+        for left in starts_by_hand(WIDTH, wide, stride):
+            hidden = X.copy()
+            hidden[:, top : top + tall, left : left + wide] = 0
+            drop = base - model.predict(hidden, logits=score == "logit")[0]
+            total[:, top : top + tall, left : left + wide] += drop[order, None, None]
+            count[top : top + tall, left : left + wide] += 1
+    assert [one["index"] for one in result["maps"]] == order.tolist()
+    for one, expected in zip(result["maps"], total / count, strict=True):
+        np.testing.assert_allclose(one["map"], expected, atol=1e-5)
+        assert (one["low"], one["high"]) == (one["map"].min(), one["map"].max())
+    assert result["plotted"] == score
+    np.testing.assert_array_equal(result["base"], base)
+
+
+def test_occlusion_keeps_the_scores_of_all_classes_at_all_positions(tiny_model, tmp_path):
+    result = run(Occlusion, tiny_model, tmp_path, window=6, stride=5, fill="white")
+    assert result["scores"].shape == (result["positions"], 4)
+    for (top, left), scores in zip(result["corners"], result["scores"], strict=True):
+        hidden = X.copy()
+        hidden[:, top : top + 6, left : left + 6] = 1
+        np.testing.assert_allclose(scores, tiny_model.predict(hidden)[0], atol=1e-5)
+
+
+def test_saliency_is_the_largest_gradient_of_the_logit_over_channels(tiny_model, tmp_path):
+    import tensorflow as tf
+
+    result = run(Saliency, tiny_model, tmp_path, classes=4)
+    *body, head = tiny_model.network.layers
+    for one in result["maps"]:
+        with tf.GradientTape() as tape:
+            x = values = tf.constant(X)
+            tape.watch(x)
+            for layer in body:
+                values = layer(values)
+            logit = (values @ head.kernel + head.bias)[0, one["index"]]
+        np.testing.assert_allclose(one["map"], np.abs(tape.gradient(logit, x)[0]).max(axis=-1), atol=1e-5)
+    assert [one["index"] for one in result["maps"]] == best(tiny_model).tolist()
+    assert result["plotted"] == "logit"
+
+
+def test_occlusion_refuses_what_the_model_cannot_do(tiny_model):
+    with pytest.raises(InvalidSetting, match=r"'window' must be 1..16 pixels for this model, got 17") as caught:
+        Occlusion.parse_settings({"window": 17}, tiny_model.info)
+    assert caught.value.field == "window"
+    info = replace(tiny_model.info, capabilities=frozenset({"predict"}))
+    with pytest.raises(InvalidSetting, match="has no logit behind a softmax") as caught:
+        Occlusion.parse_settings({"score": "logit"}, info)
+    assert caught.value.field == "score"
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((224, 224, 3), (32, 16)), ((28, 28, 1), (4, 2)), ((12, 16, 3), (2, 1)), ((3, 400, 3), (1, 1))],
+)
+def test_occlusion_defaults_follow_the_model(tiny_model, shape, expected):
+    settings = Occlusion.parse_settings({}, replace(tiny_model.info, input_shape=shape))
+    assert (settings.window, settings.stride) == expected
+
+
+def test_saliency_costs_no_more_than_there_are_classes(tiny_model):
+    settings = Saliency.parse_settings({"classes": 10}, tiny_model.info)
+    assert Saliency.model_calls(settings, tiny_model.info) == 1 + 4
