@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from picasso.errors import PluginError
 from picasso.images.reading import encode_png
 
 REFERENCE = "$file"
+READING = threading.Lock()  # NumPy parses headers with `ast`, which counts in one place for all threads in CPython 3.11
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,5 @@ def unpack(content: Any, url: Callable[[str], str], read: Callable[[str], bytes]
 
 def load_array(data: bytes) -> NDArray[Any]:
     """An array from `.npy` bytes, never unpickling."""
-    return np.load(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]
+    with READING:
+        return np.load(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]

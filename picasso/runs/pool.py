@@ -115,12 +115,12 @@ class WorkerPool:
 
     def end(self, address: str, pid: int) -> None:
         """Ends a worker process that does not listen; its nanny, if it has one, starts a new one."""
-        for nanny in (True, False):  # a worker without a nanny is told itself
+        for nanny in (True, False):  # a worker without a nanny is told itself, and cannot answer any more
             try:
-                self._client.run(os.kill, pid, signal.SIGKILL, workers=[address], nanny=nanny, wait=nanny)
-                return
+                if self._client.run(os.kill, pid, signal.SIGKILL, workers=[address], nanny=nanny):
+                    return
             except Exception:
-                log.debug("Worker %s could not be ended (nanny: %s)", address, nanny, exc_info=True)
+                log.debug("Worker %s gave no answer (nanny: %s)", address, nanny, exc_info=True)
 
     def close(self) -> None:
         """Disconnects, and ends the worker process of this machine."""

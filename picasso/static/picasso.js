@@ -52,22 +52,30 @@ document.addEventListener("input", (event) => {
   if (event.target.classList.contains("opacity")) fade(event.target);
 });
 
-// While a run goes on, its part of the page is replaced by newer ones; what was chosen in it stays.
-let chosen = [];
-document.addEventListener("htmx:beforeSwap", () => {
-  chosen = [...document.querySelectorAll("#run input[id]")].map(({ id, checked, value }) => ({ id, checked, value }));
-});
-document.addEventListener("htmx:afterSwap", () => {
-  for (const { id, ...state } of chosen) Object.assign(document.getElementById(id) ?? {}, state);
-  document.querySelectorAll(".opacity").forEach(fade);
-});
+// While a run goes on, its part of the page is replaced by newer ones, and in the end the page; what is chosen stays.
+const chosen = `chosen in ${location.pathname}`;
 
-// Browsers give the clipboard to https and this machine only.
-if (!navigator.clipboard) document.querySelectorAll("button.copy").forEach((button) => button.remove());
+function remember() {
+  const inputs = [...document.querySelectorAll("#run input[id]")];
+  sessionStorage[chosen] = JSON.stringify(inputs.map(({ id, checked, value }) => ({ id, checked, value })));
+}
+
+function restore() {
+  for (const { id, ...state } of JSON.parse(sessionStorage[chosen] ?? "[]")) {
+    Object.assign(document.getElementById(id) ?? {}, state);
+  }
+  sessionStorage.removeItem(chosen);
+  document.querySelectorAll(".opacity").forEach(fade);
+}
+
+document.addEventListener("htmx:beforeOnLoad", remember);
+document.addEventListener("htmx:afterSwap", restore);
+restore();
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
+  if (!navigator.clipboard) return void prompt("Copy this link:", location.href); // only https and this machine have it
   await navigator.clipboard.writeText(location.href);
   button.textContent = "Copied";
 });

@@ -32,7 +32,7 @@ from picasso.runs.keys import run_key
 from picasso.runs.run import Run, StoredImage
 from picasso.sessions import image_bytes
 from picasso.visualizations.base import BaseVisualization, Settings
-from picasso.visualizations.forms import form_fields
+from picasso.visualizations.forms import FormField, form_fields
 from picasso.web import security
 from picasso.web.services import forget_session, require_session, services, session_id
 from picasso.web.templates import template_name
@@ -337,6 +337,7 @@ def create_run() -> Answer:
         return _settings_page(visualization, values, error), error.status
     ids = list(dict.fromkeys(request.form.getlist("image")))
     if not ids:
+        flash("Choose at least one picture to run on.", "error")
         return redirect(_pictures_url(visualization.name, values), 303)
     session = _session()
     images = [services().store.image(session, image) for image in ids]
@@ -365,9 +366,14 @@ def list_runs() -> Answer:
     )
 
 
-def _titled(runs: list[Run]) -> list[tuple[Run, str]]:
-    known = services().registry.visualizations
-    return [(run, known[run.visualization].title if run.visualization in known else run.visualization) for run in runs]
+def _titled(runs: list[Run]) -> list[tuple[Run, str, list[FormField]]]:
+    """Runs with their visualization's title and settings as people know them; without, where it is gone."""
+    found = []
+    for run in runs:
+        visualization = services().registry.visualizations.get(run.visualization)
+        title = visualization.title if visualization else run.visualization
+        found.append((run, title, form_fields(visualization, run.settings) if visualization else []))
+    return found
 
 
 @blueprint.get("/runs/<run>/")

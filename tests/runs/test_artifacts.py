@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -137,6 +140,25 @@ def test_load_never_unpickles():
     np.save(file, np.array([{}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         load_array(file.getvalue())
+
+
+@pytest.fixture
+def restless_threads():
+    """Threads that take turns often, in the middle of anything."""
+    callback, interval, threshold = (lambda *_: sum(range(50))), sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(1, 1, 1)
+    gc.callbacks.append(callback)
+    yield
+    gc.callbacks.remove(callback)
+    gc.set_threshold(*threshold)
+    sys.setswitchinterval(interval)
+
+
+def test_arrays_are_read_in_many_threads_at_once(restless_threads):
+    data = pack(np.arange(6.0), "0").files["0.npy"]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(values.sum() == 15 for values in pool.map(load_array, [data] * 200))
 
 
 @pytest.mark.parametrize("url", ["/files/0.map.npy", "/files/0.map.npy?version=4"])
