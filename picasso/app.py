@@ -44,7 +44,6 @@ def create_app(config: Config | None = None, engine: Engine | None = None) -> Fl
     )
     app.extensions["picasso"] = Services(config, store, engine, sessions, registry)
     prepare_templates(app, registry)
-    app.register_blueprint(pages.blueprint)
     pages.install(app)
     engine.start()
     sessions.start_sweeping()

@@ -1,0 +1,130 @@
+"""A visualization before its run: the settings page, the pictures page, what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import (
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+
+from picasso.errors import ImageRefused, InvalidSetting, NotSupported, PicassoError
+from picasso.visualizations.base import BaseVisualization, Settings
+from picasso.visualizations.forms import form_fields
+from picasso.web.blueprint import Answer, blueprint
+from picasso.web.services import services, session_id
+
+
+@blueprint.get("/visualizations/<name>")
+def choose_settings(name: str) -> Answer:
+    """The settings page; a visualization without settings goes on to the pictures."""
+    visualization = services().registry.get(name)
+    values = settings_values(request.args)
+    if visualization.settings is None:
+        visualization.parse_settings(values)  # says which settings there are not
+        return redirect(url_for("pages.choose_pictures", name=name), 303)
+    error = _first_error(visualization, values)
+    return settings_page(visualization, values, error), error.status if error else 200
+
+
+@blueprint.get("/visualizations/<name>/pictures")
+def choose_pictures(name: str) -> Answer:
+    """Which pictures to run on, once the settings are chosen."""
+    visualization = services().registry.get(name)
+    values = settings_values(request.args)
+    error = _first_error(visualization, values)
+    if error is not None:
+        return settings_page(visualization, values, error), error.status
+    return pictures_page(visualization, values)
+
+
+@blueprint.get("/visualizations/<name>/cost")
+def cost(name: str) -> Answer:
+    """A sentence on what a run would cost, for the settings page."""
+    visualization = services().registry.get(name)
+    values = {key: value for key, value in settings_values(request.args).items() if key != "image"}
+    count = max(1, len(request.args.getlist("image")))
+    return render_template("_cost.html", **_cost(visualization, values, count))
+
+
+def settings_page(
+    visualization: type[BaseVisualization], values: Mapping[str, str], error: InvalidSetting | None = None
+) -> str:
+    session, info = session_id(), services().engine.status().info
+    tray = services().store.images(session) if session else []
+    return render_template(
+        "settings.html",
+        current_vis=visualization,
+        fields=form_fields(visualization, values, info),
+        error=error,
+        tray=tray,
+        **_cost(visualization, values, max(1, len(tray))),
+        **_support(visualization),
+    )
+
+
+def pictures_page(
+    visualization: type[BaseVisualization], values: Mapping[str, str], refused: list[ImageRefused] | None = None
+) -> str:
+    session = session_id()
+    tray = services().store.images(session) if session else []
+    return render_template(
+        "pictures.html",
+        current_vis=visualization,
+        values=values,
+        tray=tray,
+        refused=refused or [],
+        **_cost(visualization, values, max(1, len(tray))),
+        **_support(visualization),
+    )
+
+
+def _support(visualization: type[BaseVisualization]) -> dict[str, Any]:
+    info = services().engine.status().info
+    return {"reason": visualization.unsupported_reason(info) if info else None}
+
+
+def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], images: int) -> dict[str, Any]:
+    """Model calls for one image, and an estimate in seconds for all, where they are known."""
+    info = services().engine.status().info
+    try:
+        settings = visualization.parse_settings(values, info)
+        calls = visualization.model_calls(settings, info) if info else None
+    except PicassoError:
+        calls = None
+    return {
+        "calls": calls,
+        "estimate": calls * images * info.seconds_per_image if calls and info else None,
+        "images": images,
+    }
+
+
+def settings_values(form: Any) -> dict[str, str]:
+    """Settings in a form: the last value of each name (a switch sends a hidden "false" before its "true")."""
+    return {name: form.getlist(name)[-1] for name in form if name not in ("image", "visualization")}
+
+
+def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
+    info = services().engine.status().info
+    reason = visualization.unsupported_reason(info) if info else None
+    if reason:
+        raise NotSupported(reason)
+    return visualization.parse_settings(values, info)
+
+
+def _first_error(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> InvalidSetting | None:
+    try:
+        checked(visualization, values)
+    except InvalidSetting as error:
+        return error
+    except NotSupported:
+        return None  # the page greys itself out and says why
+    return None
+
+
+def pictures_url(visualization: str, values: Mapping[str, Any]) -> str:
+    return url_for("pages.choose_pictures", name=visualization, **values)

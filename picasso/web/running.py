@@ -1,0 +1,176 @@
+"""Runs: starting them, their pages and files."""
+
+from __future__ import annotations
+
+import logging
+import math
+from io import BytesIO
+
+from flask import (
+    Response,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    send_file,
+    url_for,
+)
+
+from picasso.errors import InvalidSetting, NotFound, PicassoError
+from picasso.images import colours
+from picasso.images.reading import encode_png
+from picasso.runs.artifacts import load_array
+from picasso.runs.keys import run_key
+from picasso.runs.run import Run
+from picasso.sessions import image_bytes
+from picasso.visualizations.forms import FormField, form_fields
+from picasso.web.blueprint import Answer, blueprint, own_session, png
+from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
+from picasso.web.services import services, session_id
+from picasso.web.templates import template_name
+from picasso.web.views import View, result_context, run_file
+
+log = logging.getLogger(__name__)
+SEED = 0
+
+
+@blueprint.post("/runs")
+def create_run() -> Answer:
+    """Starts a run, or shows the one that already has the answer."""
+    visualization = services().registry.get(request.form.get("visualization", ""))
+    values = settings_values(request.form)
+    try:
+        settings = checked(visualization, values)
+    except InvalidSetting as error:
+        return settings_page(visualization, values, error), error.status
+    ids = list(dict.fromkeys(request.form.getlist("image")))
+    if not ids:
+        flash("Choose at least one picture to run on.", "error")
+        return redirect(pictures_url(visualization.name, values), 303)
+    session = own_session()
+    images = [services().store.image(session, image) for image in ids]
+    known_model = services().engine.status().info is not None
+    # While the model loads, its defaults are not known: the worker adds them.
+    content = settings.model_dump(mode="json", exclude_unset=not known_model)
+    key = run_key(services().engine.status().info, visualization, content, images, SEED)
+    known = services().store.run_of_key(session, key) if key else None
+    if known is not None:
+        kept = 1 if known.state.finished else None
+        return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
+    run = services().store.add_run(session, visualization.name, content, ids, key, SEED)
+    services().engine.wake()
+    return redirect(url_for("pages.show_run", run=run.id), 303)
+
+
+@blueprint.get("/runs")
+def list_runs() -> Answer:
+    """The session's runs and pictures."""
+    session = session_id()
+    store = services().store
+    return render_template(
+        "runs.html",
+        runs=titled(store.runs(session)) if session else [],
+        images={image.id: image for image in store.images(session)} if session else {},
+    )
+
+
+@blueprint.get("/runs/<run>/")
+def show_run(run: str) -> Answer:
+    """A run in its visualization's own template: the result, or progress and what is there already."""
+    found = _own_run(run)
+    context = result_context(found, View.from_query(request.args))
+    name = template_name(context["current_vis"])
+    try:
+        response = make_response(render_template(name, kept="kept" in request.args, **context))
+        if found.state.finished and "HX-Request" in request.headers:
+            response.headers["HX-Refresh"] = "true"  # the waiting page becomes the result
+        return response
+    except PicassoError:
+        raise
+    except Exception as error:
+        log.exception("The template of %s failed", found.visualization)
+        raise PicassoError(
+            f"The template {context['current_vis'].template} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+@blueprint.post("/runs/<run>/cancel")
+def cancel_run(run: str) -> Answer:
+    """Ends a run."""
+    services().engine.cancel(_own_run(run))
+    return redirect(url_for("pages.show_run", run=run), 303)
+
+
+@blueprint.post("/runs/<run>/again")
+def repeat_run(run: str) -> Answer:
+    """The same run once more, after it failed, was cancelled or interrupted."""
+    found = _own_run(run)
+    new = services().store.add_run(
+        found.session, found.visualization, found.settings, found.images, found.key, found.seed
+    )
+    services().engine.wake()
+    return redirect(url_for("pages.show_run", run=new.id), 303)
+
+
+@blueprint.get("/runs/<run>/files/<name>")
+def file_of_run(run: str, name: str) -> Answer:
+    """A file of a run by its name in the manifest; with `.png` behind it, an array drawn as a picture."""
+    found = _own_run(run)
+    if name.endswith(".npy.png"):
+        return _drawn(found, name.removesuffix(".png"))
+    data = run_file(found, name)
+    if name.endswith(".png"):
+        return png(data)
+    return send_file(BytesIO(data), mimetype="application/octet-stream", as_attachment=True, download_name=name)
+
+
+@blueprint.get("/runs/<run>/inputs/<path:name>")
+def run_input(run: str, name: str) -> Answer:
+    """A run's picture by its own name, for templates with relative links."""
+    found = _own_run(run)
+    for image in (services().store.image(found.session, image) for image in found.images):
+        if image.filename == name:
+            return png(image_bytes(services().store, image))
+    raise NotFound("This run has no such picture.")
+
+
+@blueprint.get("/runs/<run>/outputs/<name>")
+def run_output(run: str, name: str) -> Answer:
+    """A picture that the visualization wrote to its output folder, for templates with relative links."""
+    return png(run_file(_own_run(run), f"output.{name}"))
+
+
+@blueprint.get("/colours/<name>.png")
+def colour_bar(name: str) -> Answer:
+    """The colours of maps from low to high."""
+    if name not in colours.COLOURS:
+        raise NotFound("There is no such colour map.")
+    response = png(encode_png(colours.bar(name)))
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    return response
+
+
+def _own_run(run: str) -> Run:
+    return services().store.run(own_session(), run)
+
+
+def _drawn(run: Run, name: str) -> Response:
+    values = load_array(run_file(run, name))
+    if values.ndim != 2:
+        raise NotFound("Only maps (height, width) can be drawn as pictures.")
+    name = request.args.get("colours", View.unsigned)
+    low, high = request.args.get("low", type=float), request.args.get("high", type=float)
+    if name not in colours.COLOURS or low is None or high is None or not -math.inf < low <= high < math.inf:
+        raise InvalidSetting("A drawn map needs colours, low and high, with low at most high.", field="colours")
+    return png(encode_png(colours.draw(values, low, high, name)))
+
+
+def titled(runs: list[Run]) -> list[tuple[Run, str, list[FormField]]]:
+    """Runs with their visualization's title and settings as people know them; without, where it is gone."""
+    found = []
+    for run in runs:
+        visualization = services().registry.visualizations.get(run.visualization)
+        title = visualization.title if visualization else run.visualization
+        found.append((run, title, form_fields(visualization, run.settings) if visualization else []))
+    return found

@@ -1,0 +1,155 @@
+"""The start page, and the pictures of a session."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from flask import (
+    Response,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from PIL import Image
+
+from picasso.errors import ImageRefused, NotFound
+from picasso.images.reading import FORMATS, encode_png
+from picasso.runs.run import StoredImage
+from picasso.sessions import image_bytes
+from picasso.visualizations.base import BaseVisualization
+from picasso.web.blueprint import Answer, blueprint, own_session, png
+from picasso.web.choosing import pictures_page, pictures_url
+from picasso.web.running import titled
+from picasso.web.services import forget_session, require_session, services, session_id
+from picasso.web.views import cards
+
+THUMBNAIL = 320  # pixels, longer side
+
+
+@blueprint.get("/")
+def start() -> Answer:
+    """The start page: the tray of pictures, the visualizations."""
+    return _start_page()
+
+
+def _start_page(refused: list[ImageRefused] | None = None) -> str:
+    session = session_id()
+    return render_template(
+        "start.html",
+        tray=services().store.images(session) if session else [],
+        runs=titled(services().store.runs(session)[:4]) if session else [],
+        cards=cards(),
+        broken=services().registry.broken,
+        refused=refused or [],
+    )
+
+
+@blueprint.post("/images")
+def upload() -> Answer:
+    """Takes pictures into the tray; what is refused is named while the others go on."""
+    files = [file for file in request.files.getlist("file") if file.filename or file.content_length]
+    if not files:
+        raise ImageRefused("No file arrived. Choose, drop or paste at least one picture.")
+    session = require_session()
+    accepted, refused = [], []
+    for file in files:
+        data = file.stream.read(services().config.MAX_IMAGE_BYTES + 1)
+        try:
+            accepted.append(services().sessions.add_image(session, data, file.filename))
+        except ImageRefused as error:
+            refused.append(error)
+    if not accepted:
+        return _refused_page(refused), max(refusal.status for refusal in refused)
+    for refusal in refused:
+        flash(refusal.message, "error")
+    return redirect(_back(), 303)
+
+
+def _refused_page(refused: list[ImageRefused]) -> str:
+    visualization = services().registry.visualizations.get(request.form.get("visualization", ""))
+    if visualization is None:
+        return _start_page(refused)
+    return pictures_page(visualization, _settings_of_upload(visualization), refused)
+
+
+def _back() -> str:
+    """Where an upload came from: the pictures step of a visualization, or the start page."""
+    visualization = services().registry.visualizations.get(request.form.get("visualization", ""))
+    if visualization is not None:
+        return pictures_url(visualization.name, _settings_of_upload(visualization))
+    return url_for("pages.start")
+
+
+def _settings_of_upload(visualization: type[BaseVisualization]) -> dict[str, str]:
+    """The settings that travel with an upload; other names could mean something to `url_for`."""
+    return {name: value for name, value in request.form.items() if name in visualization.settings_model.model_fields}
+
+
+@blueprint.post("/images/samples")
+def add_samples() -> Answer:
+    """Puts sample pictures into the tray."""
+    numbers = request.form.getlist("sample", type=int)
+    if not numbers:
+        raise NotFound("Choose at least one sample picture.")
+    session = require_session()
+    for number in numbers:
+        services().sessions.add_sample(session, number)
+    return redirect(_back(), 303)
+
+
+@blueprint.post("/images/<image>/remove")
+def remove_image(image: str) -> Answer:
+    """Takes a picture out of the tray."""
+    services().store.remove_image(own_session(), image)
+    return redirect(_back(), 303)
+
+
+@blueprint.get("/images/<image>.png")
+def image(image: str) -> Answer:
+    """A picture as it was understood: upright, in PNG."""
+    return png(image_bytes(services().store, _own_image(image)))
+
+
+@blueprint.get("/images/<image>/thumbnail.png")
+def thumbnail(image: str) -> Answer:
+    """A small version of a picture."""
+    return _thumbnail(image_bytes(services().store, _own_image(image)))
+
+
+@blueprint.get("/samples/<int:number>.png")
+def sample(number: int) -> Answer:
+    """A small version of a sample picture."""
+    response = make_response(_thumbnail(services().sessions.sample(number).read_bytes()))
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
+
+
+def _own_image(image: str) -> StoredImage:
+    return services().store.image(own_session(), image)
+
+
+def _thumbnail(data: bytes) -> Response:
+    picture = Image.open(BytesIO(data), formats=list(FORMATS))
+    picture.draft(None, (THUMBNAIL, THUMBNAIL))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return png(encode_png(picture if picture.mode in ("L", "RGB") else picture.convert("RGB")))
+
+
+@blueprint.post("/start-over")
+def start_over() -> Answer:
+    """Deletes everything of the session."""
+    session = session_id()
+    if session is not None:
+        services().sessions.delete(session)
+    forget_session()
+    flash("Your pictures and runs were deleted.", "done")
+    return redirect(url_for("pages.start"), 303)
+
+
+@blueprint.get("/status")
+def status() -> Answer:
+    """The header's model, for pages that wait until it is loaded."""
+    return render_template("_model.html")
