@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 1280, 860
 
 def serve(data: str) -> tuple[subprocess.Popen[str], str]:
     """A server of its own, and its address."""
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "-m", "picasso", "serve", "--port", "0"],
         env=os.environ | {"PICASSO_DATA_DIR": data},
         stdout=subprocess.PIPE,
