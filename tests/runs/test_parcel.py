@@ -1,0 +1,123 @@
+"""What travels to workers elsewhere: no more and no less than they need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from picasso.config import Config, load_config
+from picasso.runs.parcel import MAX_CODE_BYTES, MODEL, Parcel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A person's folder, and a neighbour that is none of the config's business."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = tmp_path / "my.project"
+    for path, text in {
+        "mine.py": "def labels(): return ['a', 'b']",
+        "helper.py": "",
+        "package/__init__.py": "",
+        "package/functions.py": "def decode(scores): return []",
+        "package/table.csv": "1,2",
+        "package/weights.bin": "x",
+        "package/large.json": "1" * (MAX_CODE_BYTES + 1),
+        "package/__pycache__/functions.py": "",
+        "plugins/one.py": "",
+        "plugins/One.html": "",
+        "plugins/templates/Two.html": "",
+        "labels.txt": "a\nb",
+        "model.keras": "the model",
+        "private.txt": "",
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    (tmp_path / "my" / "secrets").mkdir(parents=True)
+    (tmp_path / "my" / "secrets" / "key.txt").write_text("not for workers")
+    return folder
+
+
+def config(project: Path, text: str) -> Config:
+    (project / "config.py").write_text(text)
+    return load_config(project / "config.py", environ={})
+
+
+def names(parcel: Parcel) -> set[str]:
+    return {name for files in parcel.roots.values() for name in files}
+
+
+def test_nothing_is_copied_on_this_machine(project: Path) -> None:
+    parcel = Parcel.local(config(project, 'MODEL_PATH = "model.keras"\nVISUALIZATION_FOLDERS = ["plugins"]'))
+    assert parcel.roots == {}
+    assert parcel.unpack() == parcel.config
+
+
+def test_a_plugin_folder_travels_whole(project: Path) -> None:
+    parcel = Parcel.packed(config(project, 'VISUALIZATION_FOLDERS = ["plugins"]'), with_model=False)
+    assert names(parcel) == {"one.py", "One.html", "templates/Two.html"}
+
+
+@pytest.mark.parametrize("with_model", [True, False])
+def test_the_model_travels_where_it_is_needed(project: Path, with_model: bool) -> None:
+    parcel = Parcel.packed(config(project, 'MODEL_PATH = "model.keras"'), with_model=with_model)
+    assert parcel.roots == ({MODEL: {"model.keras": b"the model"}} if with_model else {})
+
+
+def test_functions_travel_with_the_modules_beside_them(project: Path) -> None:
+    parcel = Parcel.packed(config(project, 'MODEL_LABELS = "mine:labels"'), with_model=False)
+    assert names(parcel) == {"mine.py", "helper.py", "config.py"}
+
+
+def test_a_package_travels_with_its_small_files(project: Path) -> None:
+    parcel = Parcel.packed(config(project, 'MODEL_DECODE = "package.functions:decode"'), with_model=False)
+    inside = {"package/__init__.py", "package/functions.py", "package/table.csv"}
+    assert names(parcel) == {"mine.py", "helper.py", "config.py", *inside}
+
+
+def test_a_labels_file_travels_alone(project: Path) -> None:
+    """Its path has a dot in a folder's name, and there is a folder of that name up to the dot."""
+    parcel = Parcel.packed(config(project, 'MODEL_LABELS = "labels.txt"'), with_model=False)
+    assert names(parcel) == {"labels.txt"}
+    assert parcel.search_path == []
+
+
+def test_functions_of_installed_packages_stay(project: Path) -> None:
+    parcel = Parcel.packed(config(project, 'MODEL_PREPROCESS = "numpy:asarray"'), with_model=False)
+    assert parcel.roots == {}
+    assert parcel.search_path == []
+
+
+UNPACK = """
+import pickle, sys
+from picasso.config import import_function
+config = pickle.load(sys.stdin.buffer).unpack()
+print(import_function(config.MODEL_DECODE, "MODEL_DECODE")([]), import_function(config.MODEL_PREPARE, "x")())
+print(config.MODEL_PATH.read_text(), open(config.MODEL_LABELS).read().split())
+print(sorted(path.name for path in config.VISUALIZATION_FOLDERS[0].iterdir()))
+"""
+
+
+def test_unpacked_where_the_files_are_not(project: Path, tmp_path: Path) -> None:
+    import pickle
+
+    text = """
+MODEL_PATH = "model.keras"
+MODEL_LABELS = "labels.txt"
+MODEL_DECODE = "package.functions:decode"
+MODEL_PREPARE = "mine:labels"
+VISUALIZATION_FOLDERS = ["plugins"]
+"""
+    data = pickle.dumps(Parcel.packed(config(project, text), with_model=True))
+    project.rename(tmp_path / "moved")
+    done = subprocess.run([sys.executable, "-P", "-c", UNPACK], input=data, capture_output=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().splitlines() == [
+        "[] ['a', 'b']",
+        "the model ['a', 'b']",
+        "['One.html', 'one.py', 'templates']",
+    ]

@@ -1,0 +1,234 @@
+"""Whole processes: what is imported where, and how `picasso serve` starts and ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MNIST = ROOT / "examples" / "mnist-keras" / "config.py"
+FRAMEWORKS = ("tensorflow", "keras", "torch", "jax")
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """This environment without settings of Picasso, with a data folder of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PICASSO_")}
+    return kept | {"PICASSO_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"} | more
+
+
+def run(folder: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A Python command, to its end."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment(folder, **environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+# What is imported
+
+NO_FRAMEWORK = f"""
+import sys
+found = [name for name in {FRAMEWORKS!r} if name in sys.modules]
+print("found", found)
+sys.exit(bool(found))
+"""
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+import picasso
+for module in pkgutil.walk_packages(picasso.__path__, "picasso."):
+    if not module.name.endswith((".keras", ".tensorflow", ".__main__")):
+        importlib.import_module(module.name)
+"""
+HELP = """
+from click.testing import CliRunner
+from picasso.cli import main
+for command in ([], ["--help"], ["serve", "--help"], ["--version"]):
+    result = CliRunner().invoke(main, command)
+    assert "Usage" in result.output or "version" in result.output, result.output
+"""
+PAGES = """
+import sys, time
+from picasso.app import create_app
+from picasso.config import load_config
+
+def main():
+    app = create_app(load_config(sys.argv[1]))
+    client, engine = app.test_client(), app.extensions["picasso"].engine
+    paths = ["/", "/runs", "/status", "/samples/0.png"]
+    paths += ["/visualizations/occlusion", "/visualizations/saliency/pictures"]
+    try:
+        for path in paths:  # while the model loads
+            assert client.get(path).status_code == 200, path
+        assert client.post("/images/samples", data={"sample": "1"}).status_code == 303
+        deadline = time.monotonic() + 100
+        while engine.status().state == "loading" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert engine.status().state == "ready", engine.status()
+        (image,) = app.extensions["picasso"].store.images(client_session(client))
+        answer = client.post("/runs", data={"visualization": "occlusion", "image": image.id})
+        while b"hx-get=\\"/runs" in (page := client.get(answer.location)).data and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert b"How to read it" in page.data, page.data
+        for path in paths:
+            assert client.get(path).status_code == 200, path
+    finally:
+        engine.close()
+
+def client_session(client):
+    with client.session_transaction() as cookie:
+        return cookie["id"]
+
+if __name__ == "__main__":  # the worker process imports this file again
+    main()
+"""
+
+
+@pytest.mark.parametrize("script", ["import picasso", IMPORT_ALL, HELP], ids=["import", "all modules", "help"])
+def test_no_framework_is_imported(tmp_path: Path, script: str) -> None:
+    done = run(tmp_path, "-c", script + NO_FRAMEWORK)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["found []"]), done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_no_framework_is_imported_by_the_process_that_serves(tmp_path: Path) -> None:
+    (tmp_path / "serving.py").write_text(PAGES + f"    {NO_FRAMEWORK.strip()}".replace("\n", "\n    "))
+    done = run(tmp_path, "serving.py", str(MNIST))
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["found []"]), done.stdout + done.stderr
+
+
+def test_help_is_quick_and_complete(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "picasso", "--help")
+    assert done.returncode == 0
+    assert "serve" in done.stdout
+    assert done.stderr == ""
+
+
+# picasso serve
+
+
+@contextmanager
+def serving(folder: Path, *options: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`picasso serve`, up to the line with its address; afterwards it is ended, if it has not ended itself."""
+    with (folder / "stderr").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "picasso", "serve", *options],
+            cwd=folder,
+            env=environment(folder, **environ),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        found = re.match(r"Picasso is at (http://\S+/) ", process.stdout.readline())
+        assert found, (folder / "stderr").read_text()
+        yield process, found[1]
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def get(address: str) -> str:
+    """A page."""
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("when", ["at once", "when ready"])
+def test_a_signal_ends_the_server_and_its_workers(tmp_path: Path, number: signal.Signals, when: str) -> None:
+    with serving(tmp_path, "--config", str(MNIST), "--port", "0") as (process, address):
+        assert address.startswith("http://127.0.0.1:")
+        assert "What does the model look at?" in get(address)
+        deadline = time.monotonic() + 100
+        while when == "when ready" and "is loading" in get(f"{address}status"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children or when == "at once"
+        process.send_signal(number)
+        assert process.wait(40) == 0
+        _, alive = psutil.wait_procs(children, 20)
+        assert alive == []
+        with pytest.raises(urllib.error.URLError):
+            get(address)
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
+
+
+@pytest.mark.slow
+def test_another_port_when_it_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with serving(tmp_path, "--config", str(MNIST), "--port", str(port)) as (_, address):
+            assert address != f"http://127.0.0.1:{port}/"
+            assert "What does the model look at?" in get(address)
+
+
+@pytest.mark.slow
+def test_more_bytes_than_allowed_get_the_page_that_says_so(tmp_path: Path) -> None:
+    """Through the real server, which has a limit of its own."""
+    with serving(tmp_path, "--config", str(MNIST), "--port", "0", PICASSO_MAX_UPLOAD_BYTES=str(2**20)) as (_, address):
+        request = urllib.request.Request(
+            f"{address}images", bytes(2**20 + 1), {"Content-Type": "multipart/form-data; boundary=x"}
+        )
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(request, timeout=60)
+        with error.value as answer:
+            assert answer.code == 413
+            assert "One upload may have 1 MiB" in answer.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "config.py does not exist. Check --config"),
+        ("1 / 0", "config.py, line 1: ZeroDivisionError"),
+        ("MODEL_PAHT = 'x'", "Did you mean MODEL_PATH?"),
+        ("PORT = 'many'", "PORT"),
+        ("import sys\nsys.exit(0)", "config.py, line 2: SystemExit"),
+    ],
+)
+def test_a_wrong_config_is_said_in_one_sentence(tmp_path: Path, text: str | None, sentence: str) -> None:
+    if text is not None:
+        (tmp_path / "config.py").write_text(text)
+    done = run(tmp_path, "-m", "picasso", "serve", "--config", "config.py")
+    assert done.returncode == 2
+    assert done.stderr.startswith("picasso: ")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_wrong_address_is_said_before_anything_starts(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "picasso", "serve", "--host", "no.such.host.invalid", "--config", str(MNIST))
+    assert done.returncode == 2
+    assert "no.such.host.invalid" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_option(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "picasso", "serve", "--port", "many")
+    assert done.returncode == 2
+    assert "'many' is not a valid integer" in done.stderr

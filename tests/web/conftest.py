@@ -1,0 +1,58 @@
+"""The application with the engine of `browsing`, and visitors to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor
+
+from picasso.app import create_app
+from picasso.config import Config
+
+
+@pytest.fixture
+def engine() -> InProcessEngine:
+    """The engine of the application."""
+    return InProcessEngine()
+
+
+@pytest.fixture
+def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
+    """Makes an application with these settings, and a visitor to it.
+
+    `plugins` are files for a folder of visualizations; `model` is False while it is to be loading.
+    """
+
+    def make(
+        *,
+        plugins: dict[str, str] | None = None,
+        model: bool = True,
+        labels: tuple[str, ...] = tuple("0123456789"),
+        capabilities: frozenset[str] = frozenset({"predict", "gradients", "logits"}),
+        **settings: Any,
+    ) -> Visitor:
+        folders = list(settings.pop("VISUALIZATION_FOLDERS", []))
+        if plugins is not None:
+            for name, text in plugins.items():
+                path = tmp_path / "plugins" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            folders.append(tmp_path / "plugins")
+        settings.setdefault("SAMPLE_IMAGES", [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")])
+        config = Config(DATA_DIR=tmp_path / "data", VISUALIZATION_FOLDERS=folders, **settings)
+        if model:
+            engine.open(config, TinyModel(labels, capabilities))
+        app = create_app(config, engine)
+        engine.store = app.extensions["picasso"].store
+        app.test_client_class = ExaminingClient
+        return Visitor(app)
+
+    return make
+
+
+@pytest.fixture
+def visitor(make_visitor: MakeVisitor) -> Visitor:
+    """A visitor to an application with the example plugin and a ready model."""
+    return make_visitor(VISUALIZATION_FOLDERS=[MNIST.parent / "plugin"])
