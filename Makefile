@@ -27,7 +27,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow" -q
+	$(BIN)/pytest -m "not slow" -q -n auto --maxprocesses=4 --dist worksteal
 
 test: .venv/.dev install
 	$(BIN)/python tools/find_chromium.py --install

@@ -36,6 +36,7 @@ DEV = [
     "pytest>=8.3",
     "pytest-playwright>=0.7",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
 ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -73,18 +74,20 @@ class ModelInfo:
         }
 
 
-class Model(ABC):
-    """A trained network, opened. An adapter implements `_scores` and, where it can, `_gradients`.
+def nothing() -> None:
+    """The checkpoint of a model that nobody watches."""
 
-    `checkpoint` is called before every batch; whoever runs the model sets it to something that raises `Cancelled`.
-    """
+
+class Model(ABC):
+    """A trained network, opened. An adapter implements `_scores` and, where it can, `_gradients`."""
 
     info: ModelInfo
     preprocessor: ReadyMade | OwnFunction
     own_decode: tuple[Callable[..., Any], str] | None = None
+    checkpoint: Callable[[], None]
 
     def __init__(self) -> None:
-        self.checkpoint: Callable[[], None] = lambda: None
+        self.checkpoint = nothing
         self.calls = 0  # images that went through the network since the model was opened
 
     @abstractmethod
@@ -94,6 +97,15 @@ class Model(ABC):
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         """One batch: the gradient of each image's class score (or logit) with respect to that image."""
         raise NotSupported(f"{self.info.name} has no gradients.")
+
+    @contextmanager
+    def watched(self, checkpoint: Callable[[], None]) -> Iterator[None]:
+        """While this lasts, `checkpoint` is called before every batch; it may raise `Cancelled`."""
+        self.checkpoint = checkpoint
+        try:
+            yield
+        finally:
+            self.checkpoint = nothing
 
     @property
     def batch(self) -> int:

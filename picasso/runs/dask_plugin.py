@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from distributed import WorkerPlugin
@@ -20,8 +21,8 @@ class PicassoWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no t
 
     def setup(self, worker: Any) -> None:
         """Called by Dask in the worker process."""
-        _setup(self.parcel)
+        _setup(self.parcel, Path(worker.local_directory))  # Dask deletes that folder with the worker
 
 
-def _setup(parcel: Parcel) -> None:
-    worker.setup(parcel.unpack())
+def _setup(parcel: Parcel, folder: Path) -> None:
+    worker.setup(parcel.unpack(folder))

@@ -71,8 +71,8 @@ class Flight:
 
     run: Run
     future: Any
+    worker: str
     started: float
-    worker: str | None = None
     results: dict[int, Packed] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
     told: tuple[float, str] = (0.0, "")  # progress as last written to the store
@@ -157,8 +157,8 @@ class DaskEngine:
                 self._closing.wait(5)
             while not self._closing.is_set():
                 try:
-                    self._start_runs()
                     self._look()
+                    self._start_runs()
                     self._stop_runs()
                     self._finish_runs()
                 except Exception:  # one bad turn must not end the service
@@ -182,11 +182,12 @@ class DaskEngine:
         return True
 
     def _start_runs(self) -> None:
-        free = max(1, self._status.workers) - len(self._flights)
-        if free <= 0:
+        taken = {flight.worker for flight in self._flights.values()}
+        free = [address for address in self._pids if address not in taken]
+        if not free:
             return
         waiting = [run for run in self.store.unfinished_runs() if run.state is State.QUEUED]
-        for run in waiting[:free]:
+        for run, address in zip(waiting, free, strict=False):
             changed = self.store.change_run(
                 run.id, (State.QUEUED,), state=State.RUNNING, started=time.time(), attempts=run.attempts + 1
             )
@@ -197,8 +198,8 @@ class DaskEngine:
             except (OSError, NotFound):
                 self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
                 continue
-            future = self.pool.submit(job, f"{run.id}-{run.attempts + 1}")
-            flight = Flight(run, future, time.monotonic())
+            future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
+            flight = Flight(run, future, address, time.monotonic())
             with self._lock:
                 self._flights[run.id] = flight
             if not self.store.change_run(run.id, (State.RUNNING,), progress=0.0):
@@ -210,25 +211,31 @@ class DaskEngine:
         return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed)
 
     def _look(self) -> None:
-        """Asks all workers how they are; takes over progress and partial results."""
+        """Asks all workers how they are; takes over progress and partial results; notices those that are gone."""
+        alive = self.pool.workers()
         seen = {run: dict(flight.versions) for run, flight in self._flights.items()}
         answers = self.pool.ask(worker.snapshot, seen)
         snapshots = {address: answer for address, answer in answers.items() if answer is not None}
-        self._pids |= {address: answer.pid for address, answer in snapshots.items()}
+        pids = self._pids | {address: answer.pid for address, answer in snapshots.items()}
+        self._pids = {address: pid for address, pid in pids.items() if address in alive}
         self._status = _status(list(snapshots.values()), self._status)
-        for address, answer in snapshots.items():
-            for run, (fraction, message, results) in answer.runs.items():
-                flight = self._flights.get(run)
-                if flight is None:
-                    continue
-                flight.worker = address
-                with self._lock:
-                    for index, (version, packed) in results.items():
-                        flight.results[index] = packed
-                        flight.versions[index] = version
-                if flight.told != (fraction, message):
-                    flight.told = (fraction, message)
-                    self.store.change_run(run, (State.RUNNING,), progress=fraction, message=message)
+        for flight in self._flights.values():
+            if flight.worker not in alive:
+                flight.future.cancel()  # whether it is tried again is decided here, not by Dask
+        for answer in snapshots.values():
+            for run, news in answer.runs.items():
+                if run in self._flights:
+                    self._hear(self._flights[run], *news)
+
+    def _hear(self, flight: Flight, fraction: float, message: str, results: dict[int, tuple[int, Packed]]) -> None:
+        """Takes over what a worker says of a run."""
+        with self._lock:
+            for index, (version, packed) in results.items():
+                flight.results[index] = packed
+                flight.versions[index] = version
+        if flight.told != (fraction, message):
+            flight.told = (fraction, message)
+            self.store.change_run(flight.run.id, (State.RUNNING,), progress=fraction, message=message)
 
     def _stop_runs(self) -> None:
         """Tells workers of cancelled and overdue runs; ends the process of a worker that does not listen."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +32,8 @@ class Parcel:
         return cls(config, list(sys.path))
 
     @classmethod
-    def packed(cls, config: Config, *, with_model: bool) -> Parcel:
-        """For workers elsewhere: with the config's functions, plugin folders and, where needed, the model's files."""
+    def packed(cls, config: Config) -> Parcel:
+        """For workers elsewhere: with the config's functions, plugin folders and the model's file."""
         roots = {str(folder): _code(folder) for folder in config.VISUALIZATION_FOLDERS if folder.is_dir()}
         search_path = []
         for name in (config.MODEL_PREPARE, config.MODEL_PREPROCESS, config.MODEL_DECODE, config.MODEL_LABELS):
@@ -46,21 +45,28 @@ class Parcel:
             path = Path(config.MODEL_LABELS)
             roots[str(path)] = {path.name: path.read_bytes()}
         model = config.MODEL_PATH
-        if with_model and model is not None and model.exists():
+        if model is not None and model.exists():
             roots[MODEL] = {model.name: model.read_bytes()}
         return cls(config, sorted(set(search_path)), roots)
 
-    def unpack(self) -> Config:
-        """Called in the worker: puts files and search path in place; returns the config with paths that hold here."""
+    def unpack(self, base: Path) -> Config:
+        """Called in the worker: puts files and search path in place.
+
+        Args:
+            base: a folder of the worker's own; what is on this machine already is not written again.
+
+        Returns:
+            The config with paths that hold here.
+        """
         places = {}
-        if self.roots:
-            base = Path(tempfile.mkdtemp(prefix="picasso-worker-"))
-            for number, (folder, files) in enumerate(self.roots.items()):
-                places[folder] = base / str(number)
-                for name, content in files.items():
-                    path = base / str(number) / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
+        for number, (folder, files) in enumerate(self.roots.items()):
+            if folder == MODEL and self.config.MODEL_PATH is not None and self.config.MODEL_PATH.exists():
+                continue
+            places[folder] = base / "picasso" / str(number)
+            for name, content in files.items():
+                path = places[folder] / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
         for folder in self.search_path:
             place = str(places.get(folder, folder))
             if place not in sys.path:

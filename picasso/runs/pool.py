@@ -83,9 +83,7 @@ class WorkerPool:
     def _parcel(self) -> Parcel:
         if not self.config.SCHEDULER:
             return Parcel.local(self.config)
-        path = self.config.MODEL_PATH
-        there = self.ask(worker.path_exists, str(path)) if path else {}
-        return Parcel.packed(self.config, with_model=not there or not all(there.values()))
+        return Parcel.packed(self.config)
 
     def ask(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """What `function` gives on each worker that answers in time, by its address; it runs beside a task."""
@@ -109,9 +107,13 @@ class WorkerPool:
 
         return self._client.sync(ask, callback_timeout=ANSWER_TIMEOUT + 2)  # type: ignore[no-any-return]
 
-    def submit(self, job: worker.Job, key: str) -> Any:
-        """Gives a job to a worker; returns Dask's future."""
-        return self._client.submit(worker.execute, job, key=key, pure=False)
+    def workers(self) -> set[str]:
+        """The addresses of the workers that there are now."""
+        return set(self._client.nthreads())
+
+    def submit(self, job: worker.Job, address: str, key: str) -> Any:
+        """Gives a job to one worker, and to no other should that one die; returns Dask's future."""
+        return self._client.submit(worker.execute, job, key=key, pure=False, workers=[address])
 
     def end(self, address: str, pid: int) -> None:
         """Ends a worker process that does not listen; its nanny, if it has one, starts a new one."""

@@ -102,6 +102,7 @@ class Host:
         self.error: PicassoError | None = None
         self.loaded = threading.Event()
         self.runs: dict[str, Progress] = {}
+        self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and the model has one checkpoint
         self.cancelled: set[str] = set()  # also of runs that have not begun here
 
     def load(self) -> None:
@@ -127,7 +128,8 @@ class Host:
         """Runs a visualization; an error comes back inside the outcome, so that the worker stays well."""
         progress = self.runs[job.run] = Progress()
         try:
-            return self._execute(job, progress)
+            with self.one_at_a_time:
+                return self._execute(job, progress)
         except PicassoError as error:
             return Outcome(error=error)
         except (Exception, SystemExit) as error:
@@ -137,8 +139,6 @@ class Host:
         finally:
             del self.runs[job.run]
             self.cancelled.discard(job.run)
-            if self.model is not None:
-                self.model.checkpoint = lambda: None
 
     def _execute(self, job: Job, progress: Progress) -> Outcome:
         def checkpoint() -> None:
@@ -159,14 +159,13 @@ class Host:
         if self.error is not None or self.model is None or self.registry is None:
             raise self.error or ModelError("The model is not loaded.")
         model = self.model
-        model.checkpoint = checkpoint
         visualization = self.registry.get(job.visualization)(model, report)
         settings = visualization.parse_settings(job.settings, model.info)
         inputs = [Input(name, _open(png)) for name, png in job.images]
         random.seed(job.seed)
         np.random.seed(job.seed)
         start, calls = time.perf_counter(), model.calls
-        with tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
+        with model.watched(checkpoint), tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
             results = visualization.make_visualization(
                 inputs, Path(folder), None if visualization.settings is None else settings
             )
@@ -231,8 +230,3 @@ def cancel(run: str) -> None:
     """Asks a run to stop at its next checkpoint."""
     if _host is not None:
         _host.cancelled.add(run)
-
-
-def path_exists(path: str) -> bool:
-    """Whether this worker's machine has that file."""
-    return Path(path).exists()

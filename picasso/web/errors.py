@@ -11,6 +11,7 @@ from flask import (
 )
 from werkzeug.exceptions import HTTPException
 
+from picasso.config import MEBIBYTE
 from picasso.errors import PicassoError
 from picasso.web.services import services
 
@@ -41,8 +42,8 @@ def http_error(error: HTTPException) -> Any:
         return error
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
-        limit = services().config.MAX_UPLOAD_BYTES // 2**20
-        advice = f"One upload may have {limit} MiB. {advice}"
+        limit = services().config.MAX_UPLOAD_BYTES / MEBIBYTE
+        advice = f"One upload may have {limit:.3g} MiB. {advice}"
     if status == 403:
         advice = error.description or ""
     return _error_page(status, title, advice)

@@ -22,7 +22,7 @@ from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import load_array
 from picasso.runs.keys import run_key
-from picasso.runs.run import Run
+from picasso.runs.run import Run, State
 from picasso.sessions import image_bytes
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session, png
@@ -55,7 +55,7 @@ def create_run() -> Answer:
     content = settings.model_dump(mode="json", exclude_unset=not known_model)
     key = run_key(services().engine.status().info, visualization, content, images, SEED)
     known = services().store.run_of_key(session, key) if key else None
-    if known is not None:
+    if known is not None and (known.state is not State.DONE or services().store.manifest(known)):
         kept = 1 if known.state.finished else None
         return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
     run = services().store.add_run(session, visualization.name, content, ids, key, SEED)
@@ -106,6 +106,8 @@ def cancel_run(run: str) -> Answer:
 def repeat_run(run: str) -> Answer:
     """The same run once more, after it failed, was cancelled or interrupted."""
     found = _own_run(run)
+    if not found.state.finished:
+        return redirect(url_for("pages.show_run", run=run), 303)
     new = services().store.add_run(
         found.session, found.visualization, found.settings, found.images, found.key, found.seed
     )

@@ -51,51 +51,53 @@ def names(parcel: Parcel) -> set[str]:
     return {name for files in parcel.roots.values() for name in files}
 
 
-def test_nothing_is_copied_on_this_machine(project: Path) -> None:
+def test_nothing_is_copied_on_this_machine(project: Path, tmp_path: Path) -> None:
     parcel = Parcel.local(config(project, 'MODEL_PATH = "model.keras"\nVISUALIZATION_FOLDERS = ["plugins"]'))
     assert parcel.roots == {}
-    assert parcel.unpack() == parcel.config
+    assert parcel.unpack(tmp_path) == parcel.config
 
 
 def test_a_plugin_folder_travels_whole(project: Path) -> None:
-    parcel = Parcel.packed(config(project, 'VISUALIZATION_FOLDERS = ["plugins"]'), with_model=False)
+    parcel = Parcel.packed(config(project, 'VISUALIZATION_FOLDERS = ["plugins"]'))
     assert names(parcel) == {"one.py", "One.html", "templates/Two.html"}
 
 
-@pytest.mark.parametrize("with_model", [True, False])
-def test_the_model_travels_where_it_is_needed(project: Path, with_model: bool) -> None:
-    parcel = Parcel.packed(config(project, 'MODEL_PATH = "model.keras"'), with_model=with_model)
-    assert parcel.roots == ({MODEL: {"model.keras": b"the model"}} if with_model else {})
+def test_the_model_travels_and_is_not_written_where_it_is_already(project: Path, tmp_path: Path) -> None:
+    parcel = Parcel.packed(config(project, 'MODEL_PATH = "model.keras"'))
+    assert parcel.roots == {MODEL: {"model.keras": b"the model"}}
+    assert parcel.unpack(tmp_path / "worker").MODEL_PATH == parcel.config.MODEL_PATH
+    assert not (tmp_path / "worker").exists()
 
 
 def test_functions_travel_with_the_modules_beside_them(project: Path) -> None:
-    parcel = Parcel.packed(config(project, 'MODEL_LABELS = "mine:labels"'), with_model=False)
+    parcel = Parcel.packed(config(project, 'MODEL_LABELS = "mine:labels"'))
     assert names(parcel) == {"mine.py", "helper.py", "config.py"}
 
 
 def test_a_package_travels_with_its_small_files(project: Path) -> None:
-    parcel = Parcel.packed(config(project, 'MODEL_DECODE = "package.functions:decode"'), with_model=False)
+    parcel = Parcel.packed(config(project, 'MODEL_DECODE = "package.functions:decode"'))
     inside = {"package/__init__.py", "package/functions.py", "package/table.csv"}
     assert names(parcel) == {"mine.py", "helper.py", "config.py", *inside}
 
 
 def test_a_labels_file_travels_alone(project: Path) -> None:
     """Its path has a dot in a folder's name, and there is a folder of that name up to the dot."""
-    parcel = Parcel.packed(config(project, 'MODEL_LABELS = "labels.txt"'), with_model=False)
+    parcel = Parcel.packed(config(project, 'MODEL_LABELS = "labels.txt"'))
     assert names(parcel) == {"labels.txt"}
     assert parcel.search_path == []
 
 
 def test_functions_of_installed_packages_stay(project: Path) -> None:
-    parcel = Parcel.packed(config(project, 'MODEL_PREPROCESS = "numpy:asarray"'), with_model=False)
+    parcel = Parcel.packed(config(project, 'MODEL_PREPROCESS = "numpy:asarray"'))
     assert parcel.roots == {}
     assert parcel.search_path == []
 
 
 UNPACK = """
 import pickle, sys
+from pathlib import Path
 from picasso.config import import_function
-config = pickle.load(sys.stdin.buffer).unpack()
+config = pickle.load(sys.stdin.buffer).unpack(Path("worker"))
 print(import_function(config.MODEL_DECODE, "MODEL_DECODE")([]), import_function(config.MODEL_PREPARE, "x")())
 print(config.MODEL_PATH.read_text(), open(config.MODEL_LABELS).read().split())
 print(sorted(path.name for path in config.VISUALIZATION_FOLDERS[0].iterdir()))
@@ -112,7 +114,7 @@ MODEL_DECODE = "package.functions:decode"
 MODEL_PREPARE = "mine:labels"
 VISUALIZATION_FOLDERS = ["plugins"]
 """
-    data = pickle.dumps(Parcel.packed(config(project, text), with_model=True))
+    data = pickle.dumps(Parcel.packed(config(project, text)))
     project.rename(tmp_path / "moved")
     done = subprocess.run([sys.executable, "-P", "-c", UNPACK], input=data, capture_output=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
