@@ -61,8 +61,34 @@ class Config(BaseModel):
 
     # The model
     MODEL_NAME: str | None = Field(None, description="The name that pages show; the file's name unless given")
-    MODEL_FRAMEWORK: Literal["keras"] = Field("keras", description="Which adapter opens the model")
-    MODEL_PATH: Path | None = Field(None, description="The model's file: .keras, .h5 or .hdf5")
+    MODEL_FRAMEWORK: Literal["keras", "tensorflow"] = Field("keras", description="Which adapter opens the model")
+    MODEL_PATH: Path | None = Field(
+        None,
+        description="The model's file or folder: .keras, .h5, .json with MODEL_WEIGHTS, SavedModel, .pb, .meta, ...",
+    )
+    MODEL_WEIGHTS: Path | None = Field(
+        None, description="The weights' file, where MODEL_PATH is an architecture (.json) or MODEL_BUILD makes one"
+    )
+    MODEL_BUILD: str | None = Field(
+        None, description='"module:function" that returns the untrained Keras model, for files that hold weights only'
+    )
+    MODEL_CHECKPOINT: str | None = Field(
+        None, description="Which one, where MODEL_PATH is a folder of checkpoints; the newest unless given"
+    )
+    MODEL_CUSTOM_OBJECTS: dict[str, str] = Field(
+        {}, description='Layers and functions of your own that the file names: {"MyLayer": "module:MyLayer"}'
+    )
+    MODEL_SIGNATURE: str | None = Field(None, description="Which signature of a SavedModel, where it has several")
+    MODEL_INPUT: str | None = Field(None, description="Which input takes the image, by its name; found unless given")
+    MODEL_OUTPUT: str | int | None = Field(
+        None, description="Which output gives the class scores, by its name or number; the first unless given"
+    )
+    MODEL_OTHER_INPUTS: dict[str, float | list[float]] = Field(
+        {}, description="Constants for the inputs that take no image, by name, without the batch dimension"
+    )
+    MODEL_INPUT_SIZE: tuple[int, int] | None = Field(
+        None, description="(height, width) to use, where the model leaves it open"
+    )
     MODEL_PREPARE: str | None = Field(
         None,
         description='"module:function", called with the path to make (download, convert) when MODEL_PATH is not there',
@@ -118,7 +144,7 @@ class Config(BaseModel):
 
 
 # Keys whose relative paths mean "relative to the file they are written in".
-PATH_KEYS = frozenset({"MODEL_PATH", "DATA_DIR"})
+PATH_KEYS = frozenset({"MODEL_PATH", "MODEL_WEIGHTS", "DATA_DIR"})
 PATH_LIST_KEYS = frozenset({"VISUALIZATION_FOLDERS", "SAMPLE_IMAGES"})
 
 
