@@ -139,7 +139,7 @@ class Store:
             new_id(), session, filename, source_format, *size, len(png), sha256(png).hexdigest(), notes, time.time()
         )
         try:
-            _write(self.image_path(image), png)
+            write_whole(self.image_path(image), png)
         except FileNotFoundError as error:
             raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
         row = (*vars(image).values(),)
@@ -153,6 +153,10 @@ class Store:
     def image_path(self, image: StoredImage) -> Path:
         """The file of a picture."""
         return self.session_folder(image.session) / "images" / f"{image.id}.png"
+
+    def thumbnail_path(self, image: StoredImage) -> Path:
+        """The file of its small version, made when first asked for."""
+        return self.image_path(image).with_suffix(".small.png")
 
     def images(self, session: str) -> list[StoredImage]:
         """The pictures in a session's tray, oldest first."""
@@ -188,6 +192,7 @@ class Store:
         with self._connect() as db:
             db.execute("DELETE FROM images WHERE id = ?", (image,))
         self.image_path(found).unlink(missing_ok=True)
+        self.thumbnail_path(found).unlink(missing_ok=True)
 
     # Runs
 
@@ -279,10 +284,10 @@ class Store:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for name, data in files.items():
-            _write(folder / name, data)
+            write_whole(folder / name, data)
         table = {name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
         text = json.dumps({**manifest, "files": table}, indent=1, allow_nan=False, ensure_ascii=False)
-        _write(folder / MANIFEST, text.encode())
+        write_whole(folder / MANIFEST, text.encode())
 
     def manifest(self, run: Run) -> dict[str, Any] | None:
         """A run's manifest; None when it has no result."""
@@ -303,7 +308,7 @@ class Store:
         return (self.run_folder(run) / name).read_bytes()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Writes whole or not at all: to a name beside it, then renamed."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
