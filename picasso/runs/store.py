@@ -18,6 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from picasso.errors import NotFound
 from picasso.runs.run import Run, State, StoredImage
 
@@ -31,7 +33,7 @@ CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, visualization TEXT NOT NULL,
     settings TEXT NOT NULL, images TEXT NOT NULL, seed INTEGER NOT NULL, key TEXT, state TEXT NOT NULL,
     progress REAL NOT NULL, message TEXT NOT NULL, error_code TEXT, error TEXT, created REAL NOT NULL, started REAL,
-    finished REAL, attempts INTEGER NOT NULL);
+    finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
 CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
@@ -39,7 +41,7 @@ CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
 IMAGE_COLUMNS = "id, session, filename, format, width, height, bytes, digest, notes, created"
 RUN_COLUMNS = (
     "id, session, visualization, settings, images, seed, key, state, progress, message, error_code, error, created, "
-    "started, finished, attempts"
+    "started, finished, attempts, owner, model"
 )
 MANIFEST = "manifest.json"
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
@@ -53,12 +55,23 @@ def new_id() -> str:
 class Store:
     """The data folder. Safe to use from several threads: every call opens its own connection."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: str = "") -> None:
+        """Opens the folder, or makes it.
+
+        Args:
+            folder: `DATA_DIR`. Several servers may share it: each does its own runs only.
+            model: tells this server's model apart from that of another server.
+        """
         self.folder = folder
+        self.model = model
+        self.owner = new_id()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "sessions").mkdir(exist_ok=True, mode=0o700)  # for nobody else on this machine
         self.database = folder / "picasso.sqlite"
         self.database.touch(mode=0o600)
+        (folder / "servers").mkdir(exist_ok=True, mode=0o700)
+        self._alive = FileLock(self._lock_file(self.owner))  # held as long as this process lives
+        self._alive.acquire()
         with self._connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
@@ -74,6 +87,27 @@ class Store:
                 yield db
         finally:
             db.close()
+
+    def close(self) -> None:
+        """Says that this server is gone; another may take over its runs."""
+        self._alive.release()
+
+    def _lock_file(self, owner: str) -> Path:
+        return self.folder / "servers" / f"{owner}.lock"
+
+    def adopt_runs(self) -> list[Run]:
+        """Makes the unfinished runs of servers that are gone this server's own; returns them."""
+        adopted = []
+        for owner in {run.owner for run in self._runs("state IN ('queued', 'running') AND owner != ?", (self.owner,))}:
+            try:
+                with FileLock(self._lock_file(owner), timeout=0):
+                    adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
+                    with self._connect() as db:
+                        db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
+            except Timeout:
+                continue  # it lives
+            self._lock_file(owner).unlink(missing_ok=True)
+        return adopted
 
     # Sessions
 
@@ -210,10 +244,10 @@ class Store:
         with self._connect() as db:
             db.execute(
                 "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
-                " created, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0)",
+                " created, attempts, owner, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?)",
                 (
                     run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
-                    State.QUEUED, time.time(),
+                    State.QUEUED, time.time(), self.owner, self.model,
                 ),
             )  # fmt: skip
         return self.run(session, run_id)
@@ -239,14 +273,15 @@ class Store:
         return found[-1] if found else None
 
     def unfinished_runs(self) -> list[Run]:
-        """All runs queued or running, of all sessions, oldest first."""
-        return self._runs("state IN ('queued', 'running')", ())
+        """This server's runs that are queued or running, of all sessions, oldest first."""
+        return self._runs("state IN ('queued', 'running') AND owner = ?", (self.owner,))
 
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""
         with self._connect() as db:
             row = db.execute(
-                "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND created < ?", (run.created,)
+                "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND created < ? AND owner = ?",
+                (run.created, run.owner),
             ).fetchone()
         return int(row[0])
 

@@ -62,6 +62,7 @@ def settings_page(
         fields=form_fields(visualization, values, info),
         error=error,
         tray=tray,
+        chosen=request.values.getlist("image"),
         **_cost(visualization, values, max(1, len(tray))),
         **_support(visualization),
     )
@@ -78,6 +79,7 @@ def pictures_page(
         current_vis=visualization,
         values=values,
         tray=tray,
+        chosen=request.values.getlist("image"),
         refused=refused or [],
         **_cost(visualization, values, max(1, len(tray))),
         **_support(visualization),

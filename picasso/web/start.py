@@ -48,7 +48,7 @@ def upload() -> Answer:
     session = require_session()
     accepted, refused = [], []
     for file in files:
-        data = file.stream.read(services().config.MAX_IMAGE_BYTES + 1)
+        data = file.stream.read()  # as long as the request may be; its true size is said if it is refused
         try:
             accepted.append(services().sessions.add_image(session, data, file.filename))
         except ImageRefused as error:
