@@ -16,9 +16,14 @@ function send(form, files) {
 // Says at once what the server would say after minutes of sending.
 function fits(form, files) {
   const bytes = [...files].reduce((sum, file) => sum + file.size, 0);
-  const notice = form.parentElement.querySelector(".too-much");
-  notice.hidden = bytes <= Number(form.dataset.limit);
-  return notice.hidden;
+  form.parentElement.querySelector(".too-much")?.remove();
+  if (bytes <= Number(form.dataset.limit)) return true;
+  const notice = document.createElement("p");
+  notice.className = "notice error too-much";
+  notice.setAttribute("role", "alert");
+  notice.textContent = form.dataset.tooMuch;
+  form.after(notice);
+  return false;
 }
 
 for (const form of document.querySelectorAll("form.drop")) {
