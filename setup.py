@@ -12,13 +12,13 @@ CORE = [
     "cmap>=0.6",
     "cryptography>=44",  # TLS between the web process and its worker, so that no other local user can talk to them
     "distributed>=2025.1",
+    "filelock>=3.16",
     "flask>=3.1.3",
     "jinja2>=3.1.6",
     "numpy>=1.26",
     "pillow>=13.0.0",
     "platformdirs>=4.2",
     "pydantic>=2.10",
-    "rich>=13",
     "waitress>=3.0.1",
     "werkzeug>=3.1.6",
 ]

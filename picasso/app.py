@@ -27,7 +27,7 @@ def create_app(config: Config | None = None, engine: Engine | None = None) -> Fl
         ConfigError: a setting is wrong.
     """
     config = config or load_config()
-    store = Store(config.DATA_DIR)
+    store = Store(config.DATA_DIR, config.model_digest())
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)
     sessions = Sessions(config, store, engine)

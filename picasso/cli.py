@@ -16,6 +16,7 @@ from picasso.errors import ConfigError, PicassoError
 
 PORTS_TO_TRY = 50
 THREADS = 16
+REFUSED_BY_SERVER = 8  # times the limit: what is larger never reaches our own page that says what to do
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -67,7 +68,7 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
             app,
             sockets=[listener],
             threads=THREADS,
-            max_request_body_size=config.MAX_UPLOAD_BYTES + 2**20,
+            max_request_body_size=REFUSED_BY_SERVER * config.MAX_UPLOAD_BYTES,
             clear_untrusted_proxy_headers=True,
         )
     finally:

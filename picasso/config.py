@@ -9,6 +9,7 @@ is put on `sys.path`, so that `"module:function"` finds the modules beside it.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from picasso.errors import ConfigError, blame
 
@@ -52,6 +53,15 @@ class Preprocessing(BaseModel):
     divide: float | tuple[float, ...] = Field(
         1.0, description="Divides what is left after subtracting; one number, or one per channel"
     )
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Preprocessing:
+        if self.scale is not None and (self.subtract != 0 or self.divide != 1):
+            raise ValueError("give either 'scale', or 'subtract' and 'divide': they would contradict each other")
+        return self
+
+
+PREPROCESSING = tuple(Preprocessing.model_fields)
 
 
 class Config(BaseModel):
@@ -141,6 +151,11 @@ class Config(BaseModel):
     MAX_IMAGES: int = Field(100, gt=0, description="Images that one session can hold")
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
     SESSION_MAX_BYTES: int = Field(1024 * MEBIBYTE, gt=0, description="Bytes that one session can keep")
+
+    def model_digest(self) -> str:
+        """Equal for configs that name the same model with the same functions; hexadecimal."""
+        fields = {name for name in type(self).model_fields if name.startswith("MODEL_")}
+        return hashlib.sha256(self.model_dump_json(include=fields).encode()).hexdigest()
 
 
 # Keys whose relative paths mean "relative to the file they are written in".
@@ -249,9 +264,17 @@ def _check_known(key: str, prefix: str = "") -> None:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "lax-or")))
-    return f"{where}: {first['msg']}, got {first['input']!r}."
+    """The first problem; where a setting may have several forms, that of the form that fits best."""
+    first = max(error.errors(), key=lambda one: len(one["loc"]))
+    key, *inner = (str(part) for part in first["loc"])
+    inner = [part for part in inner if part in PREPROCESSING or part.isdigit()]
+    where = ".".join([key, *inner])
+    if first["type"] == "extra_forbidden":
+        name = str(first["loc"][-1])
+        near = difflib.get_close_matches(name, PREPROCESSING, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"The known ones are {', '.join(PREPROCESSING)}."
+        return f"{where} has no {name!r}. {hint}"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}."
 
 
 def import_function(name: str, key: str) -> Callable[..., Any]:

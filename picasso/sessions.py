@@ -12,17 +12,21 @@ import shutil
 import threading
 import time
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 from picasso.config import Config
 from picasso.errors import NotFound, TooLarge
-from picasso.images.reading import Limits, encode_png, read_image, shown_name
+from picasso.images.reading import FORMATS, Limits, encode_png, read_image, shown_name
 from picasso.runs.engine import Engine
 from picasso.runs.run import StoredImage
-from picasso.runs.store import Store
+from picasso.runs.store import Store, write_whole
 
 log = logging.getLogger(__name__)
 
+THUMBNAIL = 320  # pixels, longer side
 SWEEP_SECONDS = 60.0
 FRESH_FOLDER_SECONDS = 600.0  # a folder without a row may be one that is just being made
 
@@ -133,6 +137,26 @@ def secret_key(folder: Path) -> bytes:
     finally:
         temporary.unlink()
     return path.read_bytes()
+
+
+def thumbnail_bytes(store: Store, image: StoredImage) -> bytes:
+    """A small PNG of a stored picture; kept, because decoding a large one takes a second.
+
+    Raises:
+        NotFound: its file is gone.
+    """
+    path = store.thumbnail_path(image)
+    if not path.is_file():
+        write_whole(path, small(image_bytes(store, image)))
+    return path.read_bytes()
+
+
+def small(data: bytes) -> bytes:
+    """A picture of any format that Picasso reads, as a PNG of at most `THUMBNAIL` pixels a side."""
+    picture: Image.Image = Image.open(BytesIO(data), formats=list(FORMATS))
+    picture.draft(None, (THUMBNAIL, THUMBNAIL))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return encode_png(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
 
 
 def image_bytes(store: Store, image: StoredImage) -> bytes:

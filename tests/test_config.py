@@ -157,7 +157,7 @@ def test_other_environment_variables_are_left_alone():
         ("SESSION_HOURS", 0),
         ("MODEL_FRAMEWORK", "caffe"),
         ("MODEL_PREPROCESS", {"geometry": "stretch"}),
-        ("MODEL_PREPROCESS", {"geometri": "resize"}),
+        ("MODEL_PREPROCESS", {"scale": [0, 1], "subtract": 127}),
         ("MODEL_PREPROCESS", 3),
         ("SAMPLE_IMAGES", "one.png"),
     ],
@@ -167,6 +167,11 @@ def test_wrong_values_are_named(key, value):
     assert message.startswith(key)
     assert "got " in message
     assert "\n" not in message
+
+
+def test_an_unknown_part_of_a_setting_names_the_nearest():
+    message = refused(overrides={"MODEL_PREPROCESS": {"geometri": "resize"}}).message
+    assert message == "MODEL_PREPROCESS has no 'geometri'. Did you mean 'geometry'?"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,8 @@ def _are_probabilities(network: Any, scores: NDArray[np.float32]) -> bool:
 
 
 def _load(path: Path, allow_unsafe: bool) -> Any:
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ModelError(f"{path.name} is damaged or cut off: a .keras file is a zip archive, and this is none.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
     except Exception as error:

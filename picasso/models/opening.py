@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from picasso.config import Config, import_function
 from picasso.errors import ModelError
 from picasso.models.base import Model
@@ -20,6 +22,15 @@ def open_model(config: Config) -> Model:
     if config.MODEL_PREPARE and config.MODEL_PATH and not config.MODEL_PATH.exists():
         import_function(config.MODEL_PREPARE, "MODEL_PREPARE")(config.MODEL_PATH)
     path = require(config.MODEL_PATH)
+    try:
+        return _open(config, path)
+    except ModelError as error:
+        if config.MODEL_PREPARE is None:
+            raise
+        raise ModelError(f"{error.message} If it is damaged, delete {path}: it is made anew then.") from error
+
+
+def _open(config: Config, path: Path) -> Model:
     if path.suffix not in KERAS_SUFFIXES:
         raise ModelError(
             f"{path.name} is not a Keras model file: those end in {', '.join(sorted(KERAS_SUFFIXES))}. "

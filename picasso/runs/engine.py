@@ -91,6 +91,7 @@ class DaskEngine:
         self._status = Status("loading")
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
+        self._turns: dict[str, float] = {}  # when each session last had a run started
         self._lock = threading.Lock()  # over _flights
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -99,16 +100,21 @@ class DaskEngine:
     # What other threads call
 
     def start(self) -> None:
-        """Begins to work. Runs that a stopped server left half-way are marked interrupted."""
-        for run in self.store.unfinished_runs():
+        """Begins to work, and takes over what servers left that are gone: queued runs of this model go on."""
+        for run in self.store.adopt_runs():
             if run.state is State.RUNNING:
-                self.store.change_run(
-                    run.id,
-                    (State.RUNNING,),
-                    state=State.INTERRUPTED,
-                    finished=time.time(),
-                    error="The server stopped while this was running. Run it again.",
-                )
+                sentence = "The server stopped while this was running. Run it again."
+            elif run.model != self.store.model:
+                sentence = "The server stopped before this began, and it has another model now. Run it again with that."
+            else:
+                continue
+            self.store.change_run(
+                run.id,
+                (State.QUEUED, State.RUNNING),
+                state=State.INTERRUPTED,
+                finished=time.time(),
+                error=sentence,
+            )
         self._thread.start()
 
     def wake(self) -> None:
@@ -148,6 +154,7 @@ class DaskEngine:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=15)
+        self.store.close()
 
     # The loop
 
@@ -186,8 +193,7 @@ class DaskEngine:
         free = [address for address in self._pids if address not in taken]
         if not free:
             return
-        waiting = [run for run in self.store.unfinished_runs() if run.state is State.QUEUED]
-        for run, address in zip(waiting, free, strict=False):
+        for run, address in zip(self._waiting(), free, strict=False):
             changed = self.store.change_run(
                 run.id, (State.QUEUED,), state=State.RUNNING, started=time.time(), attempts=run.attempts + 1
             )
@@ -200,10 +206,16 @@ class DaskEngine:
                 continue
             future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
             flight = Flight(run, future, address, time.monotonic())
+            self._turns[run.session] = flight.started
             with self._lock:
                 self._flights[run.id] = flight
             if not self.store.change_run(run.id, (State.RUNNING,), progress=0.0):
                 flight.stopping = time.monotonic()  # cancelled while the pictures were read
+
+    def _waiting(self) -> list[Run]:
+        """Queued runs in the order in which they start: sessions take turns, so that nobody waits for ten."""
+        waiting = [run for run in self.store.unfinished_runs() if run.state is State.QUEUED]
+        return sorted(waiting, key=lambda run: (self._turns.get(run.session, 0.0), run.created))
 
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]

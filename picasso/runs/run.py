@@ -36,6 +36,7 @@ class Run:
         error_code, error: what went wrong, as a sentence.
         created, started, finished: seconds since 1970.
         attempts: how often it was given to a worker.
+        owner: the server that does it; `model`: tells the model of that server apart from others.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Run:
     started: float | None
     finished: float | None
     attempts: int
+    owner: str
+    model: str
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from picasso.errors import NotFound
 from picasso.runs.run import Run, State, StoredImage
 
@@ -31,7 +33,7 @@ CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, visualization TEXT NOT NULL,
     settings TEXT NOT NULL, images TEXT NOT NULL, seed INTEGER NOT NULL, key TEXT, state TEXT NOT NULL,
     progress REAL NOT NULL, message TEXT NOT NULL, error_code TEXT, error TEXT, created REAL NOT NULL, started REAL,
-    finished REAL, attempts INTEGER NOT NULL);
+    finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
 CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
@@ -39,7 +41,7 @@ CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
 IMAGE_COLUMNS = "id, session, filename, format, width, height, bytes, digest, notes, created"
 RUN_COLUMNS = (
     "id, session, visualization, settings, images, seed, key, state, progress, message, error_code, error, created, "
-    "started, finished, attempts"
+    "started, finished, attempts, owner, model"
 )
 MANIFEST = "manifest.json"
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
@@ -53,12 +55,23 @@ def new_id() -> str:
 class Store:
     """The data folder. Safe to use from several threads: every call opens its own connection."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: str = "") -> None:
+        """Opens the folder, or makes it.
+
+        Args:
+            folder: `DATA_DIR`. Several servers may share it: each does its own runs only.
+            model: tells this server's model apart from that of another server.
+        """
         self.folder = folder
+        self.model = model
+        self.owner = new_id()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "sessions").mkdir(exist_ok=True, mode=0o700)  # for nobody else on this machine
         self.database = folder / "picasso.sqlite"
         self.database.touch(mode=0o600)
+        (folder / "servers").mkdir(exist_ok=True, mode=0o700)
+        self._alive = FileLock(self._lock_file(self.owner))  # held as long as this process lives
+        self._alive.acquire()
         with self._connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
@@ -74,6 +87,27 @@ class Store:
                 yield db
         finally:
             db.close()
+
+    def close(self) -> None:
+        """Says that this server is gone; another may take over its runs."""
+        self._alive.release()
+
+    def _lock_file(self, owner: str) -> Path:
+        return self.folder / "servers" / f"{owner}.lock"
+
+    def adopt_runs(self) -> list[Run]:
+        """Makes the unfinished runs of servers that are gone this server's own; returns them."""
+        adopted = []
+        for owner in {run.owner for run in self._runs("state IN ('queued', 'running') AND owner != ?", (self.owner,))}:
+            try:
+                with FileLock(self._lock_file(owner), timeout=0):
+                    adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
+                    with self._connect() as db:
+                        db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
+            except Timeout:
+                continue  # it lives
+            self._lock_file(owner).unlink(missing_ok=True)
+        return adopted
 
     # Sessions
 
@@ -139,7 +173,7 @@ class Store:
             new_id(), session, filename, source_format, *size, len(png), sha256(png).hexdigest(), notes, time.time()
         )
         try:
-            _write(self.image_path(image), png)
+            write_whole(self.image_path(image), png)
         except FileNotFoundError as error:
             raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
         row = (*vars(image).values(),)
@@ -153,6 +187,10 @@ class Store:
     def image_path(self, image: StoredImage) -> Path:
         """The file of a picture."""
         return self.session_folder(image.session) / "images" / f"{image.id}.png"
+
+    def thumbnail_path(self, image: StoredImage) -> Path:
+        """The file of its small version, made when first asked for."""
+        return self.image_path(image).with_suffix(".small.png")
 
     def images(self, session: str) -> list[StoredImage]:
         """The pictures in a session's tray, oldest first."""
@@ -188,6 +226,7 @@ class Store:
         with self._connect() as db:
             db.execute("DELETE FROM images WHERE id = ?", (image,))
         self.image_path(found).unlink(missing_ok=True)
+        self.thumbnail_path(found).unlink(missing_ok=True)
 
     # Runs
 
@@ -205,10 +244,10 @@ class Store:
         with self._connect() as db:
             db.execute(
                 "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
-                " created, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0)",
+                " created, attempts, owner, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?)",
                 (
                     run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
-                    State.QUEUED, time.time(),
+                    State.QUEUED, time.time(), self.owner, self.model,
                 ),
             )  # fmt: skip
         return self.run(session, run_id)
@@ -234,14 +273,15 @@ class Store:
         return found[-1] if found else None
 
     def unfinished_runs(self) -> list[Run]:
-        """All runs queued or running, of all sessions, oldest first."""
-        return self._runs("state IN ('queued', 'running')", ())
+        """This server's runs that are queued or running, of all sessions, oldest first."""
+        return self._runs("state IN ('queued', 'running') AND owner = ?", (self.owner,))
 
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""
         with self._connect() as db:
             row = db.execute(
-                "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND created < ?", (run.created,)
+                "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND created < ? AND owner = ?",
+                (run.created, run.owner),
             ).fetchone()
         return int(row[0])
 
@@ -279,10 +319,10 @@ class Store:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for name, data in files.items():
-            _write(folder / name, data)
+            write_whole(folder / name, data)
         table = {name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
         text = json.dumps({**manifest, "files": table}, indent=1, allow_nan=False, ensure_ascii=False)
-        _write(folder / MANIFEST, text.encode())
+        write_whole(folder / MANIFEST, text.encode())
 
     def manifest(self, run: Run) -> dict[str, Any] | None:
         """A run's manifest; None when it has no result."""
@@ -303,7 +343,7 @@ class Store:
         return (self.run_folder(run) / name).read_bytes()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Writes whole or not at all: to a name beside it, then renamed."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -5,7 +5,7 @@ document.documentElement.classList.add("js");
 function send(form, files) {
   const input = form.querySelector("input[type=file]");
   const pictures = [...files].filter((file) => file.size || file.name);
-  if (!pictures.length) return;
+  if (!pictures.length || !fits(form, pictures)) return;
   const transfer = new DataTransfer();
   for (const file of pictures) transfer.items.add(file);
   input.files = transfer.files;
@@ -13,10 +13,27 @@ function send(form, files) {
   form.requestSubmit();
 }
 
+// Says at once what the server would say after minutes of sending.
+function fits(form, files) {
+  const bytes = [...files].reduce((sum, file) => sum + file.size, 0);
+  form.parentElement.querySelector(".too-much")?.remove();
+  if (bytes <= Number(form.dataset.limit)) return true;
+  const notice = document.createElement("p");
+  notice.className = "notice error too-much";
+  notice.setAttribute("role", "alert");
+  notice.textContent = form.dataset.tooMuch;
+  form.after(notice);
+  return false;
+}
+
 for (const form of document.querySelectorAll("form.drop")) {
   const input = form.querySelector("input[type=file]");
   input.addEventListener("change", () => {
     if (!input.files.length) return;
+    if (!fits(form, input.files)) {
+      input.value = "";
+      return;
+    }
     form.classList.add("busy");
     form.requestSubmit();
   });

@@ -126,12 +126,25 @@ class BaseVisualization(ABC):
         return {}
 
     @classmethod
+    def fitting_defaults(cls, info: ModelInfo | None) -> dict[str, Any]:
+        """Defaults that differ from those declared because of the model: its own, and those above its limits."""
+        if info is None:
+            return {}
+        declared = cls.settings_model().model_dump()
+        numbers = {name: value for name, value in declared.items() if isinstance(value, int | float)}
+        limited = {name: limit for name, limit in cls.limits(info).items() if name in numbers and numbers[name] > limit}
+        return limited | cls.defaults(info)
+
+    @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
         """Override to check settings against the model; raise `InvalidSetting(sentence, field=name)`."""
 
     @classmethod
-    def limits(cls, info: ModelInfo) -> dict[str, float]:
-        """Override to give the upper limits that this model sets, by setting; the settings page shows them."""
+    def limits(cls, info: ModelInfo) -> dict[str, Any]:
+        """Override to say what this model allows, by setting; the settings page shows only that.
+
+        For a number its upper limit, for a choice the list of what is left to choose from.
+        """
         return {}
 
     @classmethod
@@ -157,7 +170,7 @@ class BaseVisualization(ABC):
             InvalidSetting: names the setting, the rule, the value.
         """
         try:
-            settings = cls.settings_model.model_validate((cls.defaults(info) if info else {}) | dict(values))
+            settings = cls.settings_model.model_validate(cls.fitting_defaults(info) | dict(values))
         except ValidationError as error:
             first = error.errors()[0]
             field = str(first["loc"][0]) if first["loc"] else None

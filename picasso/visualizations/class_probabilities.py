@@ -35,7 +35,7 @@ class ClassProbabilities(BaseVisualization):
         ]
 
     @classmethod
-    def limits(cls, info: ModelInfo) -> dict[str, float]:
+    def limits(cls, info: ModelInfo) -> dict[str, Any]:
         """No more bars than classes."""
         return {"classes": info.classes}
 

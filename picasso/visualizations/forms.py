@@ -53,7 +53,7 @@ def form_fields(
         info: the model, if it is known already: it may set limits and other defaults.
     """
     limits = visualization.limits(info) if info else {}
-    values = (visualization.defaults(info) if info else {}) | dict(values)
+    values = visualization.fitting_defaults(info) | dict(values)
     schema = visualization.settings_model.model_json_schema()
     return [
         _field(name, _resolved(part, schema), values.get(name, part.get("default")), limits.get(name))
@@ -67,11 +67,11 @@ def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return schema["$defs"][reference.rsplit("/", 1)[-1]] | part if reference else part
 
 
-def _field(name: str, part: dict[str, Any], value: Any, limit: float | None) -> FormField:
+def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField:
     label, text, unit = part.get("title", name), part.get("description", ""), part.get("unit", "")
     options = part.get("enum") or ([part["const"]] if "const" in part else None)
     if options:
-        return FormField(name, label, text, "choice", value, unit, options=tuple(options))
+        return FormField(name, label, text, "choice", value, unit, options=tuple(limit or options))
     if part.get("type") == "boolean":
         return FormField(name, label, text, "switch", value in (True, "true", "1", "on"), unit)
     if part.get("type") in ("integer", "number"):

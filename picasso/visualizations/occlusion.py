@@ -44,7 +44,8 @@ class Occlusion(BaseVisualization):
         score: Literal["probability", "logit"] = Field(
             "probability",
             title="Plot the drop of",
-            description="The model's own score, or the logit behind its softmax, which other classes do not move",
+            description="The model's own score (a probability, if it gives one), or the logit behind its softmax, "
+            "which other classes do not move",
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
@@ -101,15 +102,16 @@ class Occlusion(BaseVisualization):
 
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
-        """A seventh of the shorter side, moved by half of it: 32 and 16 for 224 pixels; a map per class there is."""
+        """A seventh of the shorter side, moved by half of it: 32 and 16 for 224 pixels."""
         window = max(1, round(min(info.input_shape[:2]) / 7))
-        return {"window": window, "stride": max(1, window // 2), "classes": min(3, info.classes)}
+        return {"window": window, "stride": max(1, window // 2)}
 
     @classmethod
-    def limits(cls, info: ModelInfo) -> dict[str, float]:
-        """Nothing is larger than the model's input."""
+    def limits(cls, info: ModelInfo) -> dict[str, Any]:
+        """Nothing is larger than the model's input; a logit is offered where there is one."""
         longer = max(info.input_shape[:2])
-        return {"window": longer, "stride": longer, "classes": info.classes}
+        scores = ["probability", "logit"] if "logits" in info.capabilities else ["probability"]
+        return {"window": longer, "stride": longer, "classes": info.classes, "score": scores}
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:

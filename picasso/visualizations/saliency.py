@@ -50,7 +50,7 @@ class Saliency(BaseVisualization):
         return results
 
     @classmethod
-    def limits(cls, info: ModelInfo) -> dict[str, float]:
+    def limits(cls, info: ModelInfo) -> dict[str, Any]:
         """No more maps than classes."""
         return {"classes": info.classes}
 

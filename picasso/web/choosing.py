@@ -46,14 +46,14 @@ def choose_pictures(name: str) -> Answer:
 def cost(name: str) -> Answer:
     """A sentence on what a run would cost, for the settings page."""
     visualization = services().registry.get(name)
-    values = {key: value for key, value in settings_values(request.args).items() if key != "image"}
     count = max(1, len(request.args.getlist("image")))
-    return render_template("_cost.html", **_cost(visualization, values, count))
+    return render_template("_cost.html", **_cost(visualization, settings_values(request.args), count))
 
 
 def settings_page(
     visualization: type[BaseVisualization], values: Mapping[str, str], error: InvalidSetting | None = None
 ) -> str:
+    """The settings page, with an error beside its field if there is one."""
     session, info = session_id(), services().engine.status().info
     tray = services().store.images(session) if session else []
     return render_template(
@@ -62,6 +62,7 @@ def settings_page(
         fields=form_fields(visualization, values, info),
         error=error,
         tray=tray,
+        chosen=request.values.getlist("image"),
         **_cost(visualization, values, max(1, len(tray))),
         **_support(visualization),
     )
@@ -70,6 +71,7 @@ def settings_page(
 def pictures_page(
     visualization: type[BaseVisualization], values: Mapping[str, str], refused: list[ImageRefused] | None = None
 ) -> str:
+    """The page that asks for pictures; `values` are the settings chosen before, `refused` what was just uploaded."""
     session = session_id()
     tray = services().store.images(session) if session else []
     return render_template(
@@ -77,6 +79,7 @@ def pictures_page(
         current_vis=visualization,
         values=values,
         tray=tray,
+        chosen=request.values.getlist("image"),
         refused=refused or [],
         **_cost(visualization, values, max(1, len(tray))),
         **_support(visualization),
@@ -109,6 +112,12 @@ def settings_values(form: Any) -> dict[str, str]:
 
 
 def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
+    """Settings checked against the declaration and, once it is known, the model.
+
+    Raises:
+        NotSupported: the model cannot do this visualization.
+        InvalidSetting: names the setting, the rule, the value.
+    """
     info = services().engine.status().info
     reason = visualization.unsupported_reason(info) if info else None
     if reason:
@@ -127,4 +136,5 @@ def _first_error(visualization: type[BaseVisualization], values: Mapping[str, An
 
 
 def pictures_url(visualization: str, values: Mapping[str, Any]) -> str:
+    """The address of the page that asks for pictures, with the settings in it."""
     return url_for("pages.choose_pictures", name=visualization, **values)

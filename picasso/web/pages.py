@@ -35,6 +35,6 @@ def _known_to_all() -> dict[str, Any]:
         "accept": ACCEPT,
         "format_names": list(FORMATS),
         "max_image_mib": config.MAX_IMAGE_BYTES // 2**20,
-        "max_images": config.MAX_IMAGES,
+        "max_upload_bytes": config.MAX_UPLOAD_BYTES,
         "samples": [path.rpartition("/")[2] for path in config.SAMPLE_IMAGES],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from io import BytesIO
 
 from flask import (
@@ -33,6 +34,7 @@ from picasso.web.views import View, result_context, run_file
 
 log = logging.getLogger(__name__)
 SEED = 0
+_asking = threading.Lock()  # two equal requests at once are one run
 
 
 @blueprint.post("/runs")
@@ -54,11 +56,12 @@ def create_run() -> Answer:
     # While the model loads, its defaults are not known: the worker adds them.
     content = settings.model_dump(mode="json", exclude_unset=not known_model)
     key = run_key(services().engine.status().info, visualization, content, images, SEED)
-    known = services().store.run_of_key(session, key) if key else None
-    if known is not None and (known.state is not State.DONE or services().store.manifest(known)):
-        kept = 1 if known.state.finished else None
-        return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
-    run = services().store.add_run(session, visualization.name, content, ids, key, SEED)
+    with _asking:
+        known = services().store.run_of_key(session, key) if key else None
+        if known is not None and (known.state is not State.DONE or services().store.manifest(known)):
+            kept = 1 if known.state.finished else None
+            return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
+        run = services().store.add_run(session, visualization.name, content, ids, key, SEED)
     services().engine.wake()
     return redirect(url_for("pages.show_run", run=run.id), 303)
 

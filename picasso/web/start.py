@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 from flask import (
-    Response,
     flash,
-    make_response,
     redirect,
     render_template,
     request,
     url_for,
 )
-from PIL import Image
 
 from picasso.errors import ImageRefused, NotFound
-from picasso.images.reading import FORMATS, encode_png
 from picasso.runs.run import StoredImage
-from picasso.sessions import image_bytes
+from picasso.sessions import image_bytes, small, thumbnail_bytes
 from picasso.visualizations.base import BaseVisualization
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import pictures_page, pictures_url
 from picasso.web.running import titled
 from picasso.web.services import forget_session, require_session, services, session_id
 from picasso.web.views import cards
-
-THUMBNAIL = 320  # pixels, longer side
 
 
 @blueprint.get("/")
@@ -56,7 +48,7 @@ def upload() -> Answer:
     session = require_session()
     accepted, refused = [], []
     for file in files:
-        data = file.stream.read(services().config.MAX_IMAGE_BYTES + 1)
+        data = file.stream.read()  # as long as the request may be; its true size is said if it is refused
         try:
             accepted.append(services().sessions.add_image(session, data, file.filename))
         except ImageRefused as error:
@@ -116,26 +108,19 @@ def image(image: str) -> Answer:
 @blueprint.get("/images/<image>/thumbnail.png")
 def thumbnail(image: str) -> Answer:
     """A small version of a picture."""
-    return _thumbnail(image_bytes(services().store, _own_image(image)))
+    return png(thumbnail_bytes(services().store, _own_image(image)))
 
 
 @blueprint.get("/samples/<int:number>.png")
 def sample(number: int) -> Answer:
     """A small version of a sample picture."""
-    response = make_response(_thumbnail(services().sessions.sample(number).read_bytes()))
+    response = png(small(services().sessions.sample(number).read_bytes()))
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
 
 
 def _own_image(image: str) -> StoredImage:
     return services().store.image(own_session(), image)
-
-
-def _thumbnail(data: bytes) -> Response:
-    picture = Image.open(BytesIO(data), formats=list(FORMATS))
-    picture.draft(None, (THUMBNAIL, THUMBNAIL))
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    return png(encode_png(picture if picture.mode in ("L", "RGB") else picture.convert("RGB")))
 
 
 @blueprint.post("/start-over")

@@ -311,3 +311,14 @@ def test_nobody_sees_the_runs_of_somebody_else(page: Page, visitor: Visitor) -> 
     response = page.goto(visitor.pages["occlusion"])
     assert response is not None
     assert response.status == 404
+
+
+def test_too_much_at_once_is_said_before_it_is_sent(page: Page, tmp_path: Path) -> None:
+    page.goto("/")
+    half = tmp_path / "half.png"
+    with half.open("wb") as stream:
+        stream.truncate(30 * 2**20)  # Playwright sends at most 50 MiB; the page adds them up
+    page.locator("form.drop").evaluate("form => { form.dataset.limit = 20 * 2**20 }")
+    page.set_input_files("input[type=file]", half)
+    expect(page.locator(".notice.error")).to_contain_text("Add the pictures in several steps.")
+    expect(page).to_have_url(re.compile(r"/$"))

@@ -854,7 +854,7 @@ def test_a_plugin_without_settings_goes_on_to_the_pictures(make_visitor: MakeVis
     assert visitor.get("/visualizations/mine").location == "/visualizations/mine/pictures"
     assert visitor.get("/visualizations/mine?window=1").status_code == 422
     run = visitor.start("mine")
-    assert visitor.page(f"/runs/{run.id}/").all("a", href="/visualizations/mine/pictures")
+    assert visitor.page(f"/runs/{run.id}/").all("a", href=f"/visualizations/mine/pictures?image={run.images[0]}")
 
 
 def test_a_run_of_a_plugin_that_was_taken_away(make_visitor: MakeVisitor) -> None:
