@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from picasso.config import Config, import_function
-from picasso.errors import ModelError
 from picasso.models.base import Model
 from picasso.models.files import require
-
-KERAS_SUFFIXES = {".keras", ".h5", ".hdf5"}
 
 
 def open_model(config: Config) -> Model:
@@ -20,11 +17,6 @@ def open_model(config: Config) -> Model:
     if config.MODEL_PREPARE and config.MODEL_PATH and not config.MODEL_PATH.exists():
         import_function(config.MODEL_PREPARE, "MODEL_PREPARE")(config.MODEL_PATH)
     path = require(config.MODEL_PATH)
-    if path.suffix not in KERAS_SUFFIXES:
-        raise ModelError(
-            f"{path.name} is not a Keras model file: those end in {', '.join(sorted(KERAS_SUFFIXES))}. "
-            "Check MODEL_PATH."
-        )
     from picasso.models.keras import KerasModel  # here, because it imports TensorFlow
 
     return KerasModel(config, path)
