@@ -41,12 +41,11 @@ def view(network: Any, config: Config) -> View:
     """What of `network` is explained, as MODEL_INPUT, MODEL_OTHER_INPUTS, MODEL_INPUT_SIZE and MODEL_OUTPUT say.
 
     Raises:
-        NotSupported: no image input or no class scores, or layers that TensorFlow cannot run here.
+        NotSupported: no image input or no class scores.
         ConfigError: one of these settings names what is not there.
     """
     warnings: list[str] = []
     network = _with_graph(network, config)
-    _refuse_channels_first(network)
     inputs = list(network.inputs)
     image = _image_input(inputs, config.MODEL_INPUT)
     shape = _size(tuple(inputs[image].shape)[1:], config.MODEL_INPUT_SIZE, warnings)
@@ -76,15 +75,6 @@ def _with_graph(network: Any, config: Config) -> Any:
         raise NotSupported("The model has no defined input: build it, or save it after calling it once.")
     image = keras.Input(tuple(shape[1:]), name="image")
     return keras.Model(image, network(image, training=False))
-
-
-def _refuse_channels_first(network: Any) -> None:
-    for layer in network._flatten_layers(include_self=False):
-        if getattr(layer, "data_format", None) == "channels_first" and hasattr(layer, "kernel_size"):
-            raise NotSupported(
-                f"Layer {layer.name} is channels-first, which TensorFlow cannot run on the CPU. Build the model with "
-                'data_format="channels_last", give it the same weights (kernels are the same), and save that.'
-            )
 
 
 def _image_input(inputs: list[Any], wanted: str | None) -> int:

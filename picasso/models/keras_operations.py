@@ -95,7 +95,7 @@ def lambda_function(value: Any) -> Any:
 def graph(values: dict[str, Any]) -> dict[str, Any]:
     """A functional model's config with its connections as Keras 3 writes them.
 
-    Keras 1 and 2 counted a nested model's calls from 1, this Keras from 0, but from 1 among a model's outputs.
+    Keras 1 and 2 counted a nested model's calls from 1, this Keras counts from 0.
     """
     layers = values["layers"]
     kinds = {layer.get("name") or layer["config"]["name"]: layer for layer in layers}
@@ -110,8 +110,9 @@ def graph(values: dict[str, Any]) -> dict[str, Any]:
     def output(reference: Any) -> Any:
         if isinstance(reference, list) and len(reference) == 3 and isinstance(reference[0], str):
             name, index, tensor = reference
-            shift = 1 if is_model(name) and kinds[name]["class_name"] == "Functional" else 0
-            return [name, call(name, index) + shift, tensor]
+            # Among a model's outputs this Keras, too, counts a Functional's calls from 1.
+            functional = is_model(name) and kinds[name]["class_name"] == "Functional"
+            return [name, index if functional else call(name, index), tensor]
         if isinstance(reference, dict):
             return {key: output(value) for key, value in reference.items()}
         return [output(value) for value in reference]

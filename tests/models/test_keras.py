@@ -382,7 +382,7 @@ def pooled(shape):
 UNFIT = {
     "no image": (
         lambda: keras.Sequential([keras.Input((9,)), dense()]),
-        r"No input of the model takes an image, .*: it has .* \(9,\)",
+        "No input of the model takes an image",
     ),
     "a map as output": (lambda: keras.Sequential([keras.Input(SHAPE), layers.Conv2D(2, 1)]), "one score per class"),
 }
