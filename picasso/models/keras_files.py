@@ -17,7 +17,7 @@ import keras
 
 from picasso.config import Config, import_function
 from picasso.errors import ConfigError, ModelError, NotSupported, PicassoError, blame
-from picasso.models.keras_legacy import modern, old_functions
+from picasso.models.keras_legacy import modern, old_names
 from picasso.models.keras_safety import custom_objects, refuse_programs, supplied
 from picasso.models.keras_weights import is_keras3, load_by_layer, load_by_path
 
@@ -222,7 +222,7 @@ def _from_config(config: Config, architecture: Architecture, name: str) -> Any:
     known = supplied(objects)
     if not config.MODEL_ALLOW_UNSAFE:
         refuse_programs(architecture.config, name, known)
-    content = architecture.config if architecture.version >= 3 else old_functions(architecture.config)
+    content = architecture.config if architecture.version >= 3 else old_names(architecture.config)
     # Short names too: a file says "Package>MyLayer" where the class was registered.
     registered = {entry["registered_name"]: value for entry, value in _supplied(content, objects)}
     network = keras.saving.deserialize_keras_object(

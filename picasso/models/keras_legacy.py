@@ -71,18 +71,21 @@ BASE_ARGUMENTS = frozenset({"name", "trainable", "dtype", "input_shape", "autoca
 MODELS = ("Functional", "Sequential")
 
 
-def old_functions(config: Any) -> Any:
-    """The config of a file of Keras 1 or 2, with functions that have changed since replaced by the old ones."""
+def old_names(config: Any) -> Any:
+    """The config of a file of Keras 1 or 2: functions that have changed since are the old ones, names have no "/"."""
     if isinstance(config, list):
-        return [old_functions(item) for item in config]
+        if len(config) in (3, 4) and isinstance(config[0], str) and isinstance(config[1], int):  # a layer's call
+            return [config[0].replace("/", "_"), *(old_names(item) for item in config[1:])]
+        return [old_names(item) for item in config]
     if not isinstance(config, dict):
         return config
-    return {
-        key: CHANGED_FUNCTIONS.get(value, value)
-        if key.endswith("activation") and isinstance(value, str)
-        else old_functions(value)
-        for key, value in config.items()
-    }
+    return {key: _old_name(key, value) if isinstance(value, str) else old_names(value) for key, value in config.items()}
+
+
+def _old_name(key: str, value: str) -> str:
+    if key.endswith("activation"):
+        return CHANGED_FUNCTIONS.get(value, value)
+    return value.replace("/", "_") if key == "name" else value
 
 
 def modern(config: Any, custom: Mapping[str, Any] = NOTHING) -> Any:
@@ -121,7 +124,8 @@ def _layer(item: dict[str, Any], kind: str, custom: Mapping[str, Any]) -> dict[s
         kind = _merge(values)
     kind = CLASSES.get(kind, kind)
     if kind in keras_operations.TENSORFLOW_LAYERS:
-        return rest | keras_operations.layer_config(values)
+        kept = {key: value for key, value in rest.items() if key != "build_config"}
+        return kept | keras_operations.layer_config(values)
     is_operation = "trainable" not in values and any(isinstance(node, dict) for node in item.get("inbound_nodes", ()))
     module, known = _find(kind, item.get("module"), is_operation)
     if known is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from picasso.errors import ModelError
 
 BACKEND_FLIPS = "theano"  # Keras 1 and 2 on Theano: convolution kernels are upside down and back to front
 OTHER_CONTENT = ("optimizer", "metrics", "compile_metrics", "loss_tracker")
-Named = list[tuple[tuple[str, str], NDArray[Any]]]
+Named = list[tuple[str, NDArray[Any]]]  # path without ":0", values
 
 
 def is_keras3(file: h5py.File) -> bool:
@@ -34,7 +33,7 @@ def load_by_layer(group: h5py.Group, network: Any, name: str) -> None:
         ModelError: another number of layers or weights, or another shape; which layer, the file's and the model's.
     """
     stored = [(key, _weights(group, key)) for key in _strings(group, "layer_names")]
-    stored = [(key, weights) for key, weights in stored if weights]
+    stored = [(key.replace("/", "_"), weights) for key, weights in stored if weights]
     layers = [layer for layer in network.layers if layer.weights]
     if len(stored) != len(layers):
         raise ModelError(
@@ -81,18 +80,16 @@ def _assign(layer: Any, stored: Named, file: str, flips: bool) -> None:
             f"{file} does not fit the model: layer {layer.name} has {len(stored)} weights in the file and "
             f"{len(variables)} in the model. Check MODEL_WEIGHTS and MODEL_BUILD."
         )
-    keys = [_key(variable.path) for variable in variables]
-    if Counter(keys) == Counter(key for key, _ in stored) and len(set(keys)) == len(keys):
-        by_name = dict(stored)
-        values = [by_name[key] for key in keys]
-    else:
-        values = [value for _, value in stored]
-        ours, theirs = [key[1] for key in keys], [key[1] for key, _ in stored]
+    order = _by_name([key for key, _ in stored], [variable.path for variable in variables])
+    if order is None:
+        ours, theirs = [variable.name for variable in variables], [key.split("/")[-1] for key, _ in stored]
         if ours != theirs and sorted(ours) == sorted(theirs):
             raise ModelError(
                 f"{file}: the weights of {layer.name} are in another order than the model's, and their names do not "
                 "tell which is which. Save the model again as .keras with the Keras that wrote it."
             )
+        order = list(range(len(stored)))
+    values = [stored[index][1] for index in order]
     for variable, value in zip(variables, values, strict=True):
         if flips and value.ndim == 4:
             value = value[::-1, ::-1]
@@ -104,9 +101,32 @@ def _assign(layer: Any, stored: Named, file: str, flips: bool) -> None:
             part.finalize_state()
 
 
+def _by_name(stored: list[str], wanted: list[str]) -> list[int] | None:
+    """Which stored weight belongs to each wanted one, by their layers' names; None if names do not tell.
+
+    Inside one layer the order is always the same. How many of the outer models' names are in a path is not.
+    """
+    for theirs in (None, 1, 2):
+        for ours in (1, 2, None):
+            there, here = _grouped(stored, theirs), _grouped(wanted, ours)
+            if {name: len(part) for name, part in there.items()} == {name: len(part) for name, part in here.items()}:
+                pairs = [pair for name in here for pair in zip(here[name], there[name], strict=True)]
+                return [index for _, index in sorted(pairs)]
+    return None
+
+
+def _grouped(paths: list[str], depth: int | None) -> dict[str, list[int]]:
+    """Indices by layer, with `depth` names of its path; names of Keras 2 may have a "/" inside."""
+    groups: dict[str, list[int]] = {}
+    for index, path in enumerate(paths):
+        parts = path.split("/")[:-1]
+        groups.setdefault("_".join(parts[-depth:] if depth else parts), []).append(index)
+    return groups
+
+
 def _weights(group: h5py.Group, layer: str) -> Named:
     inner = _inside(group, layer)
-    return [(_key(name), np.asarray(_inside(inner, name))) for name in _strings(inner, "weight_names")]
+    return [(name.split(":")[0], np.asarray(_inside(inner, name))) for name in _strings(inner, "weight_names")]
 
 
 def _inside(group: h5py.Group, name: str) -> Any:
@@ -135,12 +155,6 @@ def _strings(group: h5py.Group, name: str) -> list[str]:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _key(path: str) -> tuple[str, str]:
-    """The layer's and the weight's own name: ("conv1", "kernel") of "backbone/conv1/kernel:0"."""
-    parts = ["", *path.split(":")[0].split("/")]
-    return parts[-2], parts[-1]
 
 
 def _first(names: Iterator[str]) -> str:

@@ -17,7 +17,7 @@ SHAPE = (8, 10, 3)
 
 def backbone():
     image = keras.Input(SHAPE)
-    y = layers.Conv2D(4, 3, use_bias=False, name="stem")(image)
+    y = layers.Conv2D(4, 3, use_bias=False, name="stem/conv")(image)
     y = layers.BatchNormalization(axis=[3], name="stem_bn")(y)
     y = layers.ReLU(6.0)(y)
     y = layers.DepthwiseConv2D(3, padding="same")(y)
@@ -52,10 +52,10 @@ def nested():
 
 
 def shared():
-    """A Sequential part that is used twice inside a functional model."""
+    """A Sequential part that is used twice inside a functional model, behind an operation on a tensor."""
     image = keras.Input(SHAPE)
     part = keras.Sequential([layers.Conv2D(3, 3, padding="same", activation="tanh"), layers.BatchNormalization()])
-    y = layers.Add()([part(part(image)), image])
+    y = layers.Add()([part(part(tf.math.multiply(image, 1.5))), image])
     return keras.Model(image, layers.Dense(2, activation="softmax")(layers.Flatten()(y)), name="shared")
 
 
