@@ -10,9 +10,9 @@ from picasso.config import Config, import_function
 from picasso.errors import ConfigError, ModelError
 
 
-def fingerprint(path: Path) -> str:
-    """Sha-256 of a file, or of all files of a folder with their names, hexadecimal."""
-    digest = hashlib.sha256()
+def fingerprint(path: Path, *more: Path) -> str:
+    """Sha-256 of a file, or of all files of a folder with their names, hexadecimal; `more` files are added to it."""
+    digest = hashlib.sha256("".join(fingerprint(file) for file in more).encode())
     files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
     for file in files:
         if file != path:

@@ -1,10 +1,12 @@
-"""The Keras adapter: `.keras`, `.h5` and `.hdf5` files, on the TensorFlow backend. For worker processes only."""
+"""The Keras adapter, on the TensorFlow backend: scores, logits and gradients. For worker processes only.
+
+Files are opened by `keras_files`; what of a model is explained is found by `keras_graph`.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +24,45 @@ from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.base import Model, ModelInfo, ScoreKind
 from picasso.models.decoding import load_labels
 from picasso.models.files import fingerprint, functions_fingerprint
+from picasso.models.keras_files import load_network, model_files
+from picasso.models.keras_graph import View, final_activation, view, with_logits
 from picasso.models.preprocessing import FloatArray, OwnFunction, ReadyMade
 
 LOGIT_TOLERANCE = 1e-5  # how far softmax(logits) may be from the model's own output before logits are refused
+SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
 TIMED_IMAGES = 8
 
 
 class KerasModel(Model):
-    """A Keras model with one image input and one output of class scores.
+    """A Keras model: one image input and one output of class scores of it.
 
     Raises:
         ModelError: the file cannot be opened; the sentence says why and what to do.
-        NotSupported: the model has several inputs or outputs, or an undefined input size.
+        NotSupported: the model takes no image, or gives no class scores.
     """
 
     def __init__(self, config: Config, path: Path) -> None:
         super().__init__()
-        self.network = _load(path, config.MODEL_ALLOW_UNSAFE)
-        shape, classes = _shapes(self.network)
-        self._compile(self.network, before_softmax(self.network), shape)
-        warnings: list[str] = []
+        file, weights = model_files(config, path)
+        whole = load_network(config, path)
+        found = view(whole, config)
+        self.network, shape, classes = found.network, found.shape, found.classes
+        warnings = list(found.warnings)
+        self._compile(found)
+        self._prove(found)
         kind, capabilities = self._examine(shape, warnings)
         self.info = ModelInfo(
             name=config.MODEL_NAME or path.stem,
             framework="keras",
-            file=path.name,
-            modified=path.stat().st_mtime,
-            fingerprint=fingerprint(path),
+            file=file.name,
+            modified=file.stat().st_mtime,
+            fingerprint=fingerprint(file, *([weights] if weights else [])),
             functions=functions_fingerprint(config),
             input_shape=shape,
             labels=tuple(load_labels(config.MODEL_LABELS, classes)),
             score_kind=kind,
             capabilities=capabilities,
-            parameters=int(self.network.count_params()),
+            parameters=int(whole.count_params()),
             warnings=tuple(warnings),
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__), ("numpy", np.__version__)),
             seconds_per_image=self._time(shape),
@@ -63,13 +71,15 @@ class KerasModel(Model):
         if config.MODEL_DECODE is not None:
             self.own_decode = (import_function(config.MODEL_DECODE, "MODEL_DECODE"), config.MODEL_DECODE)
 
-    def _compile(self, network: Any, logit_network: Any, shape: tuple[int, int, int]) -> None:
+    def _compile(self, found: View) -> None:
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.
-        images = tf.TensorSpec((None, *shape), tf.float32)
+        images = tf.TensorSpec((None, *found.shape), tf.float32)
         indices = tf.TensorSpec((None,), tf.int64)
+        both = with_logits(found.network)
+        network = found.network if both is None else both
 
         def forward(x: Any) -> Any:
-            scores = network(x, training=False) if both is None else both(x, training=False)
+            scores = network(found.feed(x), training=False)
             return [tf.cast(output, tf.float32) for output in tf.nest.flatten(scores)]
 
         def backward(output: int) -> Any:
@@ -81,12 +91,32 @@ class KerasModel(Model):
 
             return tf.function(gradient, [images, indices], autograph=False)
 
-        both = (
-            None if logit_network is None else keras.Model(network.inputs, [*network.outputs, *logit_network.outputs])
-        )
         self._outputs = 1 if both is None else 2
         self._forward = tf.function(forward, [images], autograph=False)
         self._backward = [backward(output) for output in range(self._outputs)]
+
+    def _prove(self, found: View) -> None:
+        """Proves with one random input that what is explained gives the scores of the model itself.
+
+        Raises:
+            ModelError: it does not, or TensorFlow cannot run the model.
+        """
+        x = np.random.default_rng(1).normal(size=(1, *found.shape)).astype(np.float32)
+        try:
+            own = tf.cast(found.network(found.feed(tf.constant(x)), training=False), tf.float32).numpy()
+            scores = self._scores(x, logits=False)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise NotSupported(
+                f"TensorFlow cannot run the model on a picture of {found.shape}: {reason.strip()[:300]} Check "
+                "MODEL_INPUT_SIZE and MODEL_OTHER_INPUTS."
+            ) from error
+        difference = float(np.abs(own - scores).max())
+        if not difference <= SAME_SCORES * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
+            raise ModelError(
+                "What Picasso would explain gives other scores than the model itself (they differ by "
+                f"{difference:.1e}). Please report this with the model's architecture: model.to_json()."
+            )
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]
@@ -126,24 +156,6 @@ class KerasModel(Model):
         return min(times) / TIMED_IMAGES
 
 
-def before_softmax(network: Any) -> Any | None:
-    """A model with the weights of `network` that gives the values before its final softmax; None without one."""
-    last = network.layers[-1]
-    try:
-        if isinstance(last, keras.layers.Softmax) or (
-            isinstance(last, keras.layers.Activation) and last.activation is keras.activations.softmax
-        ):
-            return keras.Model(network.inputs, last.input)
-        if getattr(last, "activation", None) is keras.activations.softmax:
-            linear = type(last).from_config(last.get_config() | {"activation": "linear", "name": f"{last.name}_logits"})
-            logits = keras.Model(network.inputs, linear(last.input))
-            linear.set_weights(last.get_weights())
-            return logits
-    except (AttributeError, ValueError):  # a layer used several times, or outside a graph, has no single input
-        return None
-    return None
-
-
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Softmax over the last axis."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))  # max first: exp overflows float32 above 88
@@ -152,42 +164,9 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _are_probabilities(network: Any, scores: NDArray[np.float32]) -> bool:
     within = bool((scores >= 0).all() and (scores <= 1).all())
-    if getattr(network.layers[-1], "activation", None) is keras.activations.sigmoid:
+    if final_activation(network) is keras.activations.sigmoid:
         return within
     return within and bool(np.allclose(scores.sum(axis=-1), 1, atol=1e-3))
-
-
-def _load(path: Path, allow_unsafe: bool) -> Any:
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ModelError(f"{path.name} is damaged or cut off: a .keras file is a zip archive, and this is none.")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
-    except Exception as error:
-        text = str(error)
-        if "enable_unsafe_deserialization" in text:
-            raise ModelError(
-                f"{path.name} contains Python code (a Lambda layer). If you trust the file, write "
-                "MODEL_ALLOW_UNSAFE = True in the config."
-            ) from error
-        first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-        raise ModelError(
-            f"Keras {keras.__version__} cannot open {path.name}: {first} Check that it is a whole model saved with "
-            "model.save(...), not only weights, and not damaged."
-        ) from error
-
-
-def _shapes(network: Any) -> tuple[tuple[int, int, int], int]:
-    inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
-    if not inputs or not outputs:
-        raise NotSupported("The model has no defined input: build it, or save it after calling it once.")
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise NotSupported(f"The model has {len(inputs)} inputs and {len(outputs)} outputs; Picasso needs one of each.")
-    shape, output = tuple(inputs[0].shape)[1:], tuple(outputs[0].shape)
-    if len(shape) != 3 or None in shape:
-        raise NotSupported(f"The model's input is {shape}; Picasso needs a defined (height, width, channels).")
-    if len(output) != 2 or output[1] is None:
-        raise NotSupported(f"The model's output is {output}; Picasso explains one score per class, (images, classes).")
-    return shape, int(output[1])
 
 
 def _preprocessor(config: Config, shape: tuple[int, int, int]) -> ReadyMade | OwnFunction:

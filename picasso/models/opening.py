@@ -9,8 +9,6 @@ from picasso.errors import ModelError
 from picasso.models.base import Model
 from picasso.models.files import require
 
-KERAS_SUFFIXES = {".keras", ".h5", ".hdf5"}
-
 
 def open_model(config: Config) -> Model:
     """The configured model, ready for use; made first by `MODEL_PREPARE` if its file is not there.
@@ -31,11 +29,6 @@ def open_model(config: Config) -> Model:
 
 
 def _open(config: Config, path: Path) -> Model:
-    if path.suffix not in KERAS_SUFFIXES:
-        raise ModelError(
-            f"{path.name} is not a Keras model file: those end in {', '.join(sorted(KERAS_SUFFIXES))}. "
-            "Check MODEL_PATH."
-        )
     from picasso.models.keras import KerasModel  # here, because it imports TensorFlow
 
     return KerasModel(config, path)

@@ -155,10 +155,11 @@ def test_logits_that_do_not_give_the_scores_are_refused(opened):
     assert "do not give the model's scores" in model.info.warnings[0]
 
 
-def test_a_softmax_that_is_used_twice_has_no_single_logit(opened):
+def test_a_softmax_that_is_used_twice_has_the_logit_of_its_last_use(opened):
     image, shared = keras.Input(SHAPE), layers.Softmax()
     network = keras.Model(image, shared(dense()(shared(dense()(layers.Flatten()(image))))))
-    assert opened(network).info.capabilities == {"predict", "gradients"}
+    model, x = opened(network), noise(2)
+    np.testing.assert_allclose(model.predict(x, logits=True), before_last_dense(network, x), atol=1e-5)
 
 
 def test_training_layers_are_off(pair):
@@ -369,30 +370,9 @@ def test_damaged_files(tmp_path, suffix, damage):
     damage(path)
     with pytest.raises(ModelError) as caught:
         open_model(Config(MODEL_PATH=path))
-    if suffix == ".keras":
-        assert caught.value.message.startswith("damaged.keras is damaged or cut off")
-    else:
-        assert caught.value.message.startswith(f"Keras {keras.__version__} cannot open damaged.h5: ")
-        assert "not only weights, and not damaged" in caught.value.message
+    assert caught.value.message.startswith(f"damaged{suffix} is damaged or incomplete: ")
+    assert 'save the model again with model.save("model.keras")' in caught.value.message
     assert "\n" not in caught.value.message
-
-
-def test_a_file_of_weights_only(tmp_path):
-    path = tmp_path / "only.weights.h5"
-    sequential(dense("softmax")).save_weights(path)
-    with pytest.raises(ModelError, match=r"cannot open only.weights.h5: .*not only weights"):
-        open_model(Config(MODEL_PATH=path))
-
-
-def two_inputs():
-    first, second = keras.Input(SHAPE), keras.Input(SHAPE)
-    return keras.Model([first, second], dense()(layers.Flatten()(layers.Add()([first, second]))))
-
-
-def two_outputs():
-    image = keras.Input(SHAPE)
-    flat = layers.Flatten()(image)
-    return keras.Model(image, [dense()(flat), dense()(flat)])
 
 
 def pooled(shape):
@@ -400,10 +380,10 @@ def pooled(shape):
 
 
 UNFIT = {
-    "two inputs": (two_inputs, "has 2 inputs and 1 outputs; Picasso needs one of each"),
-    "two outputs": (two_outputs, "has 1 inputs and 2 outputs; Picasso needs one of each"),
-    "undefined size": (lambda: pooled((None, None, 3)), r"input is \(None, None, 3\); Picasso needs a defined"),
-    "no image": (lambda: keras.Sequential([keras.Input((9,)), dense()]), r"input is \(9,\); Picasso needs a defined"),
+    "no image": (
+        lambda: keras.Sequential([keras.Input((9,)), dense()]),
+        "No input of the model takes an image",
+    ),
     "a map as output": (lambda: keras.Sequential([keras.Input(SHAPE), layers.Conv2D(2, 1)]), "one score per class"),
 }
 

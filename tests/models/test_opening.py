@@ -41,7 +41,7 @@ def test_the_file_is_not_there(tmp_path):
 def test_the_file_is_something_else(tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(b"")
-    with pytest.raises(ModelError, match=r"model.pt is not a Keras model file: those end in .h5, .hdf5, .keras"):
+    with pytest.raises(ModelError, match=r"model.pt is not a Keras model file: it is empty. Check MODEL_PATH"):
         open_model(Config(MODEL_PATH=path))
 
 

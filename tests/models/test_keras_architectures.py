@@ -1,0 +1,374 @@
+"""Every kind of network: each adapter call compared with the same computation done directly in Keras."""
+
+from __future__ import annotations
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from picasso.attribution.saliency import saliency
+from picasso.config import Config
+from picasso.errors import ConfigError, ModelError, NotSupported
+from picasso.models.opening import open_model
+
+SHAPE = (6, 8, 3)
+CLASSES = 3
+OWN = """
+import keras
+from keras import layers
+
+def prepare(images):
+    import numpy as np
+    return np.zeros((len(images), 6, 8, 5), np.float32)
+
+@keras.saving.register_keras_serializable("shop")
+class Subclassed(keras.Model):
+    def __init__(self, width=4, **options):
+        super().__init__(**options)
+        self.width = width
+        self.conv, self.flat, self.last = layers.Conv2D(width, 3), layers.Flatten(), layers.Dense(3, "softmax")
+
+    def call(self, inputs):
+        return self.last(self.flat(self.conv(inputs)))
+
+    def get_config(self):
+        return super().get_config() | {"width": self.width}
+"""
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path, monkeypatch):
+    (tmp_path / "picasso_own_network.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picasso_own_network", raising=False)
+    import picasso_own_network
+
+    keras.saving.get_custom_objects().pop("shop>Subclassed")
+    return picasso_own_network
+
+
+@pytest.fixture
+def opened(tmp_path):
+    def open_it(network, suffix=".keras", **config):
+        network.save(tmp_path / f"network{suffix}")
+        return open_model(Config(MODEL_PATH=tmp_path / f"network{suffix}", DATA_DIR=tmp_path, **config))
+
+    return open_it
+
+
+def noise(count=2, shape=SHAPE):
+    return np.random.default_rng(0).normal(size=(count, *shape)).astype(np.float32)
+
+
+def dense(activation=None, units=CLASSES, **options):
+    return layers.Dense(units, activation, kernel_initializer="he_normal", bias_initializer="normal", **options)
+
+
+def backbone(shape=SHAPE, name="backbone"):
+    image = keras.Input(shape)
+    y = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="tanh")(image))
+    return keras.Model(image, layers.Conv2D(3, 1, activation="tanh")(y), name=name)
+
+
+def head(*last, name="head"):
+    return keras.Sequential([keras.Input((4, 6, 3)), layers.Flatten(), *last], name=name)
+
+
+def around(*parts):
+    image = keras.Input(SHAPE)
+    y = image
+    for part in parts:
+        y = part(y)
+    return keras.Model(image, y)
+
+
+def shared():
+    image, part = keras.Input(SHAPE), keras.Sequential([layers.Conv2D(3, 3, padding="same", activation="tanh")])
+    return keras.Model(image, dense("softmax")(layers.Flatten()(layers.Add()([part(part(image)), part(image)]))))
+
+
+def fixed_batch():
+    return keras.Sequential([keras.Input(batch_shape=(1, *SHAPE)), layers.Flatten(), dense("softmax")])
+
+
+def branches():
+    image = keras.Input(SHAPE)
+    y = layers.Concatenate()([layers.Conv2D(2, 1)(image), layers.Conv2D(2, 3, padding="same")(image)])
+    return keras.Model(image, keras.ops.softmax(dense()(layers.GlobalAveragePooling2D()(y))))
+
+
+def mixed():
+    image = keras.Input(SHAPE)
+    y = layers.Conv2D(4, 3, dtype="mixed_float16")(image)
+    return keras.Model(image, layers.Softmax(dtype="float32")(dense(dtype="mixed_float16")(layers.Flatten()(y))))
+
+
+def channels(count):
+    return keras.Sequential([keras.Input((6, 8, count)), layers.Conv2D(2, 3), layers.Flatten(), dense("softmax")])
+
+
+# name: (network, has logits, kind of scores)
+ZOO = {
+    "Sequential": (lambda: channels(3), True, "probability"),
+    "greyscale": (lambda: channels(1), True, "probability"),
+    "functional with branches": (branches, True, "probability"),
+    "backbone in a functional model": (
+        lambda: around(backbone(), layers.Flatten(), dense("softmax")),
+        True,
+        "probability",
+    ),
+    "backbone in a Sequential model": (
+        lambda: keras.Sequential([keras.Input(SHAPE), backbone(), layers.Flatten(), dense("softmax")]),
+        True,
+        "probability",
+    ),
+    "softmax in the last nested model": (lambda: around(backbone(), head(dense("softmax"))), True, "probability"),
+    "Softmax layer in the last nested model": (
+        lambda: keras.Sequential([keras.Input(SHAPE), backbone(), head(dense(), layers.Softmax())]),
+        True,
+        "probability",
+    ),
+    "three deep, something behind the softmax": (
+        lambda: around(around(around(backbone(), head(dense("softmax")))), layers.Activation("linear")),
+        False,
+        "probability",
+    ),
+    "three deep, softmax inside": (
+        lambda: around(around(around(backbone(name="a"), head(dense("softmax"))))),
+        True,
+        "probability",
+    ),
+    "shared layers": (shared, True, "probability"),
+    "fixed batch size": (fixed_batch, True, "probability"),
+    "raw scores": (lambda: around(backbone(), layers.Flatten(), dense()), False, "raw score"),
+    "one sigmoid": (lambda: around(backbone(), head(dense("sigmoid", 1))), False, "probability"),
+    "several sigmoids in a nested model": (lambda: around(backbone(), head(dense("sigmoid"))), False, "probability"),
+    "regression": (lambda: around(backbone(), layers.Flatten(), dense(units=1)), False, "raw score"),
+    "log softmax": (lambda: around(backbone(), head(dense("log_softmax"))), False, "raw score"),
+}
+
+
+def direct_gradient(function, x, classes):
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        chosen = tf.gather(tf.cast(function(x), tf.float32), classes, batch_dims=1)
+    return tape.gradient(chosen, x).numpy()
+
+
+def check(model, function, classes=CLASSES):
+    """All that the adapter computes, against `function`: images to scores, in plain Keras."""
+    x = noise(2, model.info.input_shape)
+    scores = np.asarray(function(tf.constant(x)), np.float32)
+    assert scores.shape == (2, classes) == (2, model.info.classes)
+    np.testing.assert_allclose(model.predict(x), scores, atol=1e-5)
+    chosen = [classes - 1, 0]
+    gradient = direct_gradient(function, x, chosen)
+    np.testing.assert_allclose(model.gradients(x, chosen, logits=False), gradient, atol=1e-5)
+    np.testing.assert_allclose(saliency(model.gradients(x, chosen, logits=False)), np.abs(gradient).max(-1), atol=1e-5)
+    corners, fill = np.array([(0, 0), (2, 3), (-1, 5)]), np.full(model.info.input_shape, 0.5, np.float32)
+    hidden = np.repeat(x[:1], 3, axis=0)
+    for copy, (top, left) in zip(hidden, corners, strict=True):
+        copy[max(0, top) : top + 3, left : left + 2] = 0.5
+    np.testing.assert_allclose(model.occlude(x[:1], corners, (3, 2), fill), function(tf.constant(hidden)), atol=1e-5)
+    if "logits" in model.info.capabilities:
+        logits = model.predict(x, logits=True)
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        np.testing.assert_allclose(exponents / exponents.sum(axis=1, keepdims=True), scores, atol=1e-5)
+        # d log p_c = d z_c - sum_k p_k d z_k: the logits' gradients belong to the scores
+        each = np.stack([model.gradients(x, [k, k], logits=True) for k in range(classes)])
+        mean = np.einsum("nk,knhwc->nhwc", scores, each)
+        own = np.stack([each[c, n] for n, c in enumerate(chosen)]) - mean
+        log = direct_gradient(lambda x: tf.math.log(function(x)), x, chosen)
+        np.testing.assert_allclose(own, log, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(("make", "logits", "kind"), ZOO.values(), ids=ZOO)
+def test_the_zoo(opened, make, logits, kind, suffix):
+    keras.utils.set_random_seed(4)
+    network = make()
+    model = opened(network, suffix)
+    assert ("logits" in model.info.capabilities, model.info.score_kind) == (logits, kind)
+    assert all("raw scores" in warning for warning in model.info.warnings)
+    check(model, lambda x: network(x, training=False), int(network.outputs[0].shape[1]))
+
+
+def test_logits_inside_a_nested_model_are_the_values_before_its_softmax(opened):
+    last = dense("softmax")
+    model, x = opened(network := around(backbone(), inner := head(last))), noise()
+    features = inner.layers[0](network.layers[1](x, training=False))
+    expected = features @ last.kernel + last.bias
+    np.testing.assert_allclose(model.predict(x, logits=True), expected, atol=1e-5)
+
+
+def test_nothing_is_computed_twice_for_nested_logits(opened):
+    graph = opened(around(backbone(), head(dense("softmax"))))._forward.get_concrete_function().graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert sum(node.op == "Conv2D" for node in nodes) == 2
+
+
+def test_mixed_precision(opened):
+    network = mixed()
+    model, x = opened(network), noise()
+    scores = model.predict(x)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, network(x, training=False), atol=1e-5)
+    assert model.gradients(x, [0, 1]).dtype == np.float32
+
+
+# Several inputs
+def two_inputs(structure=list):
+    image, age = keras.Input(SHAPE, name="image"), keras.Input((2,), name="age")
+    y = layers.Concatenate()([layers.Flatten()(image), age])
+    inputs = {"image": image, "age": age} if structure is dict else [age, image]
+    return keras.Model(inputs, dense("softmax")(y))
+
+
+@pytest.mark.parametrize("structure", [list, dict])
+@pytest.mark.parametrize("given", [{}, {"age": 3.0}, {"age": [1.0, -2.0]}])
+def test_two_inputs(opened, structure, given):
+    network = two_inputs(structure)
+    model = opened(network, MODEL_OTHER_INPUTS=given)
+    age = np.broadcast_to(np.float32(given.get("age", 0)), (2,))
+    assert model.info.warnings == (
+        ()
+        if given
+        else (
+            'The input age (2,) is filled with zeros. Write MODEL_OTHER_INPUTS = {"age": [0.0, 0.0]} with what it '
+            "should be.",
+        )
+    )
+
+    def direct(x):
+        ages = tf.constant(np.repeat(age[None], len(x), axis=0))
+        return network({"image": x, "age": ages} if structure is dict else [ages, x], training=False)
+
+    check(model, direct)
+
+
+def two_images():
+    first, second = keras.Input(SHAPE, name="left"), keras.Input(SHAPE, name="right")
+    return keras.Model([first, second], dense("softmax")(layers.Flatten()(layers.Subtract()([first, second]))))
+
+
+def test_two_image_inputs(opened):
+    network = two_images()
+    with pytest.raises(ConfigError, match=r'several image inputs: left, right. Write MODEL_INPUT = "left"'):
+        opened(network)
+    model = opened(network, MODEL_INPUT="right")
+    assert "input left (6, 8, 3) is filled with zeros" in model.info.warnings[0]
+    check(model, lambda x: network([tf.zeros_like(x), x], training=False))
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"MODEL_INPUT": "picture"}, "MODEL_INPUT = 'picture': the model's inputs are age, image"),
+        ({"MODEL_OTHER_INPUTS": {"old": 1}}, "MODEL_OTHER_INPUTS names old; the inputs besides the image are: age"),
+        ({"MODEL_OTHER_INPUTS": {"age": [1, 2, 3]}}, r"MODEL_OTHER_INPUTS: age takes \(2,\) numbers, got \[1"),
+    ],
+)
+def test_input_settings_that_are_wrong(opened, config, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        opened(two_inputs(), **config)
+
+
+# Several outputs
+def several_outputs(structure=list):
+    image = keras.Input(SHAPE)
+    y = backbone()(image)
+    kind = dense("softmax", name="kind")(layers.Flatten()(y))
+    colour = dense("softmax", 2, name="colour")(layers.Flatten()(y))
+    outputs = {"map": y, "kind": kind, "colour": colour} if structure is dict else [y, kind, colour]
+    return keras.Model(image, outputs)
+
+
+@pytest.mark.parametrize("structure", [list, dict])
+@pytest.mark.parametrize("wanted", [None, "kind", "colour"])
+def test_several_outputs(opened, structure, wanted):
+    network = several_outputs(structure)
+    model = opened(network, MODEL_OUTPUT=wanted)
+    name = wanted or ("colour" if structure is dict else "kind")
+    assert bool(model.info.warnings) == (wanted is None)
+    if wanted is None:
+        assert f"several outputs; {name} is explained. The others are " in model.info.warnings[0]
+    index = ["map", "kind", "colour"].index(name)
+    key = name if structure is dict else index
+    check(model, lambda x: network(x, training=False)[key], {"kind": 3, "colour": 2}[name])
+
+
+def test_outputs_by_number_and_wrong_ones(opened):
+    network = several_outputs()
+    assert opened(network, MODEL_OUTPUT=2).info.classes == 2
+    with pytest.raises(ConfigError, match=r"MODEL_OUTPUT = 'size': the model's outputs are 0 \(backbone\), 1 \(kind\)"):
+        opened(network, MODEL_OUTPUT="size")
+    with pytest.raises(NotSupported, match=r"output backbone is \(None, 4, 6, 3\); Picasso explains one score per"):
+        opened(network, MODEL_OUTPUT=0)
+
+
+# Sizes and channels
+def any_size():
+    return keras.Sequential(
+        [keras.Input((None, None, 3)), layers.Conv2D(2, 3), layers.GlobalMaxPooling2D(), dense("softmax")]
+    )
+
+
+def test_undefined_sizes(opened):
+    network = any_size()
+    model = opened(network)
+    assert model.info.input_shape == (224, 224, 3)
+    assert "224 x 224 is used. Write MODEL_INPUT_SIZE = (224, 224) with the" in model.info.warnings[0]
+    model = opened(network, MODEL_INPUT_SIZE=(10, 14))
+    assert (model.info.input_shape, model.info.warnings) == ((10, 14, 3), ())
+    check(model, lambda x: network(x, training=False))
+
+
+def test_sizes_that_do_not_fit(opened):
+    with pytest.raises(ConfigError, match=r"MODEL_INPUT_SIZE = \(9, 9\): this model takes \(6, 8\) only"):
+        opened(channels(3), MODEL_INPUT_SIZE=(9, 9))
+    assert opened(channels(3), MODEL_INPUT_SIZE=(6, 8)).info.input_shape == SHAPE
+    with pytest.raises(NotSupported, match=r"cannot run the model on a picture of \(2, 2, 3\): .* MODEL_INPUT_SIZE"):
+        opened(any_size(), MODEL_INPUT_SIZE=(2, 2))
+    image = keras.Input((6, 8, None))
+    with pytest.raises(NotSupported, match="number of its channels is not defined"):
+        opened(keras.Model(image, layers.GlobalMaxPooling2D()(layers.Resizing(2, 2)(image))[:, :1]))
+
+
+def test_other_channels(opened):
+    with pytest.raises(ConfigError, match=r'takes 5 channels; .* MODEL_PREPROCESS = "module:function"'):
+        opened(channels(5))
+    network = channels(5)
+    check(opened(network, MODEL_PREPROCESS="picasso_own_network:prepare"), lambda x: network(x, training=False))
+
+
+def test_channels_first(opened):
+    network = keras.Sequential(
+        [keras.Input((3, 6, 8)), layers.Conv2D(2, 3, data_format="channels_first"), layers.Flatten(), dense()]
+    )
+    with pytest.raises(NotSupported, match="is channels-first, which TensorFlow cannot run on the CPU"):
+        opened(network)
+
+
+# Subclassed models
+def test_subclassed_models(own, opened):
+    network = own.Subclassed(width=5)
+    network(noise())
+    with pytest.raises(
+        ModelError, match=r'names Subclassed.*MODEL_CUSTOM_OBJECTS = {"Subclassed": "[a-z_]+:Subclassed"}'
+    ):
+        opened(network)
+    model = opened(network, MODEL_CUSTOM_OBJECTS={"Subclassed": "picasso_own_network:Subclassed"})
+    assert model.info.input_shape == SHAPE
+    check(model, lambda x: network(x, training=False))
+
+
+def test_what_is_explained_must_be_the_model(opened, monkeypatch):
+    other = around(backbone(), head(dense("softmax")))
+    monkeypatch.setattr("picasso.models.keras.with_logits", lambda network: other)
+    with pytest.raises(ModelError, match="gives other scores than the model itself"):
+        opened(around(backbone(), layers.Flatten(), dense("softmax")))
