@@ -10,17 +10,28 @@ from picasso.config import Config, import_function
 from picasso.errors import ConfigError, ModelError
 
 
-def fingerprint(path: Path) -> str:
-    """Sha-256 of a file, or of all files of a folder with their names, hexadecimal."""
+def fingerprint(path: Path, files: list[Path] | None = None) -> str:
+    """Sha-256 of a file, or of all files of a folder with their names, hexadecimal; only of `files`, where given."""
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
-    for file in files:
-        if file != path:
-            digest.update(str(file.relative_to(path)).encode())
+    folder = path if path.is_dir() else path.parent
+    for file in _all_files(path, files):
+        if file != path or files is not None:
+            digest.update(str(file.relative_to(folder)).encode())
         with file.open("rb") as stream:
             for chunk in iter(lambda: stream.read(2**20), b""):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def modified(path: Path, files: list[Path] | None = None) -> float:
+    """The date of the newest of the model's files, seconds since 1970."""
+    return max((file.stat().st_mtime for file in _all_files(path, files)), default=path.stat().st_mtime)
+
+
+def _all_files(path: Path, files: list[Path] | None) -> list[Path]:
+    if files is not None:
+        return sorted(files)
+    return [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
 
 
 def require(path: Path | None) -> Path:
