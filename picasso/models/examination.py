@@ -46,7 +46,9 @@ class Examined:
     seconds_per_image: float
 
 
-def examine(model: Scorer, shape: tuple[int, int, int], *, logits: bool, sigmoid: bool, whole: bool = False) -> Examined:
+def examine(
+    model: Scorer, shape: tuple[int, int, int], *, logits: bool, sigmoid: bool, whole: bool = False
+) -> Examined:
     """Proves with random images what the scores are, and that the logits found belong to them.
 
     Args:

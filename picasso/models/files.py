@@ -8,6 +8,7 @@ from pathlib import Path
 
 from picasso.config import Config, import_function
 from picasso.errors import ConfigError, ModelError
+from picasso.models.graph_files import is_there
 
 
 def fingerprint(path: Path, files: list[Path] | None = None) -> str:
@@ -25,7 +26,8 @@ def fingerprint(path: Path, files: list[Path] | None = None) -> str:
 
 def modified(path: Path, files: list[Path] | None = None) -> float:
     """The date of the newest of the model's files, seconds since 1970."""
-    return max((file.stat().st_mtime for file in _all_files(path, files)), default=path.stat().st_mtime)
+    dates = [file.stat().st_mtime for file in _all_files(path, files)]
+    return max(dates) if dates else path.stat().st_mtime
 
 
 def _all_files(path: Path, files: list[Path] | None) -> list[Path]:
@@ -47,7 +49,7 @@ def require(path: Path | None) -> Path:
             "picasso serve --config FILE.",
             field="MODEL_PATH",
         )
-    if not path.exists():
+    if not is_there(path):
         raise ModelError(f"The model file {path} does not exist. Check MODEL_PATH.", field="MODEL_PATH")
     return path
 
