@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from picasso.config import Config
+from picasso.config import Config, load_config
 from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.base import MAX_BATCH
 from picasso.models.opening import open_model
 
 v1 = tf.compat.v1
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 SHAPE = (5, 7, 3)
 PIXELS = 5 * 7 * 3
 CLASSES = 4
@@ -702,3 +704,20 @@ def test_files_that_read_files_need_permission(tmp_path):
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(ModelError, match="is not a TensorFlow model: that is a SavedModel folder"):
         open_tensorflow(tmp_path)
+
+
+def test_the_recipes_of_the_docs(tmp_path, monkeypatch):
+    """Each makes a model; the config block behind it opens it."""
+    monkeypatch.chdir(tmp_path)
+    section = DOCS.read_text(encoding="utf-8").split("## TensorFlow")[1].split("\n## ")[0]
+    names, opened = {}, []
+    for block in re.findall(r"^```python\n(.*?)^```", section, re.M | re.S):
+        if "MODEL_PATH" not in block:
+            exec(block, names)  # the docs are ours
+            continue
+        (tmp_path / "config.py").write_text(block)
+        opened.append(open_model(load_config(tmp_path / "config.py", environ={})).info)
+    assert [info.file for info in opened] == ["exported", "module", "checkpoints", "frozen.pb", "old"]
+    assert {(info.input_shape, info.classes, "logits" in info.capabilities) for info in opened} == {
+        ((28, 28, 1), 10, True)
+    }
