@@ -203,11 +203,7 @@ def _root(tensor: Any, rank: int | None = None) -> Any:
         before = tensor.op.inputs[tensor.value_index if tensor.op.type == "IdentityN" else 0]
         if rank is not None and before.shape.rank != rank:
             break
-        if (
-            tensor.op.type == "Reshape"
-            and rank is not None
-            and not before.shape[-1:].is_compatible_with(tensor.shape[-1:])
-        ):
+        if rank is not None and not before.shape[-1:].is_compatible_with(tensor.shape[-1:]):
             break
         tensor = before
     return tensor

@@ -26,6 +26,7 @@ v1 = tf.compat.v1
 DEFAULT_SIGNATURE = "serving_default"
 INITIALIZER = "__saved_model_init_op"  # a signature that SavedModels have for their own use
 VARIABLES = {"Variable", "VariableV2", "VarHandleOp"}
+KEPT_APART = ("_XlaMustCompile", "_noinline")  # marks of calls that are not inlined
 UNSAFE = {"ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
@@ -135,11 +136,33 @@ def _functions(path: Path, tags: list[str], config: Config) -> Source:
         )
     signature = loaded.signatures[_choose_signature(names, path.name, config)]
     with _explained(path.name, "a model below 2 GB, whose variables can become constants"):
-        frozen = convert_variables_to_constants_v2(signature, lower_control_flow=False)
+        frozen = _inlined(convert_variables_to_constants_v2(signature, lower_control_flow=False))
     # Both are flattened in the same order, the keys'.
     inputs = dict(zip(sorted(signature.structured_input_signature[1]), frozen.inputs, strict=True))
     outputs = dict(zip(sorted(signature.structured_outputs), frozen.outputs, strict=True))
     return Source(frozen.graph, inputs, outputs, lambda names: frozen.graph.as_graph_def())
+
+
+def _inlined(frozen: Any) -> Any:
+    """The same function, with those calls inlined too that asked not to be (`jit_compile`, `noinline`).
+
+    They would hide a softmax, and TensorFlow finds no gradient of a call that was read from a file.
+    """
+    graph_def = frozen.graph.as_graph_def()
+    items = [*_nodes(graph_def), *graph_def.library.function]
+    marked = [(item, key) for item in items for key in KEPT_APART if key in item.attr]
+    for item, key in marked:
+        del item.attr[key]
+    if not marked:
+        return frozen
+    apart = wrap(portable(graph_def))
+    ends = ([apart.graph.get_tensor_by_name(one.name) for one in many] for many in (frozen.inputs, frozen.outputs))
+    return convert_variables_to_constants_v2(apart.prune(*ends), lower_control_flow=False)
+
+
+def wrap(graph_def: Any) -> Any:
+    """A `GraphDef` as a function to `prune`."""
+    return v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
 
 
 def _choose_signature(names: list[str], file: str, config: Config) -> str:

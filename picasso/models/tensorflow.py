@@ -20,7 +20,7 @@ from picasso.models.base import Model
 from picasso.models.examination import decoder, describe, examine, preprocessor, probe
 from picasso.models.graph_files import find_graph_files
 from picasso.models.graph_search import Ends, find_ends
-from picasso.models.graphs import first_line, open_graph, portable
+from picasso.models.graphs import first_line, open_graph, portable, wrap
 from picasso.models.preprocessing import FloatArray
 
 
@@ -70,7 +70,7 @@ class TensorFlowModel(Model):
 
     def _prune(self, graph_def: Any, ends: Ends, config: Config) -> None:
         """Makes the function (image, constants of other inputs) to [scores] or [scores, logits]."""
-        wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
+        wrapped = wrap(graph_def)
         leaving = [ends.scores] if ends.logits is None else [ends.scores, ends.logits]
         self._outputs = len(leaving)
         feeds, fetches = (
@@ -144,7 +144,7 @@ class TensorFlowModel(Model):
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         try:
             return self._in_parts(self._backward[int(logits)], x, classes)
-        except LookupError as error:  # at the first call, when the gradient is traced
+        except (LookupError, tf.errors.UnimplementedError) as error:  # mostly when the first call traces it
             raise NotSupported(
                 f"{self.info.name} has no gradients: TensorFlow cannot differentiate one of its operations "
                 f"({first_line(error)})"

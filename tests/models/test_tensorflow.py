@@ -217,6 +217,49 @@ def module_any_size(folder):
     return soft(save_module(folder / "m", ["score"], shape=(None, None, 3)), MODEL_INPUT_SIZE=SHAPE[:2])
 
 
+class Many(tf.Module):
+    """Several inputs and outputs, whose names sort otherwise than they are written."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = tf.Variable(BIAS)
+
+    def score(self, z_image, b_flip, a_row):
+        """A condition and a loop inside, which stay functions of the graph."""
+        logits = tf.reshape(features(z_image), [-1, PIXELS]) @ KERNEL + self.bias * a_row[:, :1]
+        logits = tf.cond(b_flip > 0.5, lambda: -logits, lambda: logits)
+        logits = tf.while_loop(lambda i, _: i < 2, lambda i, row: (i + 1, row * 2), (0, logits))[1]
+        scores = tf.nn.softmax(logits)
+        return {"z_logits": logits, "m_scores": scores, "a_class": tf.argmax(scores, 1), "b_row": a_row}
+
+
+def module_of_many(folder):
+    module = Many()
+    specs = [
+        tf.TensorSpec([None, *SHAPE], name="z_image"),
+        tf.TensorSpec([], name="b_flip"),
+        tf.TensorSpec([None, 2], name="a_row"),
+    ]
+    function = tf.function(module.score).get_concrete_function(*specs)
+    tf.saved_model.save(module, str(folder / "m"), signatures={"serving_default": function})
+
+    def logits(x):
+        return -2 * 2 * (tf.reshape(features(x), [-1, PIXELS]) @ KERNEL + 3 * BIAS)
+
+    config = {"MODEL_OTHER_INPUTS": {"a_row": [3.0, 1.0], "b_flip": 1.0}, "MODEL_OUTPUT": "m_scores"}
+    parameters = Case.parameters
+    return Case(folder / "m", config, lambda x: tf.nn.softmax(logits(x)), logits, parameters=parameters)
+
+
+def module_compiled(folder):
+    """A function that asks not to be inlined."""
+    module = Module()
+    inner = tf.function(lambda x: tf.nn.softmax(module.logits(x)), jit_compile=True)
+    spec = tf.TensorSpec([None, *SHAPE], name="x")
+    tf.saved_model.save(module, str(folder / "m"), signatures=tf.function(lambda x: {"y": inner(x)}, [spec]))
+    return soft(folder / "m")
+
+
 def tf1_saved_model(folder):
     tf1(classifier, save_tf1_saved_model(folder / "m"))
     return soft(folder / "m")
@@ -349,6 +392,8 @@ CASES = [
     module_one_image,
     module_three_images,
     module_any_size,
+    module_of_many,
+    module_compiled,
     tf1_saved_model,
     tf1_saved_model_estimator,
     frozen,
