@@ -13,6 +13,7 @@ from picasso.attribution.saliency import saliency
 from picasso.config import load_config
 from picasso.models.base import Model
 from picasso.models.opening import open_model
+from picasso.runs.worker import Host, Job
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "mnist-tensorflow"
@@ -78,6 +79,18 @@ def test_they_read_held_out_digits(script: ModuleType, models: list[Model]) -> N
     digits = script.keras_example().load_digits(DATA if DATA.exists() else None)
     for model in models:
         assert np.mean(model.predict(digits.x_held_out).argmax(axis=1) == digits.y_held_out) >= 0.97
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_served_by_config_alone(config: str, tmp_path: Path) -> None:
+    """What a worker process does with the config file: loads, explains a picture."""
+    host = Host(load_config(EXAMPLE / config, {"DATA_DIR": tmp_path}, environ={}))
+    host.load()
+    png = (SAMPLES / "seven.png").read_bytes()
+    for visualization in ("class-probabilities", "occlusion", "saliency"):
+        outcome = host.execute(Job("run", visualization, {}, (("seven.png", png),), 0))
+        assert outcome.error is None
+        assert len(outcome.results) == 1
 
 
 def test_make_runs_one_epoch(script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
