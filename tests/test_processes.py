@@ -53,7 +53,7 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 import picasso
 for module in pkgutil.walk_packages(picasso.__path__, "picasso."):
-    if not module.name.endswith((".keras", ".tensorflow", ".__main__")):
+    if not module.name.endswith((".keras", ".tensorflow", ".graphs", ".graph_search", ".__main__")):
         importlib.import_module(module.name)
 """
 HELP = """

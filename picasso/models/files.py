@@ -8,7 +8,7 @@ from pathlib import Path
 
 from picasso.config import Config, import_function
 from picasso.errors import ConfigError, ModelError
-from picasso.models.graph_files import is_there
+from picasso.models.graph_files import find_graph_files, graph_format, is_there
 
 
 def fingerprint(path: Path, files: list[Path] | None = None) -> str:
@@ -28,6 +28,21 @@ def modified(path: Path, files: list[Path] | None = None) -> float:
     """The date of the newest of the model's files, seconds since 1970."""
     dates = [file.stat().st_mtime for file in _all_files(path, files)]
     return max(dates) if dates else path.stat().st_mtime
+
+
+def model_files(path: Path, checkpoint: str | None = None) -> list[Path]:
+    """The files that a worker elsewhere needs: the model's file, all of its folder, or those of one checkpoint.
+
+    Of a checkpoint that is not whole, what there is: the worker that opens it says what is missing.
+    """
+    if graph_format(path) != "checkpoint":
+        return _all_files(path, None)
+    try:
+        return find_graph_files(path, checkpoint).files  # only the newest: copies have no dates to choose by
+    except ModelError:
+        beside = path if path.is_dir() else path.parent
+        parts = (item for item in beside.iterdir() if beside == path or item.name.startswith(f"{path.stem}."))
+        return sorted(item for item in parts if item.is_file())
 
 
 def _all_files(path: Path, files: list[Path] | None) -> list[Path]:
