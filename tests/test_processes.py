@@ -53,7 +53,8 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 import picasso
 for module in pkgutil.walk_packages(picasso.__path__, "picasso."):
-    if ".models.keras" not in module.name and not module.name.endswith((".tensorflow", ".__main__")):
+    frameworks = (".tensorflow", ".graphs", ".graph_search", ".__main__")
+    if ".models.keras" not in module.name and not module.name.endswith(frameworks):
         importlib.import_module(module.name)
 """
 HELP = """

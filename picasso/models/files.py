@@ -8,19 +8,48 @@ from pathlib import Path
 
 from picasso.config import Config, import_function
 from picasso.errors import ConfigError, ModelError
+from picasso.models.graph_files import find_graph_files, graph_format, is_there
 
 
-def fingerprint(path: Path, *more: Path) -> str:
-    """Sha-256 of a file, or of all files of a folder with their names, hexadecimal; `more` files are added to it."""
-    digest = hashlib.sha256("".join(fingerprint(file) for file in more).encode())
-    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
-    for file in files:
-        if file != path:
-            digest.update(str(file.relative_to(path)).encode())
+def fingerprint(path: Path, files: list[Path] | None = None) -> str:
+    """Sha-256 of a file, or of all files of a folder with their names, hexadecimal; only of `files`, where given."""
+    digest = hashlib.sha256()
+    folder = path if path.is_dir() else path.parent
+    for file in _all_files(path, files):
+        if file != path or files is not None:
+            name = file.relative_to(folder) if file.is_relative_to(folder) else file.name
+            digest.update(str(name).encode())
         with file.open("rb") as stream:
             for chunk in iter(lambda: stream.read(2**20), b""):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def modified(path: Path, files: list[Path] | None = None) -> float:
+    """The date of the newest of the model's files, seconds since 1970."""
+    dates = [file.stat().st_mtime for file in _all_files(path, files)]
+    return max(dates) if dates else path.stat().st_mtime
+
+
+def model_files(path: Path, checkpoint: str | None = None) -> list[Path]:
+    """The files that a worker elsewhere needs: the model's file, all of its folder, or those of one checkpoint.
+
+    Of a checkpoint that is not whole, what there is: the worker that opens it says what is missing.
+    """
+    if graph_format(path) != "checkpoint":
+        return _all_files(path, None)
+    try:
+        return find_graph_files(path, checkpoint).files  # only the newest: copies have no dates to choose by
+    except ModelError:
+        beside = path if path.is_dir() else path.parent
+        parts = (item for item in beside.iterdir() if beside == path or item.name.startswith(f"{path.stem}."))
+        return sorted(item for item in parts if item.is_file())
+
+
+def _all_files(path: Path, files: list[Path] | None) -> list[Path]:
+    if files is not None:
+        return sorted(files)
+    return [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
 
 
 def require(path: Path | None) -> Path:
@@ -36,7 +65,7 @@ def require(path: Path | None) -> Path:
             "picasso serve --config FILE.",
             field="MODEL_PATH",
         )
-    if not path.exists():
+    if not is_there(path):
         raise ModelError(f"The model file {path} does not exist. Check MODEL_PATH.", field="MODEL_PATH")
     return path
 

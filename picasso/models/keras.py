@@ -6,7 +6,6 @@ Files are opened by `keras_files`; what of a model is explained is found by `ker
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
-from picasso.config import Config, import_function
-from picasso.errors import ConfigError, ModelError, NotSupported
-from picasso.models.base import Model, ModelInfo, ScoreKind
-from picasso.models.decoding import load_labels
-from picasso.models.files import fingerprint, functions_fingerprint
+from picasso.config import Config
+from picasso.errors import ModelError, NotSupported
+from picasso.models.base import Model
+from picasso.models.examination import decoder, describe, examine, preprocessor
 from picasso.models.keras_files import load_network, model_files
 from picasso.models.keras_graph import View, final_activation, view, with_logits
-from picasso.models.preprocessing import FloatArray, OwnFunction, ReadyMade
+from picasso.models.preprocessing import FloatArray
 
-LOGIT_TOLERANCE = 1e-5  # how far softmax(logits) may be from the model's own output before logits are refused
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
-TIMED_IMAGES = 8
 
 
 class KerasModel(Model):
@@ -46,30 +42,25 @@ class KerasModel(Model):
         file, weights = model_files(config, path)
         whole = load_network(config, path)
         found = view(whole, config)
-        self.network, shape, classes = found.network, found.shape, found.classes
-        warnings = list(found.warnings)
+        self.network, shape = found.network, found.shape
         self._compile(found)
         self._prove(found)
-        kind, capabilities = self._examine(shape, warnings)
-        self.info = ModelInfo(
-            name=config.MODEL_NAME or path.stem,
+        sigmoid = final_activation(found.network) is keras.activations.sigmoid
+        self.info = describe(
+            config,
+            path,
             framework="keras",
-            file=file.name,
-            modified=file.stat().st_mtime,
-            fingerprint=fingerprint(file, *([weights] if weights else [])),
-            functions=functions_fingerprint(config),
-            input_shape=shape,
-            labels=tuple(load_labels(config.MODEL_LABELS, classes)),
-            score_kind=kind,
-            capabilities=capabilities,
+            shape=shape,
+            classes=found.classes,
+            examined=examine(self, shape, logits=self._outputs == 2, sigmoid=sigmoid),
             parameters=int(whole.count_params()),
-            warnings=tuple(warnings),
-            versions=(("keras", keras.__version__), ("tensorflow", tf.__version__), ("numpy", np.__version__)),
-            seconds_per_image=self._time(shape),
+            versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
+            file=file,
+            files=[file, weights] if weights else [file],
+            notes=found.warnings,
         )
-        self.preprocessor = _preprocessor(config, shape)
-        if config.MODEL_DECODE is not None:
-            self.own_decode = (import_function(config.MODEL_DECODE, "MODEL_DECODE"), config.MODEL_DECODE)
+        self.preprocessor = preprocessor(config, shape)
+        self.own_decode = decoder(config)
 
     def _compile(self, found: View) -> None:
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.
@@ -126,54 +117,3 @@ class KerasModel(Model):
         if gradient is None:
             raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to its input.")
         return gradient.numpy()  # type: ignore[no-any-return]
-
-    def _examine(self, shape: tuple[int, int, int], warnings: list[str]) -> tuple[ScoreKind, frozenset[str]]:
-        """Proves with one random input what the scores are, and that the logits found belong to them."""
-        x = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
-        scores = self._scores(x, logits=False)
-        capabilities = {"predict", "gradients"}
-        if self._outputs == 2:
-            difference = float(np.abs(softmax(self._scores(x, logits=True)) - scores).max())
-            if difference <= LOGIT_TOLERANCE:
-                capabilities.add("logits")
-            else:
-                warnings.append(
-                    f"The values before the softmax do not give the model's scores (they differ by {difference:.1e}); "
-                    "gradients are those of the probability."
-                )
-        if _are_probabilities(self.network, scores):
-            return "probability", frozenset(capabilities)
-        warnings.append("The scores are not probabilities: they are shown as raw scores.")
-        return "raw score", frozenset(capabilities)
-
-    def _time(self, shape: tuple[int, int, int]) -> float:
-        x = np.zeros((TIMED_IMAGES, *shape), np.float32)
-        times = []
-        for _ in range(3):  # the first call of a size prepares buffers; the quickest is the least disturbed
-            start = time.perf_counter()
-            self._scores(x, logits=False)
-            times.append(time.perf_counter() - start)
-        return min(times) / TIMED_IMAGES
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax over the last axis."""
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))  # max first: exp overflows float32 above 88
-    return exponents / exponents.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
-
-
-def _are_probabilities(network: Any, scores: NDArray[np.float32]) -> bool:
-    within = bool((scores >= 0).all() and (scores <= 1).all())
-    if final_activation(network) is keras.activations.sigmoid:
-        return within
-    return within and bool(np.allclose(scores.sum(axis=-1), 1, atol=1e-3))
-
-
-def _preprocessor(config: Config, shape: tuple[int, int, int]) -> ReadyMade | OwnFunction:
-    if isinstance(config.MODEL_PREPROCESS, str):
-        name = config.MODEL_PREPROCESS
-        return OwnFunction(import_function(name, "MODEL_PREPROCESS"), name, shape)
-    try:
-        return ReadyMade(config.MODEL_PREPROCESS, shape)
-    except ValueError as error:
-        raise ConfigError(f"MODEL_PREPROCESS does not fit the model: {error}", field="MODEL_PREPROCESS") from error

@@ -8,6 +8,9 @@ from picasso.config import Config, import_function
 from picasso.errors import ModelError
 from picasso.models.base import Model
 from picasso.models.files import require
+from picasso.models.graph_files import graph_format, is_there
+
+KERAS_SUFFIXES = {".keras", ".h5", ".hdf5"}
 
 
 def open_model(config: Config) -> Model:
@@ -17,7 +20,7 @@ def open_model(config: Config) -> Model:
         ConfigError: the configuration names nothing that exists.
         ModelError: the file cannot be opened, or is not for this framework.
     """
-    if config.MODEL_PREPARE and config.MODEL_PATH and not config.MODEL_PATH.exists():
+    if config.MODEL_PREPARE and config.MODEL_PATH and not is_there(config.MODEL_PATH):
         import_function(config.MODEL_PREPARE, "MODEL_PREPARE")(config.MODEL_PATH)
     path = require(config.MODEL_PATH)
     try:
@@ -29,6 +32,28 @@ def open_model(config: Config) -> Model:
 
 
 def _open(config: Config, path: Path) -> Model:
-    from picasso.models.keras import KerasModel  # here, because it imports TensorFlow
+    _check_framework(config.MODEL_FRAMEWORK, path)
+    # The adapters are imported here, because they import TensorFlow.
+    if config.MODEL_FRAMEWORK == "tensorflow":
+        from picasso.models.tensorflow import TensorFlowModel
+
+        return TensorFlowModel(config, path)
+    from picasso.models.keras import KerasModel
 
     return KerasModel(config, path)
+
+
+def _check_framework(framework: str, path: Path) -> None:
+    """Raises a `ModelError` with the line to write, where the file is the other framework's."""
+    kind = graph_format(path)
+    if framework == "keras" and kind is not None and (path.is_dir() or path.suffix not in KERAS_SUFFIXES):
+        other, what = "tensorflow", f"TensorFlow {kind}"
+    elif framework == "tensorflow" and path.suffix in KERAS_SUFFIXES and path.is_file():
+        other, what = "keras", "Keras model file"
+    else:
+        return
+    raise ModelError(
+        f'{path.name} is a {what}, but MODEL_FRAMEWORK is "{framework}". Write MODEL_FRAMEWORK = "{other}" in the '
+        "config.",
+        field="MODEL_FRAMEWORK",
+    )

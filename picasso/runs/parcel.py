@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from picasso.config import Config
+from picasso.models.files import model_files
+from picasso.models.graph_files import is_there
 
 CODE_SUFFIXES = {".py", ".html", ".json", ".txt", ".csv"}
 MAX_CODE_BYTES = 2**20  # larger files beside the config are data, not code
@@ -33,7 +35,7 @@ class Parcel:
 
     @classmethod
     def packed(cls, config: Config) -> Parcel:
-        """For workers elsewhere: with the config's functions, plugin folders and the model's file."""
+        """For workers elsewhere: with the config's functions, plugin folders and the model's files."""
         roots = {str(folder): _code(folder) for folder in config.VISUALIZATION_FOLDERS if folder.is_dir()}
         search_path = []
         for name in (config.MODEL_PREPARE, config.MODEL_PREPROCESS, config.MODEL_DECODE, config.MODEL_LABELS):
@@ -45,8 +47,9 @@ class Parcel:
             path = Path(config.MODEL_LABELS)
             roots[str(path)] = {path.name: path.read_bytes()}
         model = config.MODEL_PATH
-        if model is not None and model.exists():
-            roots[MODEL] = {model.name: model.read_bytes()}
+        if model is not None and is_there(model):
+            files = model_files(model, config.MODEL_CHECKPOINT)
+            roots[MODEL] = {file.relative_to(model.parent).as_posix(): file.read_bytes() for file in files}
         return cls(config, sorted(set(search_path)), roots)
 
     def unpack(self, base: Path) -> Config:
@@ -60,7 +63,7 @@ class Parcel:
         """
         places = {}
         for number, (folder, files) in enumerate(self.roots.items()):
-            if folder == MODEL and self.config.MODEL_PATH is not None and self.config.MODEL_PATH.exists():
+            if folder == MODEL and self.config.MODEL_PATH is not None and is_there(self.config.MODEL_PATH):
                 continue
             places[folder] = base / "picasso" / str(number)
             for name, content in files.items():

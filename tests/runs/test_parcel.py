@@ -69,6 +69,37 @@ def test_the_model_travels_and_is_not_written_where_it_is_already(project: Path,
     assert not (tmp_path / "worker").exists()
 
 
+def test_a_model_that_is_a_folder_travels_whole(project: Path, tmp_path: Path) -> None:
+    for name in ("saved_model.pb", "variables/variables.index"):
+        (project / "saved" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "saved" / name).write_text(name)
+    parcel = Parcel.packed(config(project, 'MODEL_PATH = "saved"\nMODEL_FRAMEWORK = "tensorflow"'))
+    (project / "saved").rename(project / "elsewhere")
+    path = parcel.unpack(tmp_path / "worker").MODEL_PATH
+    assert path is not None
+    assert (path.name, (path / "saved_model.pb").read_text()) == ("saved", "saved_model.pb")
+    assert (path / "variables" / "variables.index").read_text() == "variables/variables.index"
+
+
+@pytest.mark.parametrize("path", ["model.ckpt.meta", "model.ckpt"])
+def test_a_checkpoint_travels_with_all_its_files(project: Path, tmp_path: Path, path: str) -> None:
+    for ending in ("meta", "index", "data-00000-of-00002", "data-00001-of-00002"):
+        (project / f"model.ckpt.{ending}").write_text(ending)
+    parcel = Parcel.packed(config(project, f'MODEL_PATH = "{path}"\nMODEL_FRAMEWORK = "tensorflow"'))
+    for file in project.glob("model.ckpt.*"):
+        file.unlink()
+    place = parcel.unpack(tmp_path / "worker").MODEL_PATH
+    assert place is not None
+    assert place.name == path
+    assert len(list(place.parent.glob("model.ckpt.*"))) == 4
+
+
+def test_of_a_checkpoint_that_is_not_whole_the_rest_travels(project: Path) -> None:
+    (project / "model.ckpt.meta").write_text("graph")
+    parcel = Parcel.packed(config(project, 'MODEL_PATH = "model.ckpt.meta"\nMODEL_FRAMEWORK = "tensorflow"'))
+    assert names(parcel) == {"model.ckpt.meta"}
+
+
 def test_functions_travel_with_the_modules_beside_them(project: Path) -> None:
     parcel = Parcel.packed(config(project, 'MODEL_LABELS = "mine:labels"'))
     assert names(parcel) == {"mine.py", "helper.py", "config.py"}
