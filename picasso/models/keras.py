@@ -56,7 +56,7 @@ class KerasModel(Model):
             parameters=int(whole.count_params()),
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
-            files=[file, weights] if weights else [file],
+            files=[file, weights] if weights else None,
             notes=found.warnings,
         )
         self.preprocessor = preprocessor(config, shape)
