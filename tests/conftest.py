@@ -7,10 +7,10 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import pytest
+
 for _name in [name for name in os.environ if name.startswith("PICASSO_")]:
     del os.environ[_name]  # settings of whoever runs the tests are not what is tested
-
-import pytest
 
 TINY_SHAPE = (12, 16, 3)  # height, width, channels: not square, so that mixing them up shows
 TINY_CLASSES = ("ant", "bee", "cat", "dog")

@@ -15,6 +15,8 @@ from picasso.config import Config
 from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.opening import open_model
 
+pytestmark = pytest.mark.slow  # a zoo of models, each traced
+
 SHAPE = (6, 8, 3)
 CLASSES = 3
 OWN = """

@@ -19,6 +19,8 @@ from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.keras_files import load_network
 from picasso.models.opening import open_model
 
+pytestmark = pytest.mark.slow  # a zoo of models, each traced
+
 SHAPE = (6, 5, 3)
 KERAS2 = Path(__file__).parent / "keras2"
 OWN = """

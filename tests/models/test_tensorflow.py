@@ -20,6 +20,8 @@ from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.base import MAX_BATCH
 from picasso.models.opening import open_model
 
+pytestmark = pytest.mark.slow  # a zoo of models, each traced
+
 v1 = tf.compat.v1
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 SHAPE = (5, 7, 3)
