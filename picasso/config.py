@@ -152,6 +152,19 @@ class Config(BaseModel):
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
     SESSION_MAX_BYTES: int = Field(1024 * MEBIBYTE, gt=0, description="Bytes that one session can keep")
 
+    def functions(self) -> dict[str, str]:
+        """Every "module:function" that the model's settings name, by setting."""
+        found = {
+            "MODEL_PREPARE": self.MODEL_PREPARE,
+            "MODEL_BUILD": self.MODEL_BUILD,
+            "MODEL_PREPROCESS": self.MODEL_PREPROCESS,
+            "MODEL_DECODE": self.MODEL_DECODE,
+            "MODEL_LABELS": self.MODEL_LABELS,
+            **{f"MODEL_CUSTOM_OBJECTS[{name}]": value for name, value in self.MODEL_CUSTOM_OBJECTS.items()},
+        }
+        files = (".txt", ".json")
+        return {key: name for key, name in found.items() if isinstance(name, str) and not name.endswith(files)}
+
     def model_digest(self) -> str:
         """Equal for configs that name the same model with the same functions; hexadecimal."""
         fields = {name for name in type(self).model_fields if name.startswith("MODEL_")}

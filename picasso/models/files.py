@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from picasso.config import Config, import_function
 from picasso.errors import ConfigError, ModelError
 from picasso.models.graph_files import find_graph_files, graph_format, is_there
+
+# Settings whose effect is in the model's fingerprint or among its labels, or which only name it.
+NAMED_ELSEWHERE = {"MODEL_NAME", "MODEL_PATH", "MODEL_WEIGHTS", "MODEL_CHECKPOINT", "MODEL_PREPARE", "MODEL_LABELS"}
 
 
 def fingerprint(path: Path, files: list[Path] | None = None) -> str:
@@ -71,12 +76,20 @@ def require(path: Path | None) -> Path:
 
 
 def functions_fingerprint(config: Config) -> str:
-    """Sha-256 of how pictures become inputs and scores become names, hexadecimal; of the source, for own functions."""
+    """Sha-256 of what, beside the model's files, decides its numbers: its settings, and the source of own functions."""
     digest = hashlib.sha256()
-    for key in ("MODEL_PREPROCESS", "MODEL_DECODE"):
-        value = getattr(config, key)
-        digest.update(f"{key}={value!r};".encode())
-        if isinstance(value, str):
-            source = inspect.getsourcefile(import_function(value, key))
-            digest.update(Path(source).read_bytes() if source else b"")
+    for key in sorted(name for name in Config.model_fields if name.startswith("MODEL_")):
+        if key not in NAMED_ELSEWHERE:
+            digest.update(f"{key}={getattr(config, key)!r};".encode())
+    for key, name in config.functions().items():
+        if key not in NAMED_ELSEWHERE:
+            digest.update(_source(import_function(name, key)))
     return digest.hexdigest()
+
+
+def _source(function: Callable[..., Any]) -> bytes:
+    try:
+        source = inspect.getsourcefile(function)
+    except TypeError:  # built in
+        return b""
+    return Path(source).read_bytes() if source else b""

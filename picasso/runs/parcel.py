@@ -13,6 +13,7 @@ from picasso.models.graph_files import is_there
 CODE_SUFFIXES = {".py", ".html", ".json", ".txt", ".csv"}
 MAX_CODE_BYTES = 2**20  # larger files beside the config are data, not code
 MODEL = "model"
+FILE_KEYS = ("MODEL_LABELS", "MODEL_WEIGHTS")  # settings that may name one more file
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Parcel:
         """For workers elsewhere: with the config's functions, plugin folders and the model's files."""
         roots = {str(folder): _code(folder) for folder in config.VISUALIZATION_FOLDERS if folder.is_dir()}
         search_path = []
-        for name in (config.MODEL_PREPARE, config.MODEL_PREPROCESS, config.MODEL_DECODE, config.MODEL_LABELS):
-            folder = _folder_of(name) if isinstance(name, str) else None
+        for name in config.functions().values():
+            folder = _folder_of(name)
             if folder is not None:
                 search_path.append(str(folder))
-                roots[str(folder)] = roots.get(str(folder), {}) | _package(folder, str(name))
-        if isinstance(config.MODEL_LABELS, str) and Path(config.MODEL_LABELS).is_file():
-            path = Path(config.MODEL_LABELS)
-            roots[str(path)] = {path.name: path.read_bytes()}
+                roots[str(folder)] = roots.get(str(folder), {}) | _package(folder, name)
+        for path in (getattr(config, key) for key in FILE_KEYS):
+            if isinstance(path, str | Path) and Path(path).is_file():
+                roots[str(path)] = {Path(path).name: Path(path).read_bytes()}
         model = config.MODEL_PATH
         if model is not None and is_there(model):
             files = model_files(model, config.MODEL_CHECKPOINT)
@@ -79,9 +80,10 @@ class Parcel:
         }
         if MODEL in places and self.config.MODEL_PATH is not None:
             changes["MODEL_PATH"] = places[MODEL] / self.config.MODEL_PATH.name
-        if str(self.config.MODEL_LABELS) in places:
-            labels = str(self.config.MODEL_LABELS)
-            changes["MODEL_LABELS"] = str(places[labels] / Path(labels).name)
+        for key in FILE_KEYS:
+            value = getattr(self.config, key)
+            if str(value) in places:
+                changes[key] = type(value)(places[str(value)] / Path(value).name)
         return self.config.model_copy(update=changes)
 
 

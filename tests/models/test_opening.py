@@ -80,3 +80,18 @@ def test_functions_fingerprint_follows_the_settings_and_the_source(own_module):
     prints.add(functions_fingerprint(config))
     prints.add(functions_fingerprint(Config(MODEL_PREPROCESS=Preprocessing(scale=(-1, 1)))))
     assert len(prints) == 4
+
+
+def test_functions_fingerprint_follows_what_else_decides_the_scores(own_module):
+    build = Config(MODEL_BUILD="picasso_test_own:build")
+    own_module("def build(): return 1\n")
+    prints = {functions_fingerprint(Config()), functions_fingerprint(build)}
+    own_module("def build(): return 2\n")
+    prints |= {
+        functions_fingerprint(build),
+        functions_fingerprint(Config(MODEL_OUTPUT=1)),
+        functions_fingerprint(Config(MODEL_OTHER_INPUTS={"age": 30.0})),
+        functions_fingerprint(Config(MODEL_INPUT_SIZE=(8, 8))),
+    }
+    assert len(prints) == 6
+    assert functions_fingerprint(Config(MODEL_NAME="Mine")) in prints

@@ -118,6 +118,15 @@ def test_a_labels_file_travels_alone(project: Path) -> None:
     assert parcel.search_path == []
 
 
+def test_weights_and_builders_travel(project: Path, tmp_path: Path) -> None:
+    text = 'MODEL_BUILD = "mine:labels"\nMODEL_WEIGHTS = "private.txt"\nMODEL_CUSTOM_OBJECTS = {"A": "helper:A"}'
+    parcel = Parcel.packed(config(project, text))
+    assert names(parcel) == {"mine.py", "helper.py", "config.py", "private.txt"}
+    weights = parcel.unpack(tmp_path / "worker").MODEL_WEIGHTS
+    assert weights is not None
+    assert weights.is_relative_to(tmp_path / "worker")
+
+
 def test_functions_of_installed_packages_stay(project: Path) -> None:
     parcel = Parcel.packed(config(project, 'MODEL_PREPROCESS = "numpy:asarray"'))
     assert parcel.roots == {}
