@@ -35,9 +35,9 @@ def serve(data: str) -> tuple[subprocess.Popen[str], str]:
 
 
 def keep(page: Page, name: str) -> None:
-    """Saves what is visible, in 256 colours, which halves the size."""
+    """Saves what is visible."""
     picture = Image.open(BytesIO(page.screenshot(caret="initial"))).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(OUT / f"{name}.png", optimize=True)
+    picture.save(OUT / f"{name}.jpg", quality=88, optimize=True)
 
 
 def run(page: Page, address: str, path: str) -> None:
