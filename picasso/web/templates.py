@@ -48,8 +48,10 @@ def number(value: float | None) -> str:
     """Three significant digits, as people write them: ".899", "−.031", "12.4", "2.1e−6"."""
     if value is None or not math.isfinite(value):
         return "–"
+    if value == 0:
+        return "0"
     size = abs(value)
-    if size != 0 and (size < 0.001 or size >= 100_000):
+    if size < 0.001 or size >= 100_000:
         mantissa, exponent = f"{size:.1e}".split("e")
         text = f"{mantissa}e{int(exponent)}".replace("-", "−")
     elif size < 1:
