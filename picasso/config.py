@@ -62,6 +62,7 @@ class Preprocessing(BaseModel):
 
 
 PREPROCESSING = tuple(Preprocessing.model_fields)
+LABEL_FILES = (".txt", ".json")  # what else MODEL_LABELS names is a function
 
 
 class Config(BaseModel):
@@ -162,8 +163,7 @@ class Config(BaseModel):
             "MODEL_LABELS": self.MODEL_LABELS,
             **{f"MODEL_CUSTOM_OBJECTS[{name}]": value for name, value in self.MODEL_CUSTOM_OBJECTS.items()},
         }
-        files = (".txt", ".json")
-        return {key: name for key, name in found.items() if isinstance(name, str) and not name.endswith(files)}
+        return {key: name for key, name in found.items() if isinstance(name, str) and not name.endswith(LABEL_FILES)}
 
     def model_digest(self) -> str:
         """Equal for configs that name the same model with the same functions; hexadecimal."""
@@ -251,7 +251,7 @@ def _resolve(key: str, value: Any, folder: Path) -> Any:
         return folder / Path(value).expanduser()
     if key in PATH_LIST_KEYS and isinstance(value, list | tuple):
         return [str(_path_or_package(item, folder)) for item in value]
-    if key == "MODEL_LABELS" and isinstance(value, str) and value.endswith((".txt", ".json")):
+    if key == "MODEL_LABELS" and isinstance(value, str) and value.endswith(LABEL_FILES):
         return str(_path_or_package(value, folder))
     return value
 

@@ -77,13 +77,6 @@ class ModelError(PicassoError):
     title = "The model cannot be used"
 
 
-class ModelLoading(ModelError):
-    """The model is not loaded yet; asking again in some seconds helps."""
-
-    code = "model_loading"
-    title = "The model is still loading"
-
-
 class NotSupported(ModelError):
     """The model cannot do what the visualization needs."""
 

@@ -128,6 +128,15 @@ class ReadImage:
     notes: tuple[str, ...]
 
 
+def check_bytes(count: int, filename: str, limits: Limits) -> None:
+    """Raises `TooLarge` where a file has more bytes than allowed; its content need not have been read for that."""
+    if count > limits.max_bytes:
+        name = f'"{shown_name(filename)}"'
+        raise TooLarge(
+            f"{name} has {count:,} bytes; the limit is {limits.max_bytes:,}. Make it smaller and upload it again."
+        )
+
+
 def read_image(data: bytes, filename: str, limits: Limits = Limits()) -> ReadImage:
     """Read the bytes of one uploaded file; `filename` is used in messages only.
 
@@ -136,10 +145,7 @@ def read_image(data: bytes, filename: str, limits: Limits = Limits()) -> ReadIma
     Raises `ImageRefused` (not a format that is read), `TooLarge` (bytes or pixels) or `ImageDamaged`; nothing else.
     """
     name = f'"{shown_name(filename)}"'
-    if len(data) > limits.max_bytes:
-        raise TooLarge(
-            f"{name} has {len(data):,} bytes; the limit is {limits.max_bytes:,}. Make it smaller and upload it again."
-        )
+    check_bytes(len(data), filename, limits)
     kind = _recognize(data, name)
     try:
         return _read(data, kind, name, limits.max_pixels)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from picasso.config import import_function
+from picasso.config import LABEL_FILES, import_function
 from picasso.errors import ConfigError, ModelError, blame
 
 
@@ -52,7 +52,7 @@ def load_labels(source: list[str] | str | None, classes: int) -> list[str]:
 
 def _read_labels(source: str) -> list[Any]:
     path = Path(source)
-    if path.suffix not in (".txt", ".json"):
+    if path.suffix not in LABEL_FILES:
         return list(import_function(source, "MODEL_LABELS")())
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows editors write a mark first

@@ -310,7 +310,7 @@ class DaskEngine:
         visualization = self.registry.get(run.visualization)
         key = run_key(outcome.info, visualization, outcome.settings, images, run.seed)
         files = {name: data for packed in outcome.results for name, data in packed.files.items()}
-        outputs = {f"output.{name}": data for name, data in outcome.outputs.items()}
+        files |= {f"output.{name}": data for name, data in outcome.outputs.items()}
         size, limit = sum(map(len, files.values())), self.config.SESSION_MAX_BYTES
         if self.store.session_bytes(run.session) + size > limit:
             raise TooLarge(
@@ -318,7 +318,7 @@ class DaskEngine:
                 "in all. Choose fewer pictures or a larger stride, or start over."
             )
         manifest = make_manifest(run, key, visualization, images, outcome)
-        self.store.write_results(run, files | outputs, manifest)
+        self.store.write_results(run, files, manifest)
         self.store.change_run(
             run.id,
             (State.RUNNING,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import SEEK_END
+
 from flask import (
     flash,
     redirect,
@@ -11,6 +13,7 @@ from flask import (
 )
 
 from picasso.errors import ImageRefused, NotFound
+from picasso.images.reading import check_bytes
 from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes, small, thumbnail_bytes
 from picasso.visualizations.base import BaseVisualization
@@ -48,9 +51,11 @@ def upload() -> Answer:
     session = require_session()
     accepted, refused = [], []
     for file in files:
-        data = file.stream.read()  # as long as the request may be; its true size is said if it is refused
+        size = file.stream.seek(0, SEEK_END)
+        file.stream.seek(0)
         try:
-            accepted.append(services().sessions.add_image(session, data, file.filename))
+            check_bytes(size, file.filename or "", services().sessions.limits)  # before it is in memory
+            accepted.append(services().sessions.add_image(session, file.stream.read(), file.filename))
         except ImageRefused as error:
             refused.append(error)
     if not accepted:
