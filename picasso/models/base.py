@@ -5,12 +5,13 @@ Arrays are float32, (N, height, width, channels). Scores are (N, classes).
 
 from __future__ import annotations
 
+import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,60 +19,11 @@ from PIL import Image
 
 from picasso.errors import ModelError, NotSupported
 from picasso.models.decoding import Prediction, highest, own_decode
+from picasso.models.info import Layer, ModelInfo
 from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, ReadyMade
 
-ScoreKind = Literal["probability", "raw score"]
 MAX_BATCH = 32
 SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known about a model, small and JSON-able; the web process has this and never the model itself.
-
-    Attributes:
-        name, framework, file: as pages show them; `file` is the file's name without its folder.
-        modified: the file's date, seconds since 1970.
-        fingerprint: sha-256 of the model's files, hexadecimal.
-        functions: sha-256 of the preprocess and decode settings and, where they are the user's own, of their source.
-        input_shape: (height, width, channels).
-        labels: the classes' names, in the order of the outputs.
-        score_kind: what `predict` returns.
-        capabilities: what `needs` of a visualization is compared with: "predict", "gradients", "logits".
-        warnings: sentences about what was assumed or looks wrong.
-        versions: of the libraries that decide the numbers.
-        seconds_per_image: measured at load, for estimates.
-    """
-
-    name: str
-    framework: str
-    file: str
-    modified: float
-    fingerprint: str
-    functions: str
-    input_shape: tuple[int, int, int]
-    labels: tuple[str, ...]
-    score_kind: ScoreKind
-    capabilities: frozenset[str]
-    parameters: int
-    warnings: tuple[str, ...] = ()
-    versions: tuple[tuple[str, str], ...] = ()
-    seconds_per_image: float = 0.0
-
-    @property
-    def classes(self) -> int:
-        """How many scores the model gives."""
-        return len(self.labels)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able, without the labels (there may be thousands)."""
-        content = asdict(self)
-        del content["labels"]
-        return content | {
-            "capabilities": sorted(self.capabilities),
-            "versions": dict(self.versions),
-            "classes": self.classes,
-        }
 
 
 def nothing() -> None:
@@ -97,6 +49,16 @@ class Model(ABC):
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         """One batch: the gradient of each image's class score (or logit) with respect to that image."""
         raise NotSupported(f"{self.info.name} has no gradients.")
+
+    def _activations(self, x: FloatArray, layer: str) -> FloatArray:
+        """One batch: what a layer gives for it, (n, height, width, channels)."""
+        raise NotSupported(f"{self.info.name} does not show its layers.")
+
+    def _layer_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """One batch: a layer's activations, and the gradient of each image's class score with respect to them."""
+        raise NotSupported(f"{self.info.name} does not show its layers.")
 
     @contextmanager
     def watched(self, checkpoint: Callable[[], None]) -> Iterator[None]:
@@ -167,10 +129,48 @@ class Model(ABC):
             NotSupported: the model has no gradients, or no logits where they are asked for.
         """
         self._check_logits(logits)
-        chosen = np.asarray(classes, np.int64)
-        size = max(1, self.batch // 2)  # backward keeps every layer's output
-        parts = zip(self._batches(x, size), np.array_split(chosen, math.ceil(len(x) / size)), strict=True)
-        return np.concatenate([self._gradients(part, indices, logits) for part, indices in parts])
+        return np.concatenate([self._gradients(part, indices, logits) for part, indices in self._halves(x, classes)])
+
+    def layer(self, path: str) -> Layer:
+        """The layer of that path.
+
+        Raises:
+            NotSupported: there is none; the sentence names the nearest ones.
+        """
+        known = {layer.path: layer for layer in self.info.layers}
+        if path not in known:
+            near = difflib.get_close_matches(path, known, n=3, cutoff=0.4) or list(known)[-3:]
+            raise NotSupported(f"{self.info.name} has no layer {path!r} with a map. Near: {', '.join(near) or 'none'}.")
+        return known[path]
+
+    def activations(self, x: FloatArray, layer: str) -> FloatArray:
+        """What a layer gives for preprocessed images: float32 (N, height, width, channels), its `shape`.
+
+        Args:
+            x: float32 (N, height, width, channels).
+            layer: a path out of `info.layers`.
+
+        Raises:
+            NotSupported: there is no such layer.
+        """
+        path = self.layer(layer).path
+        return np.concatenate([self._activations(part, path) for part in self._batches(x)])
+
+    def layer_gradients(
+        self, x: FloatArray, classes: Sequence[int], layer: str, *, logits: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
+        """A layer's activations, and the gradient of `classes[i]`'s logit (or score) for image i with respect to them.
+
+        Both float32 (N, height, width, channels).
+
+        Raises:
+            NotSupported: there is no such layer, no gradient between it and the scores, or no logits.
+        """
+        self._check_logits(logits)
+        path = self.layer(layer).path
+        parts = [self._layer_gradients(part, indices, path, logits) for part, indices in self._halves(x, classes)]
+        activations, gradients = zip(*parts, strict=True)
+        return np.concatenate(activations), np.concatenate(gradients)
 
     def occlude(
         self,
@@ -220,6 +220,12 @@ class Model(ABC):
             self.checkpoint()
             self.calls += len(part)
             yield part
+
+    def _halves(self, x: FloatArray, classes: Sequence[int]) -> Iterator[tuple[FloatArray, NDArray[np.int64]]]:
+        """Half as many images at a time, each with its class: backward keeps every layer's output."""
+        size = max(1, self.batch // 2)
+        chosen = np.array_split(np.asarray(classes, np.int64), math.ceil(len(x) / size))
+        return zip(self._batches(x, size), chosen, strict=True)
 
     def _check_logits(self, logits: bool) -> None:
         if logits and "logits" not in self.info.capabilities:

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from picasso.config import Config, import_function
 from picasso.errors import ConfigError
-from picasso.models.base import ModelInfo, ScoreKind
 from picasso.models.decoding import load_labels
 from picasso.models.files import fingerprint, functions_fingerprint, modified
+from picasso.models.info import Assumption, Layer, ModelInfo, ModelInput, ScoreKind
 from picasso.models.preprocessing import FloatArray, OwnFunction, ReadyMade
 
 LOGIT_TOLERANCE = 1e-5  # how far softmax(logits) may be from the model's own output before logits are refused
@@ -27,6 +27,47 @@ class Scorer(Protocol):
     """The part of an adapter that examinations need."""
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The weights of one 2-D convolution, however the framework keeps them: what families of networks are known by."""
+
+    kind: Literal["full", "depthwise"]
+    height: int
+    width: int
+    inputs: int
+    outputs: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What an adapter read from a network, before running it.
+
+    Attributes:
+        shape: of one image, (height, width, channels).
+        classes: how many scores.
+        kernels: of every 2-D convolution, those of nested models included; a separable convolution is two.
+        entrance: what the first layer that has learnt weights is given for images (n, height, width, channels), which
+            shows whether the model scales pixel values itself; None where that cannot be told.
+        The others are as in `ModelInfo`.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    parameters: int
+    weight_bytes: int = 0
+    layers: tuple[Layer, ...] = ()
+    kernels: tuple[Kernel, ...] = ()
+    entrance: Callable[[FloatArray], FloatArray] | None = None
+    inputs: tuple[ModelInput, ...] = ()
+    outputs: tuple[str, ...] = ()
+    output: str = ""
+    format: str = ""
+    writer: str = ""
+    assumptions: tuple[Assumption, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,14 +153,11 @@ def describe(
     path: Path,
     *,
     framework: str,
-    shape: tuple[int, int, int],
-    classes: int,
+    anatomy: Anatomy,
     examined: Examined,
-    parameters: int,
     versions: Iterable[tuple[str, str]],
     file: Path | None = None,
     files: list[Path] | None = None,
-    notes: Iterable[str] = (),
 ) -> ModelInfo:
     """What the rest of Picasso knows about a model that was opened and examined.
 
@@ -127,7 +165,6 @@ def describe(
         path: the model's file or folder, as configured.
         file: the one that pages name, where it is another.
         files: those that make the model, where `path` is not all of it.
-        notes: sentences of the adapter, shown before those of the examination.
 
     Raises:
         ConfigError: the labels do not fit the number of classes.
@@ -139,12 +176,20 @@ def describe(
         modified=modified(file or path, files),
         fingerprint=fingerprint(file or path, files),
         functions=functions_fingerprint(config),
-        input_shape=shape,
-        labels=tuple(load_labels(config.MODEL_LABELS, classes)),
+        input_shape=anatomy.shape,
+        labels=tuple(load_labels(config.MODEL_LABELS, anatomy.classes)),
         score_kind=examined.kind,
-        capabilities=examined.capabilities,
-        parameters=parameters,
-        warnings=(*notes, *examined.warnings),
+        capabilities=examined.capabilities | ({"activations"} if any(x.convolution for x in anatomy.layers) else set()),
+        parameters=anatomy.parameters,
+        weight_bytes=anatomy.weight_bytes,
+        warnings=(*anatomy.warnings, *examined.warnings),
+        assumptions=anatomy.assumptions,
+        layers=anatomy.layers,
+        inputs=anatomy.inputs,
+        outputs=anatomy.outputs,
+        output=anatomy.output,
+        format=anatomy.format,
+        writer=anatomy.writer,
         versions=(*versions, ("numpy", np.__version__)),
         seconds_per_image=examined.seconds_per_image,
     )

@@ -21,7 +21,7 @@ import tensorflow as tf
 from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
 from picasso.models.base import Model
-from picasso.models.examination import decoder, describe, examine, preprocessor
+from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor
 from picasso.models.keras_files import load_network, model_files
 from picasso.models.keras_graph import View, final_activation, view, with_logits
 from picasso.models.preprocessing import FloatArray
@@ -50,14 +50,11 @@ class KerasModel(Model):
             config,
             path,
             framework="keras",
-            shape=shape,
-            classes=found.classes,
+            anatomy=Anatomy(shape, found.classes, int(whole.count_params()), warnings=found.warnings),
             examined=examine(self, shape, logits=self._outputs == 2, sigmoid=sigmoid),
-            parameters=int(whole.count_params()),
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
-            notes=found.warnings,
         )
         self.preprocessor = preprocessor(config, shape)
         self.own_decode = decoder(config)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from picasso.config import Config, Preprocessing
 from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.base import Model
-from picasso.models.examination import decoder, describe, examine, preprocessor, probe
+from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor, probe
 from picasso.models.graph_files import find_graph_files
 from picasso.models.graph_search import Ends, find_ends
 from picasso.models.graphs import first_line, open_graph, portable, wrap
@@ -57,13 +57,15 @@ class TensorFlowModel(Model):
             config,
             path,
             framework="tensorflow",
-            shape=shape,
-            classes=classes,
+            anatomy=Anatomy(
+                shape,
+                classes,
+                _parameters(graph_def, {operation.name for operation in ends.operations}),
+                warnings=tuple(notes),
+            ),
             examined=examined,
-            parameters=_parameters(graph_def, {operation.name for operation in ends.operations}),
             versions=(("tensorflow", tf.__version__),),
             files=files.files,
-            notes=notes,
         )
         self.preprocessor = preprocessor(config, shape)
         self.own_decode = decoder(config)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from picasso.config import MEBIBYTE, Config
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
-from picasso.models.base import ModelInfo
+from picasso.models.info import ModelInfo
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.keys import run_key

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from picasso import __version__
-from picasso.models.base import ModelInfo
+from picasso.models.info import ModelInfo
 from picasso.runs.run import StoredImage
 from picasso.visualizations.base import BaseVisualization
 

@@ -25,7 +25,8 @@ from PIL import Image
 from picasso.config import Config
 from picasso.errors import Cancelled, ModelError, PicassoError, PluginError, blame
 from picasso.images.reading import encode_png
-from picasso.models.base import Model, ModelInfo
+from picasso.models.base import Model
+from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
 from picasso.visualizations import base
 from picasso.visualizations.base import Input

@@ -27,14 +27,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from picasso.attribution.fills import Fill
 from picasso.errors import InvalidSetting
-from picasso.models.base import Model, ModelInfo
+from picasso.models.base import Model
+from picasso.models.info import ModelInfo
 
 __all__ = ["BaseVisualization", "Field", "Fill", "Input", "Settings"]
 
 NEEDS = {
     "predict": "class scores",
     "gradients": "gradients of its scores",
-    "logits": "logits behind a final softmax",
+    "logits": "logits behind a final softmax or sigmoid",
+    "activations": "the activations of a convolution",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from picasso.models.base import ModelInfo
+from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Field, Input, Settings
 
 

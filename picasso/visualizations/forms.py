@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from picasso.models.base import ModelInfo
+from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization
 
 

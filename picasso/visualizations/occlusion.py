@@ -11,7 +11,7 @@ import numpy as np
 from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
 from picasso.errors import InvalidSetting
-from picasso.models.base import ModelInfo
+from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Field, Fill, Input, Settings
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from picasso.attribution.saliency import saliency
-from picasso.models.base import ModelInfo
+from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Field, Input, Settings
 
 BRIGHT = 0.995  # single pixels stand far out: the colours end where this share of the pixels does

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from picasso.models.base import ModelInfo
+from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Field, Settings, settings_model, spaced
 from picasso.visualizations.forms import FormField, form_fields
 

@@ -18,7 +18,8 @@ from werkzeug.test import TestResponse
 
 from picasso.config import Config, Preprocessing
 from picasso.errors import PicassoError
-from picasso.models.base import Model, ModelInfo
+from picasso.models.base import Model
+from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import ReadyMade
 from picasso.runs.artifacts import Packed
 from picasso.runs.engine import Status
