@@ -242,7 +242,7 @@ class Model(ABC):
             yield part, outputs, signs
 
     def _sides(self, scores: NDArray[np.float32], logits: bool) -> NDArray[np.float32]:
-        """What the network gives as scores of all classes: where one sigmoid stands for two, 1 - p and p, or -z and z."""
+        """What the network gives as scores of all classes: of both sides, where one sigmoid stands for two."""
         if not self.info.both_sides:
             return scores
         return np.concatenate([-scores if logits else 1 - scores, scores], axis=1)

@@ -149,7 +149,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def sigmoid_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """The sigmoid of each value."""
-    return (1 + np.tanh(logits / 2)) / 2  # this form does not overflow
+    return ((1 + np.tanh(logits / 2)) / 2).astype(np.float32)  # this form does not overflow
 
 
 def are_probabilities(scores: NDArray[np.float32], each_for_itself: bool) -> bool:

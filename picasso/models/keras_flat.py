@@ -48,7 +48,7 @@ def flatten(network: Any, sizes: Sequence[tuple[int | None, ...]] | None = None)
     Raises:
         NotSupported: its layers cannot be called again.
     """
-    graph = _graph(network)
+    graph = graph_of(network)
     if graph is None:
         raise NotSupported(f"Keras has no graph of {network.name}.")
     shapes = sizes or [tuple(tensor.shape)[1:] for tensor in graph.inputs]
@@ -73,7 +73,7 @@ def flatten(network: Any, sizes: Sequence[tuple[int | None, ...]] | None = None)
 def as_it_is(network: Any) -> Flat:
     """`network` itself, where it cannot be flattened: its nested models are single nodes."""
     joiner = _Joiner()
-    for node in _nodes(_graph(network)):
+    for node in _nodes(graph_of(network)):
         joiner.name(node.operation, node.outputs, "")
     return Flat(network, joiner.operations, joiner.tensors)
 
@@ -89,7 +89,7 @@ def run(inputs: Sequence[Any], values: Sequence[Any], wanted: Sequence[Any], mar
             a gradient with respect to it is of what follows this layer alone.
     """
     known = {id(tensor): tf.cast(value, tensor.dtype) for tensor, value in zip(inputs, values, strict=True)}
-    for node in _leading_to(wanted):
+    for node in leading_to(wanted):
         if all(id(tensor) in known for tensor in node.outputs):
             continue  # an input
         args, kwargs = node.arguments.fill_in(known)
@@ -105,7 +105,7 @@ def node_of(tensor: Any) -> Any:
     return operation._inbound_nodes[index]
 
 
-def _leading_to(tensors: Iterable[Any]) -> Iterable[Any]:
+def leading_to(tensors: Iterable[Any]) -> Iterable[Any]:
     """The calls that tensors are made by, each after those that it needs."""
     graph: dict[Any, list[Any]] = {}
     pending = [node_of(tensor) for tensor in tensors]
@@ -178,7 +178,7 @@ class _Joiner:
         return path
 
 
-def _graph(network: Any) -> Any | None:
+def graph_of(network: Any) -> Any | None:
     """The functional model that `network` is or has inside; None where its `call` is its own."""
     if type(network).call is keras.Sequential.call:
         network = network._functional
@@ -187,7 +187,7 @@ def _graph(network: Any) -> Any | None:
 
 def _inner_graph(node: Any) -> Any | None:
     """The graph of the nested model that a node calls; None for a layer, and where the call is not a plain one."""
-    graph = _graph(node.operation) if isinstance(node.operation, keras.Model) else None
+    graph = graph_of(node.operation) if isinstance(node.operation, keras.Model) else None
     args, kwargs = node.arguments.args, node.arguments.kwargs
     settings = [value for name, value in kwargs.items() if name != "training"]
     if graph is None or len(args) != 1 or any(value is not None for value in keras.tree.flatten(settings)):
