@@ -137,9 +137,8 @@ class KerasModel(Model):
         key = (layer, None)
         if key not in self._compiled:
             wanted = [self._view.flat.tensors[layer]]
-            self._compiled[key] = tf.function(
-                lambda images: self._floats(images, wanted)[0], [self._images], autograph=False
-            )
+            forward = tf.function(lambda images: self._floats(images, wanted)[0], [self._images], autograph=False)
+            self._compiled[key] = forward.get_concrete_function()
         return self._compiled[key](tf.constant(x, tf.float32)).numpy()  # type: ignore[no-any-return]
 
     def _layer_gradients(
@@ -166,5 +165,5 @@ class KerasModel(Model):
                 given, scores = self._run(x, [tensor, end], marked=tensor)
                 return given, tf.cast(scores, tf.float32)
 
-            self._compiled[key] = gradient_function(forward, self._images)
+            self._compiled[key] = gradient_function(forward, self._images).get_concrete_function()
         return self._compiled[key]
