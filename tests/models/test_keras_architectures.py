@@ -108,11 +108,11 @@ def mixed():
 
 
 def nested_and_shared():
-    """A model in a Sequential in a model, called twice, and once more by itself."""
+    """A model called twice in a model that is called twice in a model."""
     part = around(layers.Conv2D(3, 3, padding="same", activation="tanh", name="conv"))
-    middle = keras.Sequential([keras.Input(SHAPE), part, layers.Dropout(0.5), layers.Conv2D(3, 1)], name="middle")
+    middle = around(part, layers.Dropout(0.5), part, layers.Conv2D(3, 1))
     image = keras.Input(SHAPE)
-    y = layers.Flatten()(middle(middle(image)) + part(image) / 2.0)
+    y = layers.Flatten()(middle(middle(image)) + image / 2.0)
     return keras.Model(image, dense("softmax")(y))
 
 
