@@ -14,6 +14,7 @@ from picasso.config import Config
 from picasso.errors import ConfigError, NotSupported
 from picasso.models.info import Assumption, ModelInput
 from picasso.models.keras_flat import Flat, as_it_is, flatten, graph_of
+from picasso.models.keras_layout import TO_FIRST, channels_first, image_layout
 
 DEFAULT_SIZE = (224, 224)
 WANTED_OUTPUT = "Picasso explains one score per class, (images, classes)."
@@ -29,6 +30,7 @@ class View:
         flat: the model with that one output, as one graph.
         image: the input of `flat` that takes the image.
         shape: (height, width, channels) of the image, all defined.
+        first: the `id` of every tensor of `flat` that is channels-first.
         feed: makes of a batch of images the values of all inputs of `flat`, in their order.
         own: the scores of a batch of images as the model itself computes them.
         inputs, outputs, output, assumptions: as in `ModelInfo`.
@@ -37,6 +39,7 @@ class View:
     flat: Flat
     image: Any
     shape: tuple[int, int, int]
+    first: set[int]
     feed: Callable[[Any], list[Any]]
     own: Callable[[Any], Any]
     inputs: tuple[ModelInput, ...]
@@ -61,7 +64,6 @@ def view(network: Any, config: Config) -> View:
     whole, network = network, _with_graph(network)
     inputs = list(network.inputs)
     image = _image_input(inputs, config.MODEL_INPUT)
-    shape = _size(tuple(inputs[image].shape)[1:], config.MODEL_INPUT_SIZE, assumed)
     others = [tensor for tensor in inputs if tensor is not inputs[image]]
     constants = _constants(others, config.MODEL_OTHER_INPUTS, assumed)
     names, fitting = _output_names(network), _fitting(network.outputs)
@@ -69,10 +71,18 @@ def view(network: Any, config: Config) -> View:
     if len(inputs) > 1 or len(network.outputs) > 1:
         network = keras.Model(inputs, network.outputs[output], name=network.name)
     filled = [constants.get(tensor.name) for tensor in inputs]
-    flat = _flat(network, [shape if constant is None else constant.shape for constant in filled])
+    flat = _flat(network)
+    is_first = image_layout(flat.tensors, flat.model.inputs[image]) == "channels_first"
+    order = (1, 2, 0) if is_first else (0, 1, 2)
+    sizes = tuple(inputs[image].shape)[1:]
+    shape = _size(tuple(sizes[axis] for axis in order), config.MODEL_INPUT_SIZE, assumed)
+    if any(None in tensor.shape[1:] for tensor in inputs):
+        entering = (shape[2], *shape[:2]) if is_first else shape
+        flat = _flat(network, [entering if constant is None else constant.shape for constant in filled])
 
     def feed(x: Any) -> list[Any]:
         batch = tf.shape(x)[:1]
+        x = tf.transpose(x, TO_FIRST) if is_first else x
         return [
             x if constant is None else tf.broadcast_to(constant, tf.concat([batch, constant.shape], 0))
             for constant in filled
@@ -80,13 +90,14 @@ def view(network: Any, config: Config) -> View:
 
     def own(x: Any) -> Any:
         graph = graph_of(whole)
-        given = x if graph is None else keras.tree.pack_sequence_as(graph._inputs_struct, feed(x))
+        given = feed(x)[0] if graph is None else keras.tree.pack_sequence_as(graph._inputs_struct, feed(x))
         return keras.tree.flatten(whole(given, training=False))[output]
 
     return View(
         flat,
         flat.model.inputs[image],
         shape,
+        channels_first(flat.tensors, flat.model.inputs[image]),
         feed,
         own,
         inputs=tuple(
@@ -98,7 +109,7 @@ def view(network: Any, config: Config) -> View:
     )
 
 
-def _flat(network: Any, sizes: list[tuple[int, ...]]) -> Flat:
+def _flat(network: Any, sizes: list[tuple[int, ...]] | None = None) -> Flat:
     try:
         return flatten(network, sizes)
     except NotSupported:  # less can be seen of it, and what can is right
