@@ -18,7 +18,9 @@ CORE = [
     "numpy>=1.26",
     "pillow>=13.0.0",
     "platformdirs>=4.2",
+    "psutil>=6",
     "pydantic>=2.10",
+    "rich>=14",
     "waitress>=3.0.1",
     "werkzeug>=3.1.6",
 ]

@@ -1,7 +1,8 @@
-"""The command line: `picasso serve`."""
+"""The command line: `picasso serve`, `picasso inspect`."""
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import socket
@@ -44,6 +45,36 @@ def serve(port: int | None, host: str | None, config_file: Path | None) -> None:
     except PicassoError as error:
         click.echo(f"picasso: {error.message}", err=True)
         sys.exit(error.exit_code)
+
+
+@main.command()
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file; ./config.py unless given.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
+def inspect(model: Path | None, config_file: Path | None, as_json: bool) -> None:
+    """Says what Picasso understood of a model: what it is, what was assumed, and a config file for it.
+
+    \b
+    Examples:
+      picasso inspect                          the configured model
+      picasso inspect path/to/model.keras
+      picasso inspect saved_model/ --json
+    """
+    try:
+        from picasso.config import load_config
+        from picasso.inspection import inspect as inspect_model
+        from picasso.inspection import show
+
+        found = inspect_model(load_config(config_file, {"MODEL_PATH": model}))
+    except PicassoError as error:
+        click.echo(f"picasso: {error.message}", err=True)
+        sys.exit(error.exit_code)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        show(found, Console())
 
 
 def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
