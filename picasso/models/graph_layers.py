@@ -1,4 +1,4 @@
-"""The layers of a TensorFlow graph, which knows only operations: convolutions with what belongs to them, and the rest."""
+"""Finds the layers of a TensorFlow graph, which itself knows only operations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,13 @@ POINTWISE = ACTIVATIONS | {
 SIZES = {"Shape", "ShapeN", "Size", "Rank"}  # they ask for a map's size, not for its numbers
 WEIGHTED = {*CONVOLUTIONS, "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "MatMul", "BatchMatMulV2"}
 ADDED = r"^(Func/)?((Stateful)?PartitionedCall(_\d+)?/)+"  # by inlining, before an operation's own name
-OWN_NAMES = {"convolution", "depthwise", "conv_transpose", "conv2d_transpose"}  # of operations inside a layer's scope
+OWN_NAMES = {
+    "convolution",
+    "depthwise",
+    "conv_transpose",
+    "conv2d_transpose",
+    "maxpool2d",
+}  # of operations inside a layer's scope
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,10 @@ def kernels(way: Iterable[Any]) -> tuple[Kernel, ...]:
     """The shapes of the weights of every 2-D convolution of known shape, in order."""
     found = []
     for operation in way:
-        if operation.type not in ("Conv2D", "DepthwiseConv2dNative") or not operation.inputs[1].shape.is_fully_defined():
+        if (
+            operation.type not in ("Conv2D", "DepthwiseConv2dNative")
+            or not operation.inputs[1].shape.is_fully_defined()
+        ):
             continue
         height, width, inputs, outputs = operation.inputs[1].shape
         depthwise = operation.type == "DepthwiseConv2dNative"
@@ -133,9 +142,9 @@ def _with_bias_and_activation(tensor: Any, order: dict[Any, int]) -> tuple[Any, 
 
 
 def _activated(tensor: Any, order: dict[Any, int]) -> tuple[Any, set[Any]]:
-    """A tensor with the activation that follows it alone: one operation, or several that meet again, as in x * sigmoid(x).
+    """A tensor with the activation that follows it alone, and its operations; the tensor itself where none follows.
 
-    Returns: the tensor itself where none follows.
+    An activation is one operation, or several that meet again, as in x * sigmoid(x).
     """
     known, taken = {tensor.name}, set()
     pending = set(_consumers(tensor, order))

@@ -15,6 +15,7 @@ from picasso.models.preprocessing import FloatArray
 
 v1 = tf.compat.v1
 SIZED = 2  # images that sizes are found with, where the graph takes any number
+CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
 OWN = "picasso_input"  # where our operations are in the graph, whose names are the file's
 
 
@@ -102,10 +103,14 @@ class Network:
                 chosen = tf.gather(self.logits if logits else self.scores, self._classes, batch_dims=1)
                 (found,) = tf.gradients(chosen, of)
                 self._gradients[key] = None if found is None else self._turned(tf.convert_to_tensor(found), name)
+            if any(operation.type in CONTROL_FLOW for operation in self._graph.get_operations()):
+                # Their gradients give loops and conditions more outputs; a session keeps them as it found them.
+                self._session.close()
+                self._session = v1.Session(graph=self._graph)
         return self._gradients[key]
 
     def sizes(self, names: Sequence[str]) -> list[tuple[int, ...] | None]:
-        """The shapes that tensors have for two images (or as many as the graph takes); None where one is not computed."""
+        """The shapes that tensors have for two images, or as many as the graph takes; None where one has no value."""
         with self._graph.as_default():
             shapes = [tf.shape(self.maps(name)) for name in names]
         x = np.zeros((self.batch or SIZED, *self._images.shape[1:]), np.float32)

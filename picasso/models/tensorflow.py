@@ -1,7 +1,7 @@
 """The TensorFlow adapter: SavedModels, frozen TF1 graphs, TF1 checkpoints. For worker processes only.
 
-Whatever the file is, it becomes a graph of constants (`graphs`), whose ends (`graph_search`) and layers (`graph_layers`)
-are found, and that is run on images in one session (`graph_network`).
+Whatever the file is, it becomes a graph of constants (`graphs`); its ends (`graph_search`) and layers (`graph_layers`)
+are found, and it is run on images in one session (`graph_network`).
 """
 
 from __future__ import annotations
