@@ -47,7 +47,8 @@ def _takes_first(way: Iterable[Any]) -> bool:
     for operation in way:
         layout = _layout(operation)
         if layout is not None:
-            return (layout == TO_FIRST) != (operation.type == "Transpose")  # a transpose takes what it does not give
+            turns = operation.type == "Transpose"  # what it takes is not what it gives
+            return layout == (TO_LAST if turns else TO_FIRST)
     return False
 
 

@@ -282,6 +282,7 @@ def _explained(file: str, needed: str) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, as a sentence."""
-    lines: Iterable[str] = (line.strip() for line in str(error).rpartition("also failed due to: ")[2].splitlines())
+    text = re.sub(r"^Graph execution error:\s*(Detected at node .*?Node: \S+\s)?", "", str(error), flags=re.DOTALL)
+    lines: Iterable[str] = (line.strip() for line in text.rpartition("also failed due to: ")[2].splitlines())
     text = next((line for line in lines if line), type(error).__name__)
     return text if text.endswith((".", "!", "?")) else f"{text}."
