@@ -1,4 +1,4 @@
-"""Channels-first graphs: which operations compute so, and how TensorFlow runs them on a CPU, where it cannot."""
+"""Channels-first graphs: which of their tensors are so, and how they run where TensorFlow cannot run them."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _layout(operation: Any) -> tuple[int, ...] | None:
 def runnable(graph_def: Any) -> Any:
     """The same `GraphDef`, each channels-first operation made channels-last between two transposes.
 
-    TensorFlow has no channels-first convolution, pooling or normalisation for CPUs. Weights are laid out alike in both.
-    Every name still means the same numbers in the same layout.
+    On a CPU, TensorFlow has channels-first convolution and pooling only where it is built with oneDNN and that is on.
+    Weights are laid out alike in both. Every name still means the same numbers in the same layout.
     """
     first = {node.name for node in graph_def.node if node.op in MAPS and node.attr["data_format"].s == b"NCHW"}
     if not first:

@@ -48,6 +48,7 @@ class Network:
         self.whole = bool(ends.image.dtype.is_integer)
         self.batch = ends.image.shape[0]
         self._first = frozenset(first)
+        self._maps: dict[str, Any] = {}
         self._gradients: dict[tuple[str, bool], Any] = {}
         self._graph = tf.Graph()
         with self._graph.as_default():
@@ -72,7 +73,9 @@ class Network:
         The graph is called with as many images as it takes at once; the last part is filled up with its last image.
         """
         size = self.batch or len(x)
-        feeds: dict[Any, NDArray[Any]] = {self._images: x} if classes is None else {self._images: x, self._classes: classes}
+        feeds: dict[Any, NDArray[Any]] = (
+            {self._images: x} if classes is None else {self._images: x, self._classes: classes}
+        )
         parts = []
         for start in range(0, len(x), size):
             count = min(size, len(x) - start)
@@ -83,8 +86,10 @@ class Network:
 
     def maps(self, name: str) -> Any:
         """A tensor of the file's graph, float32; where that is (n, channels, height, width), turned."""
-        with self._graph.as_default():
-            return self._turned(self._tensor(name), name)
+        if name not in self._maps:
+            with self._graph.as_default():
+                self._maps[name] = self._turned(self._tensor(name), name)
+        return self._maps[name]
 
     def gradient(self, name: str | None, logits: bool) -> Any | None:
         """The gradient of the scores (or logits) of the classes that are fed, added to the graph when first asked for.
@@ -97,7 +102,7 @@ class Network:
         Raises:
             LookupError: TensorFlow has no gradient of an operation between.
         """
-        key = (name or "", logits)
+        key = (name or OWN, logits)
         if key not in self._gradients:
             of = self._images if name is None else self._tensor(name)
             with self._graph.as_default():

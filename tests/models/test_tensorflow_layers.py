@@ -63,7 +63,9 @@ def residual():
     y = conv(conv(x, 4, "block/a", activation=tf.nn.relu), 4, "block/b")
     y = tf.nn.relu(tf.add(x, y, name="block/add"), name="block/out")
     y = tf.concat([y, conv(y, 3, "branch", activation=tf.nn.elu)], 3, name="joined/concat")
-    y = v1.nn.fused_batch_norm(y, weights(7), weights(7), weights(7), weights(7) ** 2, is_training=False, name="norm")[0]
+    y = v1.nn.fused_batch_norm(y, weights(7), weights(7), weights(7), weights(7) ** 2, is_training=False, name="norm")[
+        0
+    ]
     classify(tf.nn.max_pool2d(y, 2, 2, "SAME", name="pool"))
 
 

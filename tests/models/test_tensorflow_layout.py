@@ -1,4 +1,4 @@
-"""Channels-first graphs, which TensorFlow cannot run on a CPU, against the same network built channels-last."""
+"""Channels-first graphs, which TensorFlow cannot run on every CPU, against the same network built channels-last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import tensorflow as tf
 from tensorflow_zoo import CLASSES, direct_gradients, noise, open_tensorflow, save_checkpoint, save_frozen, tf1, v1
 
 from picasso.attribution.saliency import saliency
-from picasso.errors import NotSupported
 
 pytestmark = pytest.mark.slow  # many small models
 
