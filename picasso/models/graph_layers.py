@@ -41,13 +41,7 @@ POINTWISE = ACTIVATIONS | {
 SIZES = {"Shape", "ShapeN", "Size", "Rank"}  # they ask for a map's size, not for its numbers
 WEIGHTED = {*CONVOLUTIONS, "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "MatMul", "BatchMatMulV2"}
 INLINED = r"^((Stateful)?PartitionedCall(_\d+)?/)+"  # what stands before the own name of an inlined operation
-OWN_NAMES = {
-    "convolution",
-    "depthwise",
-    "conv_transpose",
-    "conv2d_transpose",
-    "maxpool2d",
-}  # of operations inside a layer's scope
+OWN_NAMES = {"convolution", "depthwise", "conv_transpose", "conv2d_transpose", "maxpool2d"}  # inside a layer's scope
 
 
 @dataclass(frozen=True)

@@ -73,9 +73,9 @@ class Network:
         The graph is called with as many images as it takes at once; the last part is filled up with its last image.
         """
         size = self.batch or len(x)
-        feeds: dict[Any, NDArray[Any]] = (
-            {self._images: x} if classes is None else {self._images: x, self._classes: classes}
-        )
+        feeds: dict[Any, NDArray[Any]] = {self._images: x}
+        if classes is not None:
+            feeds[self._classes] = classes
         parts = []
         for start in range(0, len(x), size):
             count = min(size, len(x) - start)
