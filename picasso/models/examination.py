@@ -30,47 +30,6 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """The weights of one 2-D convolution, however the framework keeps them: what families of networks are known by."""
-
-    kind: Literal["full", "depthwise"]
-    height: int
-    width: int
-    inputs: int
-    outputs: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """What an adapter read from a network, before running it.
-
-    Attributes:
-        shape: of one image, (height, width, channels).
-        classes: how many scores.
-        kernels: of every 2-D convolution, those of nested models included; a separable convolution is two.
-        entrance: what the first layer that has learnt weights is given for images (n, height, width, channels), which
-            shows whether the model scales pixel values itself; None where that cannot be told.
-        The others are as in `ModelInfo`.
-    """
-
-    shape: tuple[int, int, int]
-    classes: int
-    parameters: int
-    weight_bytes: int = 0
-    layers: tuple[Layer, ...] = ()
-    kernels: tuple[Kernel, ...] = ()
-    entrance: Callable[[FloatArray], FloatArray] | None = None
-    inputs: tuple[ModelInput, ...] = ()
-    outputs: tuple[str, ...] = ()
-    output: str = ""
-    format: str = ""
-    writer: str = ""
-    assumptions: tuple[Assumption, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Examined:
     """What one random input showed.
 
