@@ -26,7 +26,7 @@ def page() -> str:
     """The whole page."""
     rows = []
     for name, field in Config.model_fields.items():
-        default = "`resize`, 0..1" if name == "MODEL_PREPROCESS" else f"`{field.default!r}`"
+        default = "`resize`, range found" if name == "MODEL_PREPROCESS" else f"`{field.default!r}`"
         if field.default is PydanticUndefined:
             default = "the user's data folder"
         rows.append(f"| `{name}` | {default} | {field.description} |\n")

@@ -1,6 +1,6 @@
 """Writes picasso/models/families.json: the convolutions of every network of keras.applications, and its pixel range.
 
-Run `python -m tools.list_families` after an update of Keras. It builds every network, which takes some minutes and 4 GB.
+Run `python -m tools.list_families` after an update of Keras. It builds every network: some minutes, 4 GB.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def networks() -> Iterator[tuple[Entry, Build]]:
 
 def kernels(network: Any) -> tuple[Kernel, ...]:
     """The convolutions of a Keras model, in its order."""
-    return tuple(
-        kernel for layer in network._flatten_layers(include_self=False) for kernel in _kernels_of_layer(layer)
-    )
+    return tuple(kernel for layer in network._flatten_layers(include_self=False) for kernel in _kernels_of_layer(layer))
 
 
 def _kernels_of_layer(layer: Any) -> Iterator[Kernel]:

@@ -1,4 +1,4 @@
-"""Which published network a model is built as, told by its convolutions: heads of its own do not matter.
+"""Which published network a model is built as, told by its convolutions: a head without any does not matter.
 
 The table beside this module, families.json, is made from keras.applications by tools/list_families.py.
 """
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from picasso.config import Scale
 from picasso.models.anatomy import Anatomy, Kernel
 
 TABLE = Path(__file__).with_name("families.json")
 IMAGENET_CLASSES = 1000
-DIGITS = 16  # of a sha-256, hexadecimal: 64 bits tell some hundred networks apart
+DIGITS = 16  # of a sha-256, hexadecimal: 64 bits are plenty for some hundred networks
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,13 @@ class Family:
 
     Attributes:
         name: "ResNet50".
-        scale: the range that its published weights take, as `Preprocessing.scale`: "caffe", "tf", "torch", or
-            (0, 255) where the network scales pixel values itself.
+        scale: the range of what its first convolution was trained on, as `Preprocessing.scale` has it.
+        inside: the network as published brings 0..255 to that range itself.
     """
 
     name: str
-    scale: str | tuple[float, float]
+    scale: Scale | tuple[float, float]
+    inside: bool
 
 
 def family_of(anatomy: Anatomy) -> Family | None:
@@ -43,33 +45,25 @@ def family_of(anatomy: Anatomy) -> Family | None:
     return None
 
 
-def is_imagenets(anatomy: Anatomy) -> bool:
-    """Whether it is a known network with as many scores as ImageNet has classes."""
-    return anatomy.classes == IMAGENET_CLASSES and family_of(anatomy) is not None
-
-
 def digest(kernels: Sequence[Kernel]) -> str:
     """Equal for networks with the same convolutions in whatever order; hexadecimal."""
-    # What depthwise kernels read is left out: frameworks count it per channel or per layer.
+    # What a depthwise kernel reads is left out: one may count the one channel, or the layer's.
     parts = sorted(
-        (kernel.kind, kernel.height, kernel.width, kernel.stride, kernel.outputs)
-        + ((kernel.inputs,) if kernel.kind == "full" else ())
-        for kernel in kernels
+        (x.kind, x.height, x.width, x.stride, x.outputs, x.inputs if x.kind == "full" else 0) for x in kernels
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGITS]
 
 
 def without_head(kernels: Sequence[Kernel], classes: int) -> tuple[Kernel, ...]:
-    """All but convolutions that give one value per class, as MobileNet's last one does."""
-    return tuple(
-        kernel for kernel in kernels if (kernel.kind, kernel.height, kernel.width, kernel.outputs) != ("full", 1, 1, classes)
-    )
+    """All but the convolutions that give one value per class, as MobileNet's last one does."""
+    return tuple(x for x in kernels if (x.kind, x.height, x.width, x.outputs) != ("full", 1, 1, classes))
 
 
 @cache
 def _table() -> dict[str, Family]:
     content = json.loads(TABLE.read_text(encoding="utf-8"))
-    return {
-        key: Family(entry["name"], entry["scale"] if isinstance(entry["scale"], str) else tuple(entry["scale"]))
-        for key, entry in content.items()
-    }
+    return {key: Family(entry["name"], _scale(entry["scale"]), bool(entry["inside"])) for key, entry in content.items()}
+
+
+def _scale(value: Scale | list[float]) -> Scale | tuple[float, float]:
+    return value if isinstance(value, str) else (value[0], value[1])

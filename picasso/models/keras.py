@@ -20,10 +20,12 @@ import tensorflow as tf
 
 from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
+from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor
+from picasso.models.examination import decoder, describe, examine, preprocessor
 from picasso.models.keras_files import load_network, model_files
 from picasso.models.keras_graph import View, final_activation, view, with_logits
+from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
@@ -46,18 +48,22 @@ class KerasModel(Model):
         self._compile(found)
         self._prove(found)
         sigmoid = final_activation(found.network) is keras.activations.sigmoid
+        anatomy = Anatomy(shape, found.classes, int(whole.count_params()), warnings=found.warnings)
+        pixels = find_pixels(config, anatomy)
+        self.preprocessor = preprocessor(pixels.preprocess, shape)
+        self.own_decode = decoder(config)
+        logits = self._outputs == 2
         self.info = describe(
             config,
             path,
             framework="keras",
-            anatomy=Anatomy(shape, found.classes, int(whole.count_params()), warnings=found.warnings),
-            examined=examine(self, shape, logits=self._outputs == 2, sigmoid=sigmoid),
+            anatomy=anatomy,
+            pixels=pixels,
+            examined=examine(self, shape, self.preprocessor, logits=logits, sigmoid=sigmoid, decode=self.own_decode),
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
         )
-        self.preprocessor = preprocessor(config, shape)
-        self.own_decode = decoder(config)
 
     def _compile(self, found: View) -> None:
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.

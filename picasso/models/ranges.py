@@ -41,12 +41,14 @@ class Range:
 
     def enter(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Pixels 0..255 (..., height, width, channels) as the model takes them."""
-        x = (pixels - np.float32(self.subtract)) / np.float32(self.divide)
-        return np.ascontiguousarray(x[..., ::-1]) if self.reverse else x
+        x = (pixels - np.asarray(self.subtract, np.float32)) / np.asarray(self.divide, np.float32)
+        return np.ascontiguousarray(x[..., ::-1] if self.reverse else x, np.float32)
 
     def leave(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """The pixels 0..255 that were given to the model as `x`."""
-        return (x[..., ::-1] if self.reverse else x) * np.float32(self.divide) + np.float32(self.subtract)
+        x = x[..., ::-1] if self.reverse else x
+        pixels = x * np.asarray(self.divide, np.float32) + np.asarray(self.subtract, np.float32)
+        return pixels.astype(np.float32, copy=False)
 
 
 def describe_range(spec: Preprocessing) -> str:

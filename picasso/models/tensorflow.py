@@ -14,13 +14,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from picasso.config import Config, Preprocessing
+from picasso.config import Config
 from picasso.errors import ConfigError, ModelError, NotSupported
+from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor, probe
+from picasso.models.examination import decoder, describe, examine, preprocessor, probe
 from picasso.models.graph_files import find_graph_files
 from picasso.models.graph_search import Ends, find_ends
 from picasso.models.graphs import first_line, open_graph, portable, wrap
+from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
 
@@ -40,35 +42,34 @@ class TensorFlowModel(Model):
         ends = find_ends(source, config)
         self._image = _entrance(ends)
         self._whole = bool(ends.image.dtype.is_integer)
-        notes = list(ends.notes)
-        if self._whole and "MODEL_PREPROCESS" not in config.model_fields_set:
-            config = config.model_copy(update={"MODEL_PREPROCESS": Preprocessing()})
-            notes.append(
-                f"The model takes whole numbers ({ends.image.dtype.name}): pictures are given to it as 0..255. Another "
-                "range: MODEL_PREPROCESS."
-            )
         shape = _shape(ends.image, config)
         wanted = [ends.scores, *([] if ends.logits is None else [ends.logits]), self._image, *ends.others.values()]
         graph_def = portable(source.freeze([tensor.op.name for tensor in wanted]))
         self._prune(graph_def, ends, config)
         classes = self._compile(shape, ends.image.shape[0])
-        examined = examine(self, shape, logits=ends.logits is not None, sigmoid=ends.sigmoid, whole=self._whole)
+        anatomy = Anatomy(
+            shape,
+            classes,
+            _parameters(graph_def, {operation.name for operation in ends.operations}),
+            whole=self._whole,
+            warnings=tuple(ends.notes),
+        )
+        pixels = find_pixels(config, anatomy)
+        self.preprocessor = preprocessor(pixels.preprocess, shape)
+        self.own_decode = decoder(config)
+        logits = ends.logits is not None
         self.info = describe(
             config,
             path,
             framework="tensorflow",
-            anatomy=Anatomy(
-                shape,
-                classes,
-                _parameters(graph_def, {operation.name for operation in ends.operations}),
-                warnings=tuple(notes),
+            anatomy=anatomy,
+            pixels=pixels,
+            examined=examine(
+                self, shape, self.preprocessor, logits=logits, sigmoid=ends.sigmoid, decode=self.own_decode
             ),
-            examined=examined,
             versions=(("tensorflow", tf.__version__),),
             files=files.files,
         )
-        self.preprocessor = preprocessor(config, shape)
-        self.own_decode = decoder(config)
 
     def _prune(self, graph_def: Any, ends: Ends, config: Config) -> None:
         """Makes the function (image, constants of other inputs) to [scores] or [scores, logits]."""
