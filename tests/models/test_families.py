@@ -138,7 +138,7 @@ def test_without_the_package_the_names_are_offered(backbone, monkeypatch):
 def entrance_of(network):
     """What the first convolution of a flat Keras network receives."""
     first = next(layer for layer in network.layers if list(kernels_of(layer)))
-    inner = keras.Model(network.inputs, first.input)
+    inner = keras.Model(network.inputs[0], first.input)
     return lambda x: inner(x, training=False).numpy()
 
 

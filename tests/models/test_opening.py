@@ -10,7 +10,7 @@ import pytest
 from picasso.config import Config, Preprocessing
 from picasso.errors import ConfigError, ModelError
 from picasso.models.files import fingerprint, functions_fingerprint
-from picasso.models.opening import open_model
+from picasso.models.opening import framework_of, open_model
 
 
 @pytest.fixture
@@ -43,6 +43,28 @@ def test_the_file_is_something_else(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(ModelError, match=r"model.pt is not a Keras model file: it is empty. Check MODEL_PATH"):
         open_model(Config(MODEL_PATH=path))
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "framework"),
+    [
+        (["model.keras"], "model.keras", "keras"),
+        (["model"], "model", "keras"),  # its content tells what it is
+        (["folder/config.json", "folder/model.weights.h5"], "folder", "keras"),
+        (["folder/one.keras", "folder/two.keras"], "folder", "keras"),
+        (["folder/saved_model.pb"], "folder", "tensorflow"),
+        (["graph.pb"], "graph.pb", "tensorflow"),
+        (["model.ckpt.meta", "model.ckpt.index"], "model.ckpt", "tensorflow"),
+        (["model.ckpt.meta", "model.ckpt.index"], "model.ckpt.meta", "tensorflow"),
+        (["folder/model.ckpt.meta", "folder/model.ckpt.index"], "folder", "tensorflow"),
+        (["model.h5", "model.index"], "model.h5", "keras"),
+    ],
+)
+def test_the_framework_is_told_by_the_file(tmp_path, files, path, framework):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert framework_of(tmp_path / path) == framework
 
 
 def test_a_file_that_is_not_there_is_prepared_first(tmp_path, own_module):

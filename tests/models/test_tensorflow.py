@@ -492,7 +492,7 @@ def test_whole_numbers_are_given_as_such(tmp_path):
     model = open_tensorflow(path)
     model.warm_up()
     assert model.info.capabilities == {"predict", "gradients", "logits"}
-    assert "pictures are given to it as 0..255" in model.info.warnings[0]
+    assert "pictures are given to it as 0..255" in model.info.assumptions[0].sentence
     assert model.solid(51).max() == 51
     x = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.float32)
     np.testing.assert_allclose(model.predict(x), tf.nn.softmax(linear(x / 255)), atol=1e-5)
@@ -500,7 +500,7 @@ def test_whole_numbers_are_given_as_such(tmp_path):
     expected = direct_gradients(lambda x: linear(x / 255), x, [0, 1, 2])
     np.testing.assert_allclose(model.gradients(x, [0, 1, 2]), expected, atol=1e-6)
     chosen = open_tensorflow(path, MODEL_PREPROCESS={"scale": [0, 100]})
-    assert (chosen.info.warnings, chosen.solid(255).max()) == ((), 100)
+    assert (chosen.info.assumptions, chosen.solid(255).max()) == ((), 100)
 
 
 def test_whole_numbers_without_gradients(tmp_path):
@@ -667,7 +667,8 @@ def test_files_of_the_other_framework(tmp_path):
     for case, what in ((module_only, "SavedModel"), (frozen, "frozen graph"), (checkpoint, "checkpoint")):
         path = case(tmp_path).path
         with pytest.raises(ModelError, match=rf'is a TensorFlow {what}, .*Write MODEL_FRAMEWORK = "tensorflow"'):
-            open_model(Config(MODEL_PATH=path))
+            open_model(Config(MODEL_PATH=path, MODEL_FRAMEWORK="keras"))
+        assert open_model(Config(MODEL_PATH=path)).info.framework == "tensorflow"
 
 
 def cut(path: Path) -> None:
