@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from examples.imagenet import prepare
-from picasso.models.anatomy import Kernel
 from picasso.models.families import IMAGENET_CLASSES, TABLE, digest, without_head
+from picasso.models.keras_anatomy import kernels
 
 # The range that the first convolution's weights were trained on. tests/models/test_families.py compares each with
 # what the module's `preprocess_input`, or the layers inside the network, make of pixels.
@@ -69,30 +69,13 @@ def networks() -> Iterator[tuple[Entry, Build]]:
     yield {"name": "EfficientNet-Lite0", "scale": LITE, "inside": False}, lambda **_: prepare.build()
 
 
-def kernels(network: Any) -> tuple[Kernel, ...]:
-    """The convolutions of a Keras model, in its order."""
-    return tuple(kernel for layer in network._flatten_layers(include_self=False) for kernel in _kernels_of_layer(layer))
-
-
-def _kernels_of_layer(layer: Any) -> Iterator[Kernel]:
-    if isinstance(layer, keras.layers.SeparableConv2D):
-        height, width, inputs, multiplier = layer.depthwise_kernel.shape
-        yield Kernel("depthwise", height, width, inputs, inputs * multiplier, layer.strides[0])
-        yield Kernel("full", *layer.pointwise_kernel.shape, 1)
-    elif isinstance(layer, keras.layers.DepthwiseConv2D):
-        height, width, inputs, multiplier = layer.kernel.shape
-        yield Kernel("depthwise", height, width, inputs, inputs * multiplier, layer.strides[0])
-    elif isinstance(layer, keras.layers.Conv2D):
-        yield Kernel("full", *layer.kernel.shape, layer.strides[0])
-
-
 def table() -> dict[str, Entry]:
     """The whole table, by digest."""
     found: dict[str, Entry] = {}
     for entry, build in networks():
         for top in (False, True):
             keras.backend.clear_session()
-            convolutions = kernels(build(weights=None, include_top=top))
+            convolutions = tuple(kernels([build(weights=None, include_top=top)]))
             key = digest(without_head(convolutions, IMAGENET_CLASSES) if top else convolutions)
             if found.setdefault(key, entry) != entry:
                 sys.exit(f"{entry['name']} and {found[key]['name']} have the same convolutions.")

@@ -24,14 +24,13 @@ from picasso.models.pixels import Pixels
 from picasso.models.preprocessing import FloatArray, OwnFunction, ReadyMade
 from picasso.models.samples import sample_pictures
 
-LOGIT_TOLERANCE = 1e-5  # how far softmax(logits) may be from the model's own output before logits are refused
+LOGIT_TOLERANCE = 1e-5  # how far softmax or sigmoid of the logits may be from the scores before logits are refused
 SUM_TOLERANCE = 1e-3
 # Scores that differ by less than this share of the largest are the same: eight times float32's last digit. Networks
 # with random weights differ by more, or give the very same scores where their signal dies out.
 SAME_TOLERANCE = 1e-6
 PROBED_IMAGES = 2
 TIMED_IMAGES = 8
-TRIED_DECODED = 5
 
 
 class Scorer(Protocol):
@@ -49,12 +48,14 @@ class Examined:
         capabilities: "predict", "gradients" (until `warm_up` finds none), "logits" where they are proved.
         warnings: sentences for the page.
         seconds_per_image: measured.
+        sigmoid: the scores come out of a sigmoid.
     """
 
     kind: ScoreKind
     capabilities: frozenset[str]
     warnings: tuple[str, ...]
     seconds_per_image: float
+    sigmoid: bool = False
 
 
 def examine(
@@ -64,7 +65,6 @@ def examine(
     *,
     logits: bool,
     sigmoid: bool,
-    decode: tuple[Callable[..., Any], str] | None = None,
 ) -> Examined:
     """Finds out with pictures what the scores are, and that the logits found belong to them.
 
@@ -72,17 +72,14 @@ def examine(
         model: compiled: `_scores` works.
         shape: of one input, (height, width, channels).
         preprocess: makes the input; one's own is tried here for the first time.
-        logits: the adapter found values before a final softmax.
+        logits: the adapter found values before a final softmax or sigmoid.
         sigmoid: the scores come out of a sigmoid: probabilities, each for itself.
-        decode: the user's own decode function and its name, which is tried too.
 
     Raises:
-        ModelError: a function of the user's own failed or gave what does not fit the model.
+        ModelError: the user's own preprocess function failed or does not fit the model; or no score is finite.
     """
     x = preprocess(sample_pictures()).x
     scores = model._scores(x, logits=False)
-    if decode is not None:
-        own_decode(*decode, scores, TRIED_DECODED)
     usable = np.isfinite(scores).all(axis=1)
     if not usable.any():
         raise ModelError(
@@ -114,7 +111,7 @@ def examine(
             "range of pixel values: MODEL_PREPROCESS."
         )
     kind: ScoreKind = "raw score" if problem else "probability"
-    return Examined(kind, frozenset(capabilities), tuple(warnings), seconds_per_image(model, shape))
+    return Examined(kind, frozenset(capabilities), tuple(warnings), seconds_per_image(model, shape), sigmoid)
 
 
 def is_constant(answers: NDArray[np.float32]) -> bool:
@@ -184,7 +181,7 @@ def describe(
     Raises:
         ConfigError: the labels do not fit the number of classes.
     """
-    labels, named = find_labels(config, anatomy)
+    labels, named = find_labels(config, anatomy, examined.sigmoid)
     return ModelInfo(
         name=config.MODEL_NAME or (path.name if path.is_dir() else path.stem),
         framework=framework,
@@ -194,6 +191,7 @@ def describe(
         functions=functions_fingerprint(config.model_copy(update={"MODEL_PREPROCESS": pixels.preprocess})),
         input_shape=anatomy.shape,
         labels=labels,
+        both_sides=len(labels) > anatomy.classes,
         score_kind=examined.kind,
         capabilities=examined.capabilities | ({"activations"} if any(x.convolution for x in anatomy.layers) else set()),
         parameters=anatomy.parameters,
@@ -212,7 +210,9 @@ def describe(
     )
 
 
-def find_labels(config: Config, anatomy: Anatomy) -> tuple[tuple[str, ...], tuple[Assumption, ...]]:
+def find_labels(
+    config: Config, anatomy: Anatomy, sigmoid: bool = False
+) -> tuple[tuple[str, ...], tuple[Assumption, ...]]:
     """The classes' names, and what was assumed: ImageNet's for a known network with as many scores.
 
     Raises:
@@ -220,7 +220,7 @@ def find_labels(config: Config, anatomy: Anatomy) -> tuple[tuple[str, ...], tupl
     """
     family = family_of(anatomy) if config.MODEL_LABELS is None and anatomy.classes == IMAGENET_CLASSES else None
     if family is None:
-        return tuple(load_labels(config.MODEL_LABELS, anatomy.classes)), ()
+        return tuple(load_labels(config.MODEL_LABELS, anatomy.classes, sigmoid)), ()
     what = f"The model is built as {family.name} with 1000 scores: its classes"
     if is_installed():
         labels, sentence = load_labels("imagenet", anatomy.classes), f"{what} have ImageNet's names."
@@ -244,12 +244,16 @@ def preprocessor(preprocess: Preprocessing | str, shape: tuple[int, int, int]) -
         raise ConfigError(f"MODEL_PREPROCESS does not fit the model: {error}", field="MODEL_PREPROCESS") from error
 
 
-def decoder(config: Config) -> tuple[Callable[..., Any], str] | None:
-    """The user's own decode function and its name, where one is configured.
+def decoder(config: Config, classes: int) -> tuple[Callable[..., Any], str] | None:
+    """The user's own decode function and its name, where one is configured; tried with random scores.
 
     Raises:
         ConfigError: it does not exist.
+        ModelError: it failed, or did not return what it must.
     """
-    if config.MODEL_DECODE is None:
+    name = config.MODEL_DECODE
+    if name is None:
         return None
-    return import_function(config.MODEL_DECODE, "MODEL_DECODE"), config.MODEL_DECODE
+    function = import_function(name, "MODEL_DECODE")
+    own_decode(function, name, np.random.default_rng(0).dirichlet(np.ones(classes), 2).astype(np.float32), classes)
+    return function, name

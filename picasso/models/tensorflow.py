@@ -56,20 +56,19 @@ class TensorFlowModel(Model):
         )
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, shape)
-        self.own_decode = decoder(config)
-        logits = ends.logits is not None
+        logits, sigmoid = ends.logits is not None, ends.sigmoid
+        examined = examine(self, shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
         self.info = describe(
             config,
             path,
             framework="tensorflow",
             anatomy=anatomy,
             pixels=pixels,
-            examined=examine(
-                self, shape, self.preprocessor, logits=logits, sigmoid=ends.sigmoid, decode=self.own_decode
-            ),
+            examined=examined,
             versions=(("tensorflow", tf.__version__),),
             files=files.files,
         )
+        self.own_decode = decoder(config, self.info.classes)
 
     def _prune(self, graph_def: Any, ends: Ends, config: Config) -> None:
         """Makes the function (image, constants of other inputs) to [scores] or [scores, logits]."""

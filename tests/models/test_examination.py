@@ -168,15 +168,6 @@ def test_a_preprocess_function_that_does_not_fit(prepare, sentence):
         examined(Scores(softmax), own(prepare))
 
 
-@pytest.mark.parametrize(
-    ("decode", "sentence"),
-    [(lambda scores: [], "returned 0 lists for 5 images"), (lambda scores: scores.nothing, "AttributeError")],
-)
-def test_a_decode_function_that_does_not_fit(decode, sentence):
-    with pytest.raises(ModelError, match=f"The decode function mine:decode .*{sentence}"):
-        examined(Scores(softmax), decode=(decode, "mine:decode"))
-
-
 # Whole models
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
@@ -213,6 +204,24 @@ def test_functions_that_do_not_fit_are_said_at_start(opened):
         opened("def bad(images): return [1]\n", MODEL_PREPROCESS="picasso_test_functions:bad")
     with pytest.raises(ModelError, match=r"picasso_test_functions:bad failed at .*functions.py, line 2: KeyError: 3"):
         opened("def bad(scores):\n    return {}[3]\n", MODEL_DECODE="picasso_test_functions:bad")
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [("[]", "returned 0 lists for 2 images"), ("[[(4, 'x', 1)]] * 2", r"the index 4 is not one of 0\.\.3")],
+)
+def test_a_decode_function_that_does_not_fit(opened, returned, sentence):
+    with pytest.raises(ModelError, match=sentence):
+        opened(f"def decode(scores): return {returned}\n", MODEL_DECODE="picasso_test_functions:decode")
+
+
+def test_a_decode_function_is_tried_with_probabilities(opened):
+    model = opened(
+        "def decode(scores):\n    assert scores.shape == (2, 4) and abs(scores.sum() - 2) < 1e-5\n"
+        "    return [[(0, 'x', 1)]] * 2\n",
+        MODEL_DECODE="picasso_test_functions:decode",
+    )
+    assert model.own_decode is not None
 
 
 def test_what_was_found_is_in_the_key_of_runs(opened):

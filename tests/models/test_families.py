@@ -21,12 +21,16 @@ if str(ROOT) not in sys.path:
 
 from examples.imagenet import prepare  # noqa: E402
 from picasso.config import Config, Preprocessing  # noqa: E402
+from picasso.models import keras_anatomy  # noqa: E402
 from picasso.models.anatomy import Anatomy, Kernel  # noqa: E402
 from picasso.models.examination import find_labels  # noqa: E402
 from picasso.models.families import _table, family_of  # noqa: E402
+from picasso.models.keras_anatomy import kernels  # noqa: E402
+from picasso.models.keras_flat import flatten  # noqa: E402
 from picasso.models.pixels import find_pixels  # noqa: E402
 from picasso.models.preprocessing import ReadyMade  # noqa: E402
-from tools.list_families import INSIDE, kernels, networks  # noqa: E402
+from picasso.models.ranges import TORCH_DEVIATION, TORCH_MEAN  # noqa: E402
+from tools.list_families import INSIDE, networks  # noqa: E402
 
 A = keras.applications
 SIZE = (32, 32, 3)
@@ -51,7 +55,7 @@ SMALLEST = {
 
 
 def anatomy_of(network, classes=1000, shape=SIZE):
-    return Anatomy(shape, classes, 0, kernels=kernels(network))
+    return Anatomy(shape, classes, 0, kernels=tuple(kernels([network])))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def test_a_new_head_around_a_nested_backbone(backbone):
 @pytest.mark.parametrize("classes", [1000, 7])
 def test_a_whole_network_with_a_convolution_for_the_scores(classes):
     network = A.MobileNet(weights=None, input_shape=SIZE, alpha=0.25, classes=classes)
-    assert any(kernel.outputs == classes for kernel in kernels(network))
+    assert any(kernel.outputs == classes for kernel in kernels([network]))
     assert family_of(anatomy_of(network, classes)).name == "MobileNet 0.25"
 
 
@@ -136,14 +140,20 @@ def test_without_the_package_the_names_are_offered(backbone, monkeypatch):
 
 # The ranges themselves
 def entrance_of(network):
-    """What the first convolution of a flat Keras network receives."""
-    first = next(layer for layer in network.layers if list(kernels_of(layer)))
-    inner = keras.Model(network.inputs[0], first.input)
+    """What the first learnt layer of a Keras network receives."""
+    flat = flatten(network)
+    received = keras_anatomy.entrance(flat, flat.model.inputs[0], flat.model.outputs[0])
+    inner = keras.Model(flat.model.inputs[0], received)
     return lambda x: inner(x, training=False).numpy()
 
 
-def kernels_of(layer):
-    return kernels(keras.Sequential([layer])) if not isinstance(layer, keras.Model) else ()
+def as_published(network):
+    """Gives EfficientNet's normalization the numbers that come with its weights."""
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.set_weights([np.array(TORCH_MEAN), np.square(TORCH_DEVIATION), 0])
+            layer.finalize_state()
+    return network
 
 
 @pytest.mark.slow
@@ -151,7 +161,7 @@ def kernels_of(layer):
 def test_ranges_are_those_of_keras_applications(module):
     name, side = SMALLEST[module]
     shape = (side, side, 3)
-    network = getattr(A, name)(weights=None, include_top=False, input_shape=shape)
+    network = as_published(getattr(A, name)(weights=None, include_top=False, input_shape=shape))
     anatomy = anatomy_of(network, 5, shape)
     family = family_of(anatomy)
     assert family.name.partition(" ")[0] == name
