@@ -151,7 +151,7 @@ def as_published(network):
     """Gives EfficientNet's normalization the numbers that come with its weights."""
     for layer in network.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
-            layer.set_weights([np.array(TORCH_MEAN), np.square(TORCH_DEVIATION), 0])
+            layer.set_weights([np.array(TORCH_MEAN), np.square(TORCH_DEVIATION), np.array(0)])
             layer.finalize_state()
     return network
 
