@@ -50,8 +50,11 @@ def serve(model: Path | None, port: int | None, host: str | None, config_file: P
 
 def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     from picasso.config import load_config
+    from picasso.models.files import require
 
     config = load_config(config_file, overrides)
+    if overrides["MODEL_PATH"] and not config.MODEL_PREPARE:
+        require(config.MODEL_PATH)  # what was typed is checked at once
     listener = _listen(config.HOST, config.PORT)  # first, so that a wrong address is said before anything starts
     import waitress
 
