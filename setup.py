@@ -55,6 +55,7 @@ setup(
     include_package_data=True,
     package_data={
         "picasso": ["templates/**/*.html", "static/**/*", "py.typed"],
+        "picasso.models": ["families.json"],
         "picasso.visualizations": ["*.html"],
     },
     install_requires=CORE,

@@ -28,20 +28,22 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--model", type=click.Path(path_type=Path), help="Model file or folder; needs no config file.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to serve on; the next free one when it is taken.")
 @click.option("--host", help="Address to serve on; this machine only unless given.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file; ./config.py unless given.")
-def serve(port: int | None, host: str | None, config_file: Path | None) -> None:
+def serve(model: Path | None, port: int | None, host: str | None, config_file: Path | None) -> None:
     """Serves the pages until Ctrl-C.
 
     \b
     Examples:
       picasso serve
+      picasso serve --model my_model.keras
       picasso serve --config examples/mnist-keras/config.py --port 9000
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        _serve(config_file, {"PORT": port, "HOST": host})
+        _serve(config_file, {"MODEL_PATH": model, "PORT": port, "HOST": host})
     except PicassoError as error:
         click.echo(f"picasso: {error.message}", err=True)
         sys.exit(error.exit_code)
@@ -79,8 +81,11 @@ def inspect(model: Path | None, config_file: Path | None, as_json: bool) -> None
 
 def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     from picasso.config import load_config
+    from picasso.models.files import require
 
     config = load_config(config_file, overrides)
+    if overrides["MODEL_PATH"] and not config.MODEL_PREPARE:
+        require(config.MODEL_PATH)  # what was typed is checked at once
     listener = _listen(config.HOST, config.PORT)  # first, so that a wrong address is said before anything starts
     import waitress
 

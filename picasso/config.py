@@ -2,6 +2,7 @@
 
 Precedence, lowest first: the defaults here, the config file (`config.py` in the working directory, or the file that
 `PICASSO_SETTINGS` or `--config` names), the environment (`PICASSO_` + the key), the command line.
+What a `config.py` that nobody named says about its model does not count where another model is named.
 A config file is Python; its UPPER_CASE names are settings. Relative paths in it are relative to it, and its folder
 is put on `sys.path`, so that `"module:function"` finds the modules beside it.
 """
@@ -18,10 +19,10 @@ import runpy
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from picasso.errors import ConfigError, blame
 
@@ -30,9 +31,15 @@ SETTINGS_VARIABLE = "PICASSO_SETTINGS"
 DEFAULT_FILE = "config.py"
 MEBIBYTE = 2**20
 
+Scale = Literal["imagenet", "torch", "caffe", "tf"]
+SCALES: tuple[str, ...] = get_args(Scale)
+
 
 class Preprocessing(BaseModel):
-    """The ready-made preprocess function: first the geometry, then `(x - subtract) / divide`, or `scale`."""
+    """The ready-made preprocess function: first the geometry, then `(x - subtract) / divide`, or `scale`.
+
+    With none of these three the range is found (`picasso.models.pixels`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,25 +51,43 @@ class Preprocessing(BaseModel):
     resample: Literal["bilinear", "bicubic", "nearest"] = Field(
         "bilinear", description="How pixels are interpolated; antialiased when a picture becomes smaller"
     )
-    scale: tuple[float, float] | None = Field(
-        None, description="The range that the pixel values 0..255 are mapped to, such as [0, 1] or [-1, 1]"
+    scale: tuple[float, float] | Scale | None = Field(
+        None,
+        description="The range that the pixel values 0..255 are mapped to, such as [0, 1] or [-1, 1]; or its name: "
+        '"imagenet" or "torch" (0..1, then ImageNet\'s mean and standard deviation), "caffe" (BGR, ImageNet\'s mean '
+        'subtracted), "tf" (-1..1)',
     )
-    subtract: float | tuple[float, ...] = Field(
-        0.0, description="Subtracted from the pixel values 0..255; one number, or one per channel"
+    subtract: float | tuple[float, ...] | None = Field(
+        None, description="Subtracted from the pixel values 0..255; one number, or one per channel; 0 unless given"
     )
-    divide: float | tuple[float, ...] = Field(
-        1.0, description="Divides what is left after subtracting; one number, or one per channel"
+    divide: float | tuple[float, ...] | None = Field(
+        None, description="Divides what is left after subtracting; one number, or one per channel; 1 unless given"
     )
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _known_name(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in SCALES:
+            near = difflib.get_close_matches(value, SCALES, n=1)
+            hint = f" (the nearest is {near[0]!r})" if near else ""
+            raise ValueError(f"give two numbers, such as [0, 1], or one of {', '.join(map(repr, SCALES))}{hint}")
+        return value
 
     @model_validator(mode="after")
     def _one_range(self) -> Preprocessing:
-        if self.scale is not None and (self.subtract != 0 or self.divide != 1):
+        if self.scale is not None and (self.subtract, self.divide) != (None, None):
             raise ValueError("give either 'scale', or 'subtract' and 'divide': they would contradict each other")
         return self
 
+    @property
+    def has_range(self) -> bool:
+        """Whether it says which values the model gets, and not the geometry only."""
+        return (self.scale, self.subtract, self.divide) != (None, None, None)
+
 
 PREPROCESSING = tuple(Preprocessing.model_fields)
-LABEL_FILES = (".txt", ".json")  # what else MODEL_LABELS names is a function
+LABEL_FILES = (".txt", ".json", ".csv", ".tsv")
+LABEL_SETS = ("imagenet",)  # what else MODEL_LABELS names is a function
 
 
 class Config(BaseModel):
@@ -72,7 +97,9 @@ class Config(BaseModel):
 
     # The model
     MODEL_NAME: str | None = Field(None, description="The name that pages show; the file's name unless given")
-    MODEL_FRAMEWORK: Literal["keras", "tensorflow"] = Field("keras", description="Which adapter opens the model")
+    MODEL_FRAMEWORK: Literal["keras", "tensorflow"] | None = Field(
+        None, description="Which adapter opens the model; told by the file unless given"
+    )
     MODEL_PATH: Path | None = Field(
         None,
         description="The model's file or folder: .keras, .h5, .json with MODEL_WEIGHTS, SavedModel, .pb, .meta, ...",
@@ -105,9 +132,9 @@ class Config(BaseModel):
         description='"module:function", called with the path to make (download, convert) when MODEL_PATH is not there',
     )
     MODEL_PREPROCESS: Preprocessing | str = Field(
-        Preprocessing(geometry="resize", resample="bilinear", scale=(0.0, 1.0), subtract=0.0, divide=1.0),
-        description='Ready-made: {"geometry": ..., "scale": ...}; or your own "module:function", which takes a list '
-        "of PIL images and returns a float array (N, height, width, channels)",
+        Preprocessing(geometry="resize", resample="bilinear", scale=None, subtract=None, divide=None),
+        description='Ready-made: {"geometry": ..., "scale": ...}, the range found unless given; or your own '
+        '"module:function", which takes a list of PIL images and returns a float array (N, height, width, channels)',
     )
     MODEL_DECODE: str | None = Field(
         None,
@@ -116,7 +143,8 @@ class Config(BaseModel):
     )
     MODEL_LABELS: list[str] | str | None = Field(
         None,
-        description='The classes\' names in order: a list, a .txt (one per line) or .json file, or "module:function"',
+        description="The classes' names in order: a list, a .txt (one per line), .json, .csv or .tsv file, "
+        '"imagenet", or "module:function"; unless given, ImageNet\'s for a known network with its 1000 classes',
     )
     MODEL_ALLOW_UNSAFE: bool = Field(
         False, description="Open models whose file contains code (Lambda layers). Only for files you trust"
@@ -163,7 +191,11 @@ class Config(BaseModel):
             "MODEL_LABELS": self.MODEL_LABELS,
             **{f"MODEL_CUSTOM_OBJECTS[{name}]": value for name, value in self.MODEL_CUSTOM_OBJECTS.items()},
         }
-        return {key: name for key, name in found.items() if isinstance(name, str) and not name.endswith(LABEL_FILES)}
+        return {
+            key: name
+            for key, name in found.items()
+            if isinstance(name, str) and name not in LABEL_SETS and not name.endswith(LABEL_FILES)
+        }
 
     def model_digest(self) -> str:
         """Equal for configs that name the same model with the same functions; hexadecimal."""
@@ -185,19 +217,21 @@ def load_config(
 
     Args:
         file: the config file; None takes `PICASSO_SETTINGS`, then `config.py` in the working directory if it is there.
-        overrides: what the command line says; entries that are None count as not said.
+        overrides: what the command line says; entries that are None count as not said. Relative paths are relative
+            to the working directory.
         environ: the environment; `os.environ` unless given.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a wrong value, a file that is missing or fails.
     """
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
-    path = _config_file(file, environ)
-    if path is not None:
-        values |= _from_file(path)
-    values |= _from_environment(environ)
-    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    path, named = _config_file(file, environ)
+    written = {} if path is None else _from_file(path)
+    said = _from_environment(environ)
+    said |= {key: _resolve(key, value, Path.cwd()) for key, value in (overrides or {}).items() if value is not None}
+    if not named and _names_another_model(written, said):
+        written = {key: value for key, value in written.items() if not _is_about_the_model(key)}
+    values = written | said
     for key in values:
         _check_known(key)
     try:
@@ -206,15 +240,28 @@ def load_config(
         raise ConfigError(_sentence(error)) from error
 
 
-def _config_file(file: str | Path | None, environ: Mapping[str, str]) -> Path | None:
+def _config_file(file: str | Path | None, environ: Mapping[str, str]) -> tuple[Path | None, bool]:
+    """The config file, and whether somebody named it rather than that it lies in the working directory."""
     named = file or environ.get(SETTINGS_VARIABLE)
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
             raise ConfigError(f"The config file {path} does not exist. Check --config or {SETTINGS_VARIABLE}.")
-        return path.resolve()
+        return path.resolve(), True
     path = Path(DEFAULT_FILE)
-    return path.resolve() if path.is_file() else None
+    return (path.resolve() if path.is_file() else None), False
+
+
+def _names_another_model(written: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    """Whether the environment or the command line names a model that is not the config file's."""
+    own, other = written.get("MODEL_PATH"), said.get("MODEL_PATH")
+    if not isinstance(other, Path):
+        return False
+    return "MODELS" in written or (isinstance(own, Path) and own.resolve() != other.resolve())
+
+
+def _is_about_the_model(key: str) -> bool:
+    return key.startswith("MODEL_") or key in ("MODELS", "SAMPLE_IMAGES")
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -174,6 +175,28 @@ def test_a_signal_ends_the_server_and_its_workers(tmp_path: Path, number: signal
         with pytest.raises(urllib.error.URLError):
             get(address)
     assert "Traceback" not in (tmp_path / "stderr").read_text()
+
+
+@pytest.mark.slow
+def test_a_model_without_a_config_of_its_own(tmp_path: Path) -> None:
+    """The config.py that lies there is another model's."""
+    shutil.copyfile(MNIST.with_name("model.keras"), tmp_path / "digits.keras")
+    (tmp_path / "config.py").write_text('MODEL_PATH = "other.keras"\nMODEL_LABELS = ["one name"]\n')
+    with serving(tmp_path, "--model", "digits.keras", "--port", "0") as (_, address):
+        deadline = time.monotonic() + 100
+        while "is loading" in (page := get(f"{address}status")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "digits" in page, page
+        assert "notice error" not in get(address)
+
+
+def test_a_model_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "picasso", "serve", "--model", "typo.keras")
+    assert done.returncode == 3
+    assert (
+        done.stderr == f"picasso: The model file {tmp_path}/typo.keras does not exist. Check MODEL_PATH or --model.\n"
+    )
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from picasso.models.examination import Kernel
+from picasso.models.anatomy import Kernel
 from picasso.models.graph_layout import MAPS
 
 CONVOLUTIONS = {

@@ -15,10 +15,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from picasso.config import Config, Preprocessing
+from picasso.config import Config
 from picasso.errors import ConfigError, ModelError, NotSupported
+from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor, probe
+from picasso.models.examination import decoder, describe, examine, preprocessor, probe
 from picasso.models.graph_files import FORMATS, find_graph_files
 from picasso.models.graph_layers import find_layers, first_weighted, kernels
 from picasso.models.graph_layout import TO_LAST, channels_first
@@ -26,7 +27,8 @@ from picasso.models.graph_network import SIZED, Network
 from picasso.models.graph_search import Ends, find_ends
 from picasso.models.graph_walks import behind
 from picasso.models.graphs import Source, first_line, open_graph, portable
-from picasso.models.info import Assumption, Layer
+from picasso.models.info import Layer
+from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
 
@@ -45,21 +47,21 @@ class TensorFlowModel(Model):
         source = open_graph(files, config)
         ends = find_ends(source, config)
         anatomy = self._build(source, ends, config, FORMATS[files.format])
-        if self._network.whole and "MODEL_PREPROCESS" not in config.model_fields_set:
-            config = config.model_copy(update={"MODEL_PREPROCESS": Preprocessing()})
+        pixels = find_pixels(config, anatomy)
+        self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
+        logits, sigmoid = ends.logits is not None, ends.sigmoid
+        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
         self.info = describe(
             config,
             path,
             framework="tensorflow",
             anatomy=anatomy,
-            examined=examine(
-                self, anatomy.shape, logits=ends.logits is not None, sigmoid=ends.sigmoid, whole=self._network.whole
-            ),
+            pixels=pixels,
+            examined=examined,
             versions=(("tensorflow", tf.__version__),),
             files=files.files,
         )
-        self.preprocessor = preprocessor(config, anatomy.shape)
-        self.own_decode = decoder(config)
+        self.own_decode = decoder(config, self.info.classes)
 
     def _build(self, source: Source, ends: Ends, config: Config, kind: str) -> Anatomy:
         """Makes what runs the graph, and tells what was read from it. Keeps nothing of `source`."""
@@ -100,7 +102,8 @@ class TensorFlowModel(Model):
             output=ends.output,
             format=kind,
             writer=source.writer,
-            assumptions=(*ends.assumptions, *_range(ends.image, config)),
+            whole=network.whole,
+            assumptions=tuple(ends.assumptions),
         )
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
@@ -161,13 +164,6 @@ def _probed(network: Network, images: FloatArray) -> FloatArray:
 
 def _entrance(network: Network, name: str) -> Callable[[FloatArray], FloatArray]:
     return lambda images: network.run([network.maps(name)], images)[0]
-
-
-def _range(image: Any, config: Config) -> tuple[Assumption, ...]:
-    if not image.dtype.is_integer or "MODEL_PREPROCESS" in config.model_fields_set:
-        return ()
-    sentence = f"The model takes whole numbers ({image.dtype.name}): pictures are given to it as 0..255."
-    return (Assumption(sentence, 'MODEL_PREPROCESS = {"scale": [0, 1]}'),)
 
 
 def _shape(image: Any, first: bool, config: Config) -> tuple[int, int, int]:

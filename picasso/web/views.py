@@ -74,7 +74,7 @@ def app_state() -> dict[str, Any]:
         "model": info.name if info else config.MODEL_NAME or (path.stem if path else "no model"),
         "file": path.name if path else None,
         "modified": modified,
-        "framework": config.MODEL_FRAMEWORK,
+        "framework": info.framework if info else config.MODEL_FRAMEWORK,
         "info": info,
         "version": __version__,
     }

@@ -59,7 +59,8 @@ def test_files_of_the_other_framework(tmp_path):
     for case, what in ((module_only, "SavedModel"), (frozen, "frozen graph"), (checkpoint, "checkpoint")):
         path = case(tmp_path).path
         with pytest.raises(ModelError, match=rf'is a TensorFlow {what}, .*Write MODEL_FRAMEWORK = "tensorflow"'):
-            open_model(Config(MODEL_PATH=path))
+            open_model(Config(MODEL_PATH=path, MODEL_FRAMEWORK="keras"))
+        assert open_model(Config(MODEL_PATH=path)).info.framework == "tensorflow"
 
 
 def cut(path: Path) -> None:
