@@ -130,16 +130,15 @@ class KerasModel(Model):
         shape = self._view.shape
         x = np.random.default_rng(1).normal(size=(1, *shape)).astype(np.float32)
         try:
-            scores = self._scores(x, logits=False)
-            own = tf.cast(self._view.own(tf.constant(x)), tf.float32).numpy()
-        except tf.errors.UnimplementedError:  # channels-first on a CPU without oneDNN
-            return (UNPROVED,)
+            scores, own = self._scores(x, logits=False), self._own(x)
         except (tf.errors.OpError, ValueError, TypeError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise NotSupported(
                 f"TensorFlow cannot run the model on a picture of {shape}: {reason.strip()[:300]} Check "
                 "MODEL_INPUT_SIZE and MODEL_OTHER_INPUTS."
             ) from error
+        if own is None:
+            return (UNPROVED,)
         difference = float(np.abs(own - scores).max())
         if not difference <= SAME_SCORES * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
             raise ModelError(
@@ -147,6 +146,15 @@ class KerasModel(Model):
                 f"{difference:.1e}). Please report this with the model's architecture: model.to_json()."
             )
         return ()
+
+    def _own(self, x: FloatArray) -> NDArray[np.float32] | None:
+        """Scores as the model itself computes them; None for a channels-first one that TensorFlow cannot run here."""
+        try:
+            return tf.cast(self._view.own(tf.constant(x)), tf.float32).numpy()  # type: ignore[no-any-return]
+        except tf.errors.UnimplementedError:  # convolutions, on a CPU without oneDNN
+            if not self._view.first:
+                raise
+            return None
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]

@@ -137,11 +137,7 @@ def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
     network = _from_config(config, architecture, path.name)
     _load_weights(weights or path, network)
     generation = f"Keras {architecture.generation}"
-    formats = {
-        "keras": f"{generation} (.keras)",
-        "hdf5": "HDF5",
-        "json": "architecture (.json) with weights",
-    }
+    formats = {"keras": f"{generation} (.keras)", "hdf5": "HDF5", "json": "architecture (.json) with weights"}
     return Loaded(network, formats[kind], f"Keras {architecture.version}" if architecture.version else generation)
 
 
