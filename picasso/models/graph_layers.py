@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +40,8 @@ POINTWISE = ACTIVATIONS | {
 }
 SIZES = {"Shape", "ShapeN", "Size", "Rank"}  # they ask for a map's size, not for its numbers
 WEIGHTED = {*CONVOLUTIONS, "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "MatMul", "BatchMatMulV2"}
-ADDED = r"^(Func/)?((Stateful)?PartitionedCall(_\d+)?/)+"  # by inlining, before an operation's own name
-OWN_NAMES = {
-    "convolution",
-    "depthwise",
-    "conv_transpose",
-    "conv2d_transpose",
-    "maxpool2d",
-}  # of operations inside a layer's scope
+INLINED = r"^((Stateful)?PartitionedCall(_\d+)?/)+"  # what stands before the own name of an inlined operation
+OWN_NAMES = {"convolution", "depthwise", "conv_transpose", "conv2d_transpose", "maxpool2d"}  # inside a layer's scope
 
 
 @dataclass(frozen=True)
@@ -66,46 +61,36 @@ def find_layers(way: Sequence[Any], image: Any) -> list[Spot]:
     really is (images, height, width, channels) shows when it is run.
     """
     order = {operation: index for index, operation in enumerate([image.op, *way])}
-    found: list[Spot] = []
+    outputs: dict[Any, Any] = {}
     taken: set[Any] = set()
-    paths: set[str] = set()
     for operation in way:
         if operation in taken or operation.type not in KINDS or not _is_layer(operation, order):
             continue
-        output = operation.outputs[0]
+        outputs[operation] = operation.outputs[0]
         if operation.type in CONVOLUTIONS:
-            output, belonging = _with_bias_and_activation(output, order)
+            outputs[operation], belonging = _with_bias_and_activation(operation.outputs[0], order)
             taken |= belonging
-        path = _path(operation)
-        path = _full_name(operation) if path in paths else path
-        paths.add(path)
-        found.append(Spot(path, KINDS[operation.type], operation.type in CONVOLUTIONS, output.name))
-    return found
+    return [
+        Spot(path, KINDS[operation.type], operation.type in CONVOLUTIONS, outputs[operation].name)
+        for operation, path in _paths(list(outputs)).items()
+    ]
 
 
 def kernels(way: Iterable[Any]) -> tuple[Kernel, ...]:
     """The shapes of the weights of every 2-D convolution of known shape, in order."""
-    found = []
-    for operation in way:
-        if (
-            operation.type not in ("Conv2D", "DepthwiseConv2dNative")
-            or not operation.inputs[1].shape.is_fully_defined()
-        ):
-            continue
-        height, width, inputs, outputs = operation.inputs[1].shape
-        depthwise = operation.type == "DepthwiseConv2dNative"
-        row = 2 if operation.get_attr("data_format") == b"NCHW" else 1
-        found.append(
-            Kernel(
-                "depthwise" if depthwise else "full",
-                height,
-                width,
-                inputs,
-                inputs * outputs if depthwise else outputs,
-                operation.get_attr("strides")[row],
-            )
-        )
-    return tuple(found)
+    return tuple(
+        _kernel(operation)
+        for operation in way
+        if operation.type in ("Conv2D", "DepthwiseConv2dNative") and operation.inputs[1].shape.is_fully_defined()
+    )
+
+
+def _kernel(operation: Any) -> Kernel:
+    height, width, inputs, outputs = operation.inputs[1].shape
+    stride = operation.get_attr("strides")[2 if operation.get_attr("data_format") == b"NCHW" else 1]
+    if operation.type == "DepthwiseConv2dNative":  # its last axis counts the outputs of one input
+        return Kernel("depthwise", height, width, inputs, inputs * outputs, stride)
+    return Kernel("full", height, width, inputs, outputs, stride)
 
 
 def first_weighted(way: Iterable[Any], image: Any) -> Any | None:
@@ -168,14 +153,23 @@ def _consumers(tensor: Any, order: dict[Any, int]) -> list[Any]:
     return [operation for operation in tensor.consumers() if operation in order and operation.type not in SIZES]
 
 
-def _full_name(operation: Any) -> str:
-    return re.sub(ADDED, "", operation.name)
+def _paths(operations: Sequence[Any]) -> dict[Any, str]:
+    """Readable names, each once: the layer's that an operation belongs to, or else the operation's own."""
+    own = {operation: re.sub(INLINED, "", operation.name) for operation in operations}
+    counts = Counter(own.values())
+    own = {operation: name if counts[name] == 1 else operation.name for operation, name in own.items()}
+    claimed = set(own.values())
+    paths = {}
+    for operation, name in own.items():
+        scope = _scope(name, operation.type)
+        paths[operation] = name if scope in claimed else scope
+        claimed.add(paths[operation])
+    return paths
 
 
-def _path(operation: Any) -> str:
-    """The name of the layer that an operation belongs to: without a last part that only says what kind it is."""
-    name = _full_name(operation)
+def _scope(name: str, kind: str) -> str:
+    """A name without a last part that only says what kind of operation it is."""
     scope, _, last = name.rpartition("/")
-    plain = re.sub(r"(_\d+)?$", "", last).lower()
-    kinds = {operation.type.lower(), re.sub(r"V\d$", "", operation.type).lower(), KINDS[operation.type].lower()}
-    return scope if scope and plain in kinds | OWN_NAMES else name
+    plain = re.sub(r"_\d+$", "", last).lower()
+    kinds = {kind.lower(), re.sub(r"V\d$", "", kind).lower(), KINDS[kind].lower(), *OWN_NAMES}
+    return scope if scope and plain in kinds else name

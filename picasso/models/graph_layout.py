@@ -1,4 +1,4 @@
-"""Channels-first graphs: which operations compute so, and how TensorFlow runs them on a CPU, where it cannot."""
+"""Channels-first graphs: which of their tensors are so, and how they run where TensorFlow cannot run them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def _takes_first(way: Iterable[Any]) -> bool:
     for operation in way:
         layout = _layout(operation)
         if layout is not None:
-            return (layout == TO_FIRST) != (operation.type == "Transpose")  # a transpose takes what it does not give
+            turns = operation.type == "Transpose"  # what it takes is not what it gives
+            return layout == (TO_LAST if turns else TO_FIRST)
     return False
 
 
@@ -65,8 +66,8 @@ def _layout(operation: Any) -> tuple[int, ...] | None:
 def runnable(graph_def: Any) -> Any:
     """The same `GraphDef`, each channels-first operation made channels-last between two transposes.
 
-    TensorFlow has no channels-first convolution, pooling or normalisation for CPUs. Weights are laid out alike in both.
-    Every name still means the same numbers in the same layout.
+    On a CPU, TensorFlow has channels-first convolution and pooling only where it is built with oneDNN and that is on.
+    Weights are laid out alike in both. Every name still means the same numbers in the same layout.
     """
     first = {node.name for node in graph_def.node if node.op in MAPS and node.attr["data_format"].s == b"NCHW"}
     if not first:

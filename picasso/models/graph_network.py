@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from picasso.models.graph_layout import TO_FIRST, TO_LAST, runnable
 from picasso.models.graph_search import Ends
@@ -47,6 +48,7 @@ class Network:
         self.whole = bool(ends.image.dtype.is_integer)
         self.batch = ends.image.shape[0]
         self._first = frozenset(first)
+        self._maps: dict[str, Any] = {}
         self._gradients: dict[tuple[str, bool], Any] = {}
         self._graph = tf.Graph()
         with self._graph.as_default():
@@ -63,7 +65,7 @@ class Network:
             if ends.logits is not None:
                 shaped = tf.reshape(self._tensor(ends.logits.name), tf.shape(self.scores))
                 self.logits = tf.cast(shaped, tf.float32)
-        self._session = v1.Session(graph=self._graph)
+        self._session = self._open_session()
 
     def run(self, tensors: Sequence[Any], x: FloatArray, classes: NDArray[np.int64] | None = None) -> list[FloatArray]:
         """Tensors' values for images (n, height, width, channels), each (n, ...).
@@ -71,7 +73,9 @@ class Network:
         The graph is called with as many images as it takes at once; the last part is filled up with its last image.
         """
         size = self.batch or len(x)
-        feeds = {self._images: x} if classes is None else {self._images: x, self._classes: classes}
+        feeds: dict[Any, NDArray[Any]] = {self._images: x}
+        if classes is not None:
+            feeds[self._classes] = classes
         parts = []
         for start in range(0, len(x), size):
             count = min(size, len(x) - start)
@@ -82,8 +86,10 @@ class Network:
 
     def maps(self, name: str) -> Any:
         """A tensor of the file's graph, float32; where that is (n, channels, height, width), turned."""
-        with self._graph.as_default():
-            return self._turned(self._tensor(name), name)
+        if name not in self._maps:
+            with self._graph.as_default():
+                self._maps[name] = self._turned(self._tensor(name), name)
+        return self._maps[name]
 
     def gradient(self, name: str | None, logits: bool) -> Any | None:
         """The gradient of the scores (or logits) of the classes that are fed, added to the graph when first asked for.
@@ -96,7 +102,7 @@ class Network:
         Raises:
             LookupError: TensorFlow has no gradient of an operation between.
         """
-        key = (name or "", logits)
+        key = (name or OWN, logits)
         if key not in self._gradients:
             of = self._images if name is None else self._tensor(name)
             with self._graph.as_default():
@@ -106,7 +112,7 @@ class Network:
             if any(operation.type in CONTROL_FLOW for operation in self._graph.get_operations()):
                 # Their gradients give loops and conditions more outputs; a session keeps them as it found them.
                 self._session.close()
-                self._session = v1.Session(graph=self._graph)
+                self._session = self._open_session()
         return self._gradients[key]
 
     def sizes(self, names: Sequence[str]) -> list[tuple[int, ...] | None]:
@@ -129,6 +135,13 @@ class Network:
             except tf.errors.OpError:
                 found.append(None)
         return found
+
+    def _open_session(self) -> Any:
+        options = v1.ConfigProto()
+        # It merges a convolution, an addition and a Relu into one even where the addition itself is asked for, and then
+        # does not find it (TensorFlow 2.21). Measured on three networks, it saves no time.
+        options.graph_options.rewrite_options.remapping = RewriterConfig.OFF
+        return v1.Session(graph=self._graph, config=options)
 
     def _tensor(self, name: str) -> Any:
         return self._entering if name == self._image else self._graph.get_tensor_by_name(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -282,6 +279,7 @@ def _explained(file: str, needed: str) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, as a sentence."""
-    lines: Iterable[str] = (line.strip() for line in str(error).rpartition("also failed due to: ")[2].splitlines())
+    text = re.sub(r"^Graph execution error:\s*(Detected at node .*?Node: \S+\s)?", "", str(error), flags=re.DOTALL)
+    lines: Iterable[str] = (line.strip() for line in text.rpartition("also failed due to: ")[2].splitlines())
     text = next((line for line in lines if line), type(error).__name__)
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -132,7 +132,7 @@ class TensorFlowModel(Model):
                 what = "its input" if tensor is None else f"the layer {tensor.removesuffix(':0')}"
                 raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
             return self._network.run([*more, gradient], x, classes)
-        except (LookupError, tf.errors.UnimplementedError) as error:
+        except (LookupError, tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
             raise NotSupported(
                 f"{self.info.name} has no gradients: TensorFlow cannot differentiate one of its operations "
                 f"({first_line(error)})"
@@ -142,20 +142,24 @@ class TensorFlowModel(Model):
 def _classes(network: Network, shape: tuple[int, int, int]) -> int:
     """Finds out by running how many classes there are, and whether the graph takes several images at once."""
     images = probe(shape, network.whole)
-    sizes = dict.fromkeys((network.batch, network.batch or 1))  # some have an open batch, but reshape to one image
-    for network.batch in sizes:
-        try:
-            (scores,) = network.run([network.scores], images)
-        except tf.errors.OpError:
-            if network.batch is None:
-                continue
+    try:
+        scores = _probed(network, images)
+    except (tf.errors.OpError, NotSupported):
+        if network.batch is not None:
             raise
-        if scores.ndim == 2 and len(scores) == len(images):
-            return int(scores.shape[1])
-    raise NotSupported(
-        f"The model's output is {scores.shape} for {len(images)} images; Picasso explains one score per class, "
-        "(images, classes). Another output: MODEL_OUTPUT."
-    )
+        network.batch = 1  # some graphs have an open batch, but reshape to one image
+        scores = _probed(network, images)
+    return int(scores.shape[1])
+
+
+def _probed(network: Network, images: FloatArray) -> FloatArray:
+    (scores,) = network.run([network.scores], images)
+    if scores.ndim != 2 or len(scores) != len(images):
+        raise NotSupported(
+            f"The model's output is {scores.shape} for {len(images)} images; Picasso explains one score per class, "
+            "(images, classes). Another output: MODEL_OUTPUT."
+        )
+    return scores
 
 
 def _entrance(network: Network, name: str) -> Callable[[FloatArray], FloatArray]:

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorflow_zoo import CASES, CLASSES, SHAPE, direct_gradients, frozen, noise, open_tensorflow, raw, sigmoid
+from tensorflow_zoo import (
+    CASES,
+    CLASSES,
+    SHAPE,
+    direct_gradients,
+    frozen,
+    half_precision,
+    noise,
+    open_tensorflow,
+    raw,
+    sigmoid,
+)
 
 from picasso.errors import NotSupported
 from picasso.models.base import MAX_BATCH
@@ -141,8 +152,9 @@ def test_saliency(pair, tmp_path):
         np.testing.assert_allclose(one["map"], np.abs(gradient).max(axis=-1), atol=tolerance(case))
 
 
-def test_nothing_is_built_twice(tmp_path):
-    model = open_tensorflow(frozen(tmp_path).path)
+@pytest.mark.parametrize("make", [frozen, half_precision])
+def test_nothing_is_built_twice(tmp_path, make):
+    model = open_tensorflow(make(tmp_path).path)
     path = model.info.layers[0].path
 
     def use():

@@ -159,7 +159,7 @@ def test_the_recipes_of_the_docs(tmp_path, monkeypatch):
             continue
         (tmp_path / "config.py").write_text(block)
         opened.append(open_model(load_config(tmp_path / "config.py", environ={})).info)
-    assert [info.file for info in opened] == ["exported", "module", "checkpoints", "frozen.pb", "old"]
+    assert [info.file for info in opened] == ["exported", "module", "checkpoints", "frozen.pb", "old", "first.pb"]
     assert {(info.input_shape, info.classes, "logits" in info.capabilities) for info in opened} == {
         ((28, 28, 1), 10, True)
     }
