@@ -54,8 +54,8 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 import picasso
 for module in pkgutil.walk_packages(picasso.__path__, "picasso."):
-    frameworks = (".tensorflow", ".graphs", ".graph_search", ".__main__")
-    if ".models.keras" not in module.name and not module.name.endswith(frameworks):
+    adapters = (".models.keras", ".models.tensorflow", ".models.graph", ".models.gradients", ".__main__")
+    if module.name == "picasso.models.graph_files" or not any(part in module.name for part in adapters):
         importlib.import_module(module.name)
 """
 HELP = """
