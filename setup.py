@@ -18,6 +18,7 @@ CORE = [
     "numpy>=1.26",
     "pillow>=13.0.0",
     "platformdirs>=4.2",
+    "psutil>=5.9",
     "pydantic>=2.10",
     "waitress>=3.0.1",
     "werkzeug>=3.1.6",

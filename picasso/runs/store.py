@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, visualization TEXT NOT NULL,
     settings TEXT NOT NULL, images TEXT NOT NULL, seed INTEGER NOT NULL, key TEXT, state TEXT NOT NULL,
     progress REAL NOT NULL, message TEXT NOT NULL, error_code TEXT, error TEXT, created REAL NOT NULL, started REAL,
-    finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL);
+    finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL,
+    digest TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
 CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
@@ -41,7 +42,7 @@ CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
 IMAGE_COLUMNS = "id, session, filename, format, width, height, bytes, digest, notes, created"
 RUN_COLUMNS = (
     "id, session, visualization, settings, images, seed, key, state, progress, message, error_code, error, created, "
-    "started, finished, attempts, owner, model"
+    "started, finished, attempts, owner, model, digest"
 )
 MANIFEST = "manifest.json"
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
@@ -55,15 +56,13 @@ def new_id() -> str:
 class Store:
     """The data folder. Safe to use from several threads: every call opens its own connection."""
 
-    def __init__(self, folder: Path, model: str = "") -> None:
+    def __init__(self, folder: Path) -> None:
         """Opens the folder, or makes it.
 
         Args:
             folder: `DATA_DIR`. Several servers may share it: each does its own runs only.
-            model: tells this server's model apart from that of another server.
         """
         self.folder = folder
-        self.model = model
         self.owner = new_id()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "sessions").mkdir(exist_ok=True, mode=0o700)  # for nobody else on this machine
@@ -75,6 +74,7 @@ class Store:
         with self._connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
+            _migrate(db)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -238,16 +238,18 @@ class Store:
         images: list[str],
         key: str | None,
         seed: int,
+        model: str = "",
+        digest: str = "",
     ) -> Run:
-        """A new run, queued."""
+        """A new run, queued. `model` and `digest` as in `Run`."""
         run_id = new_id()
         with self._connect() as db:
             db.execute(
                 "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
-                " created, attempts, owner, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?)",
+                " created, attempts, owner, model, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?, ?)",
                 (
                     run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
-                    State.QUEUED, time.time(), self.owner, self.model,
+                    State.QUEUED, time.time(), self.owner, model, digest,
                 ),
             )  # fmt: skip
         return self.run(session, run_id)
@@ -341,6 +343,14 @@ class Store:
         if manifest is None or name not in manifest["files"]:
             raise NotFound("This run has no such file.")
         return (self.run_folder(run) / name).read_bytes()
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Brings a database of earlier versions up to date."""
+    if "digest" not in {column["name"] for column in db.execute("PRAGMA table_info(runs)")}:
+        # There was one model then, and the column had its digest.
+        db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+        db.execute("UPDATE runs SET digest = model, model = ''")
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from picasso.config import Config, load_config
-from picasso.runs.parcel import MAX_CODE_BYTES, MODEL, Parcel
+from picasso.runs.own_code import MAX_CODE_BYTES
+from picasso.runs.parcel import MODEL, Parcel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +65,7 @@ def test_a_plugin_folder_travels_whole(project: Path) -> None:
 
 def test_the_model_travels_and_is_not_written_where_it_is_already(project: Path, tmp_path: Path) -> None:
     parcel = Parcel.packed(config(project, 'MODEL_PATH = "model.keras"'))
-    assert parcel.roots == {MODEL: {"model.keras": b"the model"}}
+    assert parcel.roots == {f"{MODEL}{project / 'model.keras'}": {"model.keras": b"the model"}}
     assert parcel.unpack(tmp_path / "worker").MODEL_PATH == parcel.config.MODEL_PATH
     assert not (tmp_path / "worker").exists()
 
