@@ -27,6 +27,7 @@ from picasso.runs.watching import Looks, code_files, data_files, look, wait_unti
 log = logging.getLogger(__name__)
 OF_ONE_OUTPUT = ("MODEL_LABELS", "MODEL_DECODE")  # settings that may not fit when another output is chosen
 ModelStateName = Literal["closed", "loading", "ready", "failed"]
+Opener = Callable[[Config, bool], Model]
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,14 @@ class Slot:
 class Shelf:
     """The models of a config. Safe to use from several threads."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, opener: Opener | None = None) -> None:
+        """Opens nothing yet.
+
+        Args:
+            opener: opens the model of a config, and is told whether its output was chosen in the page.
+        """
         self.news = News()
+        self._opener = opener or open_with_fitting_labels
         self._config = config
         self._catalogue = Catalogue(config)
         self._slots: dict[str, Slot] = {}
@@ -169,7 +176,7 @@ class Shelf:
         error: PicassoError | None = None
         seen = look(data_files(slot.config))
         try:
-            model = _open_model(slot.config, chosen=bool(self._output(slot)))
+            model = self._opener(slot.config, bool(self._output(slot)))
         except PicassoError as problem:
             error = problem
         except Exception as problem:
@@ -184,8 +191,6 @@ class Shelf:
         if error is None:  # makes first runs quicker and holds nobody up
             model.warm_up()
             slot.info = model.info
-            del model
-        memory.give_back()
 
     def _output(self, slot: Slot) -> str:
         with suppress(NotFound):
@@ -243,6 +248,8 @@ class Shelf:
             if slot.error is not None:
                 slot.error = ModelError(lines[-1]) if replaced else slot.error
                 errors.append(slot.error)
+            del replaced
+            memory.give_back()
 
     def _take_over(self, config: Config, lines: list[str]) -> list[Slot]:
         """Gives every slot its new config; returns those that are not what they were."""
@@ -267,7 +274,7 @@ class Shelf:
         return changed
 
 
-def _open_model(config: Config, chosen: bool) -> Model:
+def open_with_fitting_labels(config: Config, chosen: bool) -> Model:
     """Opens a model; labels that belong to its other output are left out where the output was chosen in the page."""
     from picasso.models.opening import open_model  # TensorFlow comes with it
 

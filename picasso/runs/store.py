@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from picasso.errors import NotFound
 from picasso.runs.run import Run, State, StoredImage
+from picasso.runs.servers import lock_file, withdraw
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, created REAL NOT NULL, used REAL NOT NULL);
@@ -69,7 +70,7 @@ class Store:
         self.database = folder / "picasso.sqlite"
         self.database.touch(mode=0o600)
         (folder / "servers").mkdir(exist_ok=True, mode=0o700)
-        self._alive = FileLock(self._lock_file(self.owner))  # held as long as this process lives
+        self._alive = FileLock(lock_file(folder, self.owner))  # held as long as this process lives
         self._alive.acquire()
         with self._connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
@@ -90,23 +91,21 @@ class Store:
 
     def close(self) -> None:
         """Says that this server is gone; another may take over its runs."""
+        withdraw(self.folder, self.owner)
         self._alive.release()
-
-    def _lock_file(self, owner: str) -> Path:
-        return self.folder / "servers" / f"{owner}.lock"
 
     def adopt_runs(self) -> list[Run]:
         """Makes the unfinished runs of servers that are gone this server's own; returns them."""
         adopted = []
         for owner in {run.owner for run in self._runs("state IN ('queued', 'running') AND owner != ?", (self.owner,))}:
             try:
-                with FileLock(self._lock_file(owner), timeout=0):
+                with FileLock(lock_file(self.folder, owner), timeout=0):
                     adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
                     with self._connect() as db:
                         db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
             except Timeout:
                 continue  # it lives
-            self._lock_file(owner).unlink(missing_ok=True)
+            lock_file(self.folder, owner).unlink(missing_ok=True)
         return adopted
 
     # Sessions
