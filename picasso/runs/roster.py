@@ -106,8 +106,12 @@ class Roster:
         labels = {choice.reference: choice.label for choice in self.choices()}
         return labels.get(reference or self.default, reference.replace(MODEL_AND_OUTPUT, ": "))
 
+    def offers(self, reference: str) -> bool:
+        """Whether a reference can be chosen now."""
+        return any(choice.reference == reference for choice in self.choices())
+
     def knows(self, reference: str) -> bool:
-        """Whether a reference can be chosen; outputs that are not known yet are believed."""
+        """Whether a reference that was offered once still means something; outputs not known yet are believed."""
         try:
             name, output = self.catalogue.split(reference)
         except NotFound:

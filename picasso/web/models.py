@@ -22,7 +22,7 @@ JSON = "application/json"
 def choose() -> Answer:
     """Chooses a model, or one of its outputs, for this visitor's pages."""
     reference, roster = request.form.get("model", ""), services().engine.roster
-    if not reference or not roster.knows(reference):
+    if not roster.offers(reference):
         raise NotFound(f"There is no model {reference[:80]!r} (any more). Choose another one at the top of the page.")
     choose_model(reference)
     services().engine.want(reference)

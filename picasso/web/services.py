@@ -9,6 +9,7 @@ from typing import cast
 from flask import current_app, g, request, session
 
 from picasso.config import Config
+from picasso.errors import NotFound
 from picasso.runs.engine import Engine
 from picasso.runs.roster import Status
 from picasso.runs.store import Store
@@ -77,11 +78,10 @@ def page_model() -> str:
     Raises:
         NotFound: the model that is named is not there.
     """
-    asked = request.values.get("model", "")
-    if not asked:
-        return chosen_model()
-    services().engine.roster.catalogue.split(asked)
-    return asked
+    asked, chosen = request.values.get("model", ""), chosen_model()
+    if asked and asked != chosen and not services().engine.roster.offers(asked):
+        raise NotFound(f"There is no model {asked[:80]!r} (any more). Choose another one at the top of the page.")
+    return asked or chosen
 
 
 def model_field() -> dict[str, str]:

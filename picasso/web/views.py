@@ -134,7 +134,7 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
         "duration": manifest["seconds"] if manifest else None,
         "manifest": manifest,
         "run_model": run_model(run, manifest),
-        "model_field": {"model": run.model} if len(roster.choices()) > 1 and roster.knows(run.model) else {},
+        "model_field": {"model": run.model} if len(roster.choices()) > 1 and roster.offers(run.model) else {},
         "view": view,
         "ahead": store.runs_ahead(run) if run.state is State.QUEUED else 0,
     }
