@@ -89,9 +89,9 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     app = create_app(config, read_again=partial(load_config, config_file, overrides))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"Picasso is at http://{shown}:{port}/  (Ctrl-C ends it)")
     store = app.extensions["picasso"].store
     announce(store.folder, store.owner, f"http://{REACHED_AT.get(host, shown)}:{port}/")
+    click.echo(f"Picasso is at http://{shown}:{port}/  (Ctrl-C ends it)")
     if host not in LOOPBACK:
         click.echo("Anyone who reaches this address can use it: there is no password.", err=True)
     sys.stdout.flush()
