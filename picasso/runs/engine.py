@@ -206,14 +206,18 @@ class DaskEngine:
         reload = self.roster.reload
         if not reload.done and reload.token != self._reloading:
             self._reloading, self.pool.config = reload.token, self.roster.config
-            try:
-                self.pool.set_up(reload.token)
-            except Exception as error:
-                log.exception("The workers could not be told of the new config")
-                sentence = f"The workers could not be told of the new config: {type(error).__name__}: {error}"
-                self.roster.end_reload(error=ModelError(sentence))
+            # A worker that hangs does not answer: it is this thread that ends it.
+            threading.Thread(target=self._tell, args=(reload.token,), name="tell-workers", daemon=True).start()
         for reference in self.roster.wanted():
             self.pool.ask(worker.want, reference)
+
+    def _tell(self, token: str) -> None:
+        try:
+            self.pool.set_up(token)
+        except Exception as error:
+            log.exception("The workers could not be told of the new config")
+            sentence = f"The workers could not be told of the new config: {type(error).__name__}: {error}"
+            self.roster.end_reload(error=ModelError(sentence))
 
     def _start_runs(self) -> None:
         taken = {flight.worker for flight in self._flights.values()}

@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 class WorkerPool:
-    """Worker processes, each set up to open the configured model. Used from one thread."""
+    """Worker processes, each set up with the config. Used from one thread, but for `set_up`."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -66,9 +66,13 @@ class WorkerPool:
         """Gives all workers the config, those that come later too; those that have one go over to it.
 
         `token`: what they call the news of that."""
+        from distributed import CommClosedError
+
         from picasso.runs.dask_plugin import PicassoWorker
 
-        self._client.register_plugin(PicassoWorker(self._parcel(token)))
+        plugin = PicassoWorker(self._parcel(token))
+        with suppress(CommClosedError):  # one that ended meanwhile is given it when it is started again
+            self._client.register_plugin(plugin)
 
     def _local_cluster(self) -> Any:
         from distributed import LocalCluster

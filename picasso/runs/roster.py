@@ -120,16 +120,17 @@ class Roster:
         return not output or own is None or output in own.outputs
 
     def want(self, reference: str) -> None:
-        """Notes that a model is to be opened."""
-        if self.status(reference).state == "closed":
+        """Notes that a model is to be opened; one that failed, if its files have changed."""
+        if self.status(reference).state in ("closed", "failed"):
             with self._lock:
                 self._wanted.add(reference)
 
     def wanted(self) -> list[str]:
-        """What the workers are to open, and have not begun to."""
+        """What the workers are to open, and have not begun to; one that failed only once."""
         with self._lock:
+            asked = sorted(one for one in self._wanted if self.knows(one))
             self._wanted = {one for one in self._wanted if self.knows(one) and self._heard(one).state == "closed"}
-            return sorted(self._wanted)
+            return [one for one in asked if self._heard(one).state in ("closed", "failed")]
 
     def busy(self) -> bool:
         """Whether something will change soon."""

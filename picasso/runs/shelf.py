@@ -132,14 +132,14 @@ class Shelf:
             NotFound: there is no such model.
             PicassoError: it cannot be opened.
         """
-        self.want(reference)
-        slot = self._slot(reference)
         with self._changed:
-            while slot.model is None and slot.opening:
+            slot = self._slot(reference)
+            while slot.model is None:  # it may be closed again before it is lent
+                if not slot.opening and self.want(reference) is None and slot.error is not None:
+                    raise slot.error
                 checkpoint()
                 self._changed.wait(0.2)
-            if slot.model is None:
-                raise slot.error or ModelError("The model was closed again. Run it once more.")
+                slot = self._slot(reference)
             model = slot.model
             slot.users += 1
         try:

@@ -51,7 +51,7 @@ def about_model() -> Answer:
         render_template(
             "model.html",
             info=info,
-            config=roster.catalogue.config(chosen_model()),
+            several=len(roster.catalogue.names) > 1,
             reload=roster.reload,
             can=[text for need, text in NEEDS.items() if need in can],
             cannot=[text for need, text in NEEDS.items() if need not in can],

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -53,13 +54,18 @@ def url(folder: Path) -> Iterator[str]:
 @pytest.fixture
 def start(new_context: Callable[..., BrowserContext], url: str) -> Page:
     """The start page."""
-    page = new_context(base_url=url).new_page()
-    page.goto("/")
+    page = new_context().new_page()
+    page.goto(url)
     return page
 
 
 def model(page: Page) -> Locator:
     return page.get_by_label("Model", exact=True)
+
+
+def go(page: Page, path: str) -> None:
+    """Another page of the same server."""
+    page.goto(urljoin(page.url, path))
 
 
 def choose(page: Page, name: str) -> None:
@@ -84,10 +90,10 @@ def test_choose_a_model_and_run(start: Page) -> None:
     expect(start.get_by_text("These settings are for TensorFlow")).to_be_visible()
     start.get_by_role("button", name="Run", exact=True).click()
     expect(start.get_by_text("this is the kept result")).to_be_visible()
-    start.goto("/")
+    go(start, "/")
     answer(start, "class-probabilities")
     assert bars(start)[0][0] == "3"
-    start.goto("/runs")
+    go(start, "/runs")
     expect(start.locator(".runs")).to_contain_text("TensorFlow")
 
 
@@ -97,7 +103,7 @@ def test_a_model_that_cannot_be_used_says_why(start: Page) -> None:
     start.reload()
     expect(start.get_by_role("alert")).to_contain_text("none.keras does not exist")
     assert accessibility_problems(start) == []
-    start.goto("/model")
+    go(start, "/model")
     expect(start.get_by_role("alert")).to_contain_text("none.keras does not exist")
     choose(start, "Keras")
     expect(start.get_by_role("alert")).to_have_count(0)
@@ -128,7 +134,7 @@ def test_without_javascript(page: Page, url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/model", "/visualizations/occlusion?model=TensorFlow"])
 def test_pages_fit_in_light_and_dark(start: Page, path: str) -> None:
-    start.goto(path)
+    go(start, path)
     desk = start.viewport_size
     assert desk is not None
     for details in start.locator("summary").all():
@@ -160,7 +166,7 @@ def test_swap_the_model(start: Page, folder: Path) -> None:
     network.save(folder / "model.keras")
     start.get_by_role("button", name="Reload model").click()
     expect(news).to_contain_text("Keras was opened anew: model.keras", timeout=LOADED)
-    start.goto("/")
+    go(start, "/")
     answer(start, "class-probabilities")  # the kept result of the old model is not shown
     assert bars(start)[0][0] == "9"
     start.goto(before)

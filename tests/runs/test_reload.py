@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,23 @@ def test_a_damaged_file_leaves_the_old_model_in_use(make_laboratory: MakeLaborat
     assert looks_at(laboratory) == "9"
 
 
+def test_reload_while_a_run_hangs(make_laboratory: MakeLaboratory, model: Path, nine: Path) -> None:
+    """Its process does not answer, and is ended when the run is cancelled."""
+    laboratory = make_laboratory(MODEL_PATH=model)
+    laboratory.ready()
+    run = laboratory.start("holds-the-lock")
+    wait_for(lambda: laboratory.now(run).message == "Hanging")
+    time.sleep(1.5)
+    shutil.copy(nine, model)
+    laboratory.engine.reload(laboratory.config)
+    time.sleep(1)
+    assert not laboratory.engine.roster.reload.done
+    laboratory.engine.cancel(laboratory.now(run))
+    wait_for(lambda: laboratory.engine.roster.reload.done)
+    assert laboratory.engine.roster.reload.error is None
+    assert looks_at(laboratory) == "9"
+
+
 def test_reload_while_the_first_model_is_being_opened(make_laboratory: MakeLaboratory, nine: Path) -> None:
     laboratory = make_laboratory()
     lines = reload(laboratory, MODEL_PATH=nine)
@@ -181,7 +199,7 @@ def test_memory_reaches_a_plateau_when_models_alternate(make_laboratory: MakeLab
     laboratory.ready()
     pid = laboratory.works()
     sizes = []
-    for _ in range(4):
+    for _ in range(3):
         for name in names:
             run = laboratory.wait(laboratory.start("saliency", model=name))
             assert run.state is State.DONE, run.error
