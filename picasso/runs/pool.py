@@ -66,7 +66,7 @@ class WorkerPool:
         """Gives all workers the config, those that come later too; those that have one go over to it.
 
         `token`: what they call the news of that."""
-        from distributed import CommClosedError
+        from distributed.comm import CommClosedError
 
         from picasso.runs.dask_plugin import PicassoWorker
 
