@@ -1,4 +1,4 @@
-"""The command line: `picasso serve`, `picasso inspect`."""
+"""The command line: `picasso serve`, `picasso inspect`, `picasso reload`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from picasso.errors import ConfigError, PicassoError
 PORTS_TO_TRY = 50
 THREADS = 16
 REFUSED_BY_SERVER = 8  # times the limit: what is larger never reaches our own page that says what to do
+REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - how a server on all addresses is reached here
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -79,6 +81,34 @@ def inspect(model: Path | None, config_file: Path | None, as_json: bool) -> None
         show(found, Console())
 
 
+@main.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The config file that the server has.")
+@click.option("--url", help="The server's address; the one that runs over the config's data folder unless given.")
+def reload(config_file: Path | None, url: str | None) -> None:
+    """Has a running server read its config and models again.
+
+    Runs that are under way end with the model they have. A model that cannot be opened leaves the old one in use.
+
+    \b
+    Examples:
+      picasso reload
+      picasso reload --url http://127.0.0.1:9000
+    """
+    from picasso.config import load_config
+    from picasso.remote import find_server, reload_models
+
+    try:
+        lines, error = reload_models(url or find_server(load_config(config_file).DATA_DIR))
+        for line in lines:
+            if error is None or line != error.message:
+                click.echo(line)
+        if error is not None:
+            raise error
+    except PicassoError as error:
+        click.echo(f"picasso: {error.message}", err=True)
+        sys.exit(error.exit_code)
+
+
 def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     from picasso.config import load_config
     from picasso.models.files import require
@@ -90,10 +120,13 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     import waitress
 
     from picasso.app import create_app
+    from picasso.runs.servers import announce
 
-    app = create_app(config)
+    app = create_app(config, read_again=partial(load_config, config_file, overrides))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
+    store = app.extensions["picasso"].store
+    announce(store.folder, store.owner, f"http://{REACHED_AT.get(host, shown)}:{port}/")
     click.echo(f"Picasso is at http://{shown}:{port}/  (Ctrl-C ends it)")
     if host not in LOOPBACK:
         click.echo("Anyone who reaches this address can use it: there is no password.", err=True)

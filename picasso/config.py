@@ -30,6 +30,8 @@ ENVIRONMENT_PREFIX = "PICASSO_"
 SETTINGS_VARIABLE = "PICASSO_SETTINGS"
 DEFAULT_FILE = "config.py"
 MEBIBYTE = 2**20
+THE_MODEL = "model"  # what the only model is called inside, where there is no MODELS
+MODEL_AND_OUTPUT = "@"  # "name@output" chooses an output of a model
 
 Scale = Literal["imagenet", "torch", "caffe", "tf"]
 SCALES: tuple[str, ...] = get_args(Scale)
@@ -150,6 +152,17 @@ class Config(BaseModel):
         False, description="Open models whose file contains code (Lambda layers). Only for files you trust"
     )
 
+    MODELS: dict[str, dict[str, Any]] = Field(
+        {},
+        description='Several models to choose from in the page: {"old": {"MODEL_PATH": ...}, "new": {...}}; what one '
+        "leaves out comes from the MODEL_ settings above, and the first is the default",
+    )
+    MODELS_MEMORY_LIMIT: str = Field(
+        "auto",
+        description='Memory up to which models stay open ("4GiB"); half of what the worker process may use unless '
+        "given. Past it, the one that was used longest ago is closed until it is needed again",
+    )
+
     # What people see
     SAMPLE_IMAGES: list[str] = Field(
         [], description='Pictures offered on the start page: paths, or "package:path" inside an installed package'
@@ -180,6 +193,41 @@ class Config(BaseModel):
     MAX_IMAGES: int = Field(100, gt=0, description="Images that one session can hold")
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
     SESSION_MAX_BYTES: int = Field(1024 * MEBIBYTE, gt=0, description="Bytes that one session can keep")
+
+    @field_validator("MODELS_MEMORY_LIMIT")
+    @classmethod
+    def _bytes(cls, value: str) -> str:
+        from dask.utils import parse_bytes  # takes a moment, which `import picasso` need not wait for
+
+        if value != "auto" and not parse_bytes(value) > 0:
+            raise ValueError('write "auto" or a number of bytes such as "4GiB"')
+        return value
+
+    @property
+    def model_name(self) -> str:
+        """What pages call the model, if its file does not say otherwise when it is opened."""
+        path = self.MODEL_PATH
+        return self.MODEL_NAME or (path.stem if path else "no model")
+
+    def models(self) -> dict[str, Config]:
+        """A plain config for each model (without MODELS, and with its name), by name; the first is the default.
+
+        Without MODELS there is one, "model", whatever its file and MODEL_NAME: it may get others while a server runs.
+
+        Raises:
+            ConfigError: a name or an entry of MODELS is wrong.
+        """
+        if not self.MODELS:
+            return {THE_MODEL: self}
+        _check_models(self.MODELS)
+        common = self.model_dump(exclude_unset=True, exclude={"MODELS", "MODEL_NAME"})
+        models = {}
+        for name, entry in self.MODELS.items():
+            try:
+                models[name] = Config(**common | entry | {"MODEL_NAME": name})
+            except ValidationError as error:
+                raise ConfigError(f"MODELS[{name!r}]: {_sentence(error)}", field="MODELS") from error
+        return models
 
     def functions(self) -> dict[str, str]:
         """Every "module:function" that the model's settings name, by setting."""
@@ -228,16 +276,22 @@ def load_config(
     path, named = _config_file(file, environ)
     written = {} if path is None else _from_file(path)
     said = _from_environment(environ)
-    said |= {key: _resolve(key, value, Path.cwd()) for key, value in (overrides or {}).items() if value is not None}
-    if not named and _names_another_model(written, said):
+    typed = {key: _resolve(key, value, Path.cwd()) for key, value in (overrides or {}).items() if value is not None}
+    if not named and _names_another_model(written, said | typed):
         written = {key: value for key, value in written.items() if not _is_about_the_model(key)}
-    values = written | said
+    values: dict[str, Any] = {}
+    for higher in (written, said, typed):
+        if "MODEL_PATH" in higher:  # whoever names one model there means that one
+            values.pop("MODELS", None)
+        values |= higher
     for key in values:
         _check_known(key)
     try:
-        return Config(**values)
+        config = Config(**values)
     except ValidationError as error:
         raise ConfigError(_sentence(error)) from error
+    config.models()  # says now what is wrong with one of them
+    return config
 
 
 def _config_file(file: str | Path | None, environ: Mapping[str, str]) -> tuple[Path | None, bool]:
@@ -294,6 +348,13 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _resolve(key: str, value: Any, folder: Path) -> Any:
+    if key == "MODELS" and isinstance(value, Mapping):
+        return {
+            name: {inner: _resolve(inner, content, folder) for inner, content in entry.items()}
+            if isinstance(entry, Mapping)
+            else entry
+            for name, entry in value.items()
+        }
     if key in PATH_KEYS and isinstance(value, str | Path):
         return folder / Path(value).expanduser()
     if key in PATH_LIST_KEYS and isinstance(value, list | tuple):
@@ -321,6 +382,23 @@ def _check_known(key: str, prefix: str = "") -> None:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     hint = f"Did you mean {prefix}{near[0]}?" if near else f"The known ones are {', '.join(known)}."
     raise ConfigError(f"{prefix}{key} is not a setting of Picasso. {hint}", field=key)
+
+
+def _check_models(models: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises a `ConfigError` for a name that no page can show, or a key that is no setting of one model."""
+    known = [name for name in Config.model_fields if name.startswith("MODEL_") and name != "MODEL_NAME"]
+    for name, entry in models.items():
+        if not name.strip() or MODEL_AND_OUTPUT in name or not name.isprintable():
+            raise ConfigError(
+                f"MODELS: a model's name is text without {MODEL_AND_OUTPUT!r} and line breaks, got {name!r}.",
+                field="MODELS",
+            )
+        for key in entry:
+            if key in known:
+                continue
+            near = difflib.get_close_matches(f"MODEL_{key.removeprefix('MODEL_')}", known, n=1, cutoff=0.8)
+            hint = f"Did you mean {near[0]}?" if near else f"The known ones are {', '.join(known)}."
+            raise ConfigError(f"MODELS[{name!r}] has no {key!r}. {hint}", field="MODELS")
 
 
 def _sentence(error: ValidationError) -> str:

@@ -345,3 +345,71 @@ def test_functions_that_are_not_there(name, sentence):
         import_function(name, "MODEL_PREPROCESS")
     assert caught.value.message.endswith(sentence)
     assert caught.value.field == "MODEL_PREPROCESS"
+
+
+# Several models
+
+
+def test_models_take_what_they_leave_out_from_the_settings_above(config_file):
+    file = config_file("""
+MODEL_FRAMEWORK = "tensorflow"
+MODEL_LABELS = ["x", "y"]
+MODELS = {
+    "old": {"MODEL_PATH": "old_model"},
+    "new": {"MODEL_PATH": "new.keras", "MODEL_FRAMEWORK": "keras", "MODEL_LABELS": "labels.txt"},
+}
+""")
+    folder = file.parent
+    (folder / "labels.txt").write_text("a")
+    config = load_config(file, environ={})
+    old, new = config.models().values()
+    assert list(config.models()) == ["old", "new"]
+    assert (folder / "old_model", "tensorflow", ["x", "y"]) == (old.MODEL_PATH, old.MODEL_FRAMEWORK, old.MODEL_LABELS)
+    assert (folder / "new.keras", "keras") == (new.MODEL_PATH, new.MODEL_FRAMEWORK)
+    assert (str(folder / "labels.txt"), "new", {}) == (new.MODEL_LABELS, new.MODEL_NAME, new.MODELS)
+    assert old.model_digest() != new.model_digest()
+
+
+def test_one_model_is_called_model(tmp_path):
+    config = Config(MODEL_PATH=tmp_path / "birds.keras")
+    assert config.models() == {"model": config}
+    assert (config.model_name, Config(MODEL_NAME="Birds").model_name) == ("birds", "Birds")
+
+
+@pytest.mark.parametrize(
+    ("models", "sentence"),
+    [
+        ({"a": {"PATH": "x"}}, "MODELS['a'] has no 'PATH'. Did you mean MODEL_PATH?"),
+        ({"a": {"MODEL_PTAH": "x"}}, "MODELS['a'] has no 'MODEL_PTAH'. Did you mean MODEL_PATH?"),
+        ({"a": {"PORT": 1}}, "MODELS['a'] has no 'PORT'."),
+        ({"a": {"MODEL_NAME": "b"}}, "MODELS['a'] has no 'MODEL_NAME'. The known ones are MODEL_FRAMEWORK, MODEL_PATH"),
+        ({"a": {"MODEL_FRAMEWORK": "torch"}}, "MODELS['a']: MODEL_FRAMEWORK: "),
+        (
+            {"a": {"MODEL_PREPROCESS": {"sclae": 1}}},
+            "MODELS['a']: MODEL_PREPROCESS has no 'sclae'. Did you mean",
+        ),
+        ({"a@b": {}}, "MODELS: a model's name is text without '@' and line breaks, got 'a@b'."),
+        ({"a\nb": {}}, "a model's name is text"),
+        ({" ": {}}, "a model's name is text"),
+        ({"a": 3}, "MODELS"),
+        ([], "MODELS"),
+    ],
+)
+def test_wrong_models_are_said_when_the_config_is_read(models, sentence):
+    with pytest.raises(ConfigError) as error:
+        load_config(None, {"MODELS": models}, {})
+    assert sentence in error.value.message
+
+
+def test_a_path_from_a_higher_place_means_that_one_model(config_file):
+    file = config_file('MODELS = {"a": {}, "b": {}}')
+    assert list(load_config(file, {}, {}).models()) == ["a", "b"]
+    assert list(load_config(file, {"MODEL_PATH": "x.keras"}, {}).models()) == ["model"]
+    assert list(load_config(file, {}, {"PICASSO_MODEL_PATH": "x.keras"}).models()) == ["model"]
+
+
+@pytest.mark.parametrize("value", ["much", "0", "-1GiB"])
+def test_a_limit_of_memory_is_a_number_of_bytes(value):
+    with pytest.raises(ConfigError, match="MODELS_MEMORY_LIMIT"):
+        load_config(None, {"MODELS_MEMORY_LIMIT": value}, {})
+    assert load_config(None, {"MODELS_MEMORY_LIMIT": "4GiB"}, {}).MODELS_MEMORY_LIMIT == "4GiB"
