@@ -78,7 +78,7 @@ def _found(anatomy: Anatomy) -> tuple[Scale | tuple[float, float], str]:
         return UNIT, "Pixel values are mapped to 0..1: nothing in the model says which range it was trained on."
     if family.inside and anatomy.entrance is None:
         return PIXELS, f"The model is built as {family.name}, which scales pixel values itself: it is given 0..255."
-    return family.scale, f"The model is built as {family.name}: it is given the pixel values of keras.applications."
+    return family.scale, f"The model is built as {family.name}: it is given the pixel values that this takes."
 
 
 def taken_by(entrance: Callable[[FloatArray], FloatArray] | None, shape: tuple[int, int, int]) -> Taken:

@@ -24,7 +24,8 @@ from tensorflow_zoo import (
 
 from picasso.errors import NotSupported
 from picasso.models import tensorflow
-from picasso.models.examination import Kernel
+from picasso.models.anatomy import Kernel
+from picasso.models.examination import describe
 
 pytestmark = pytest.mark.slow  # many small models
 
@@ -254,7 +255,12 @@ def test_names_of_functions_called_twice_stay_apart(tmp_path):
 def anatomy(monkeypatch, path, **config):
     """What the adapter read from a graph before describing it."""
     found = []
-    monkeypatch.setattr(tensorflow, "describe", lambda *args, anatomy, **more: found.append(anatomy))
+
+    def noted(*args, anatomy, **more):
+        found.append(anatomy)
+        return describe(*args, anatomy=anatomy, **more)
+
+    monkeypatch.setattr(tensorflow, "describe", noted)
     open_tensorflow(path, **config)
     return found[0]
 
