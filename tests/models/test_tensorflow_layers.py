@@ -24,7 +24,7 @@ from tensorflow_zoo import (
 
 from picasso.errors import NotSupported
 from picasso.models import tensorflow
-from picasso.models.examination import Kernel
+from picasso.models.anatomy import Kernel
 
 pytestmark = pytest.mark.slow  # many small models
 
