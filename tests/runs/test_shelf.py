@@ -13,9 +13,9 @@ import pytest
 from picasso.config import Config
 from picasso.errors import Cancelled, ConfigError, ModelError, NotFound
 from picasso.models.base import Model
-from picasso.models.decoding import load_labels
 from picasso.models.examination import preprocessor
 from picasso.models.info import ModelInfo
+from picasso.models.labels import load_labels
 from picasso.runs.shelf import Shelf
 
 
@@ -33,7 +33,7 @@ class Counting(Model):
         if not text.isdigit():
             raise ModelError(f"{config.MODEL_PATH.name} is damaged.")
         labels = load_labels(config.MODEL_LABELS, int(text))
-        self.preprocessor = preprocessor(config, (6, 8, 1))
+        self.preprocessor = preprocessor(config.MODEL_PREPROCESS, (6, 8, 1))
         self.info = ModelInfo(
             config.model_name, "keras", config.MODEL_PATH.name, 0.0, "", "", (6, 8, 1), tuple(labels), "probability",
             frozenset({"predict"}), 0,
