@@ -18,7 +18,9 @@ CORE = [
     "numpy>=1.26",
     "pillow>=13.0.0",
     "platformdirs>=4.2",
+    "psutil>=6",
     "pydantic>=2.10",
+    "rich>=14",
     "waitress>=3.0.1",
     "werkzeug>=3.1.6",
 ]
@@ -53,6 +55,7 @@ setup(
     include_package_data=True,
     package_data={
         "picasso": ["templates/**/*.html", "static/**/*", "py.typed"],
+        "picasso.models": ["families.json"],
         "picasso.visualizations": ["*.html"],
     },
     install_requires=CORE,

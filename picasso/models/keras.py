@@ -21,14 +21,16 @@ import tensorflow as tf
 from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
+from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor
+from picasso.models.examination import decoder, describe, examine, preprocessor
 from picasso.models.gradients import gradient_function
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
 from picasso.models.keras_history import run
 from picasso.models.keras_layout import TO_LAST
 from picasso.models.keras_logits import ending
+from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
 UNPROVED = (
@@ -59,18 +61,23 @@ class KerasModel(Model):
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.
         self._forward = tf.function(lambda x: self._floats(x, self._ends), [self._images], autograph=False)
         warnings = self._prove()
+        anatomy = self._anatomy(loaded, warnings)
+        pixels = find_pixels(config, anatomy)
+        self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
+        logits, sigmoid = found.logits is not None, found.link == "sigmoid"
+        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
         self.info = describe(
             config,
             path,
             framework="keras",
-            anatomy=self._anatomy(loaded, warnings),
-            examined=examine(self, self._view.shape, logits=found.logits is not None, sigmoid=found.link == "sigmoid"),
+            anatomy=anatomy,
+            pixels=pixels,
+            examined=examined,
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
         )
-        self.preprocessor = preprocessor(config, self._view.shape)
-        self.own_decode = decoder(config)
+        self.own_decode = decoder(config, self.info.classes)
 
     def _anatomy(self, loaded: Loaded, warnings: tuple[str, ...]) -> Anatomy:
         found, flat = self._view, self._view.flat

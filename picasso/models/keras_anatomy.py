@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from picasso.models.examination import Kernel
+from picasso.models.anatomy import Kernel
 from picasso.models.info import Layer
 from picasso.models.keras_flat import Flat
 from picasso.models.keras_history import leading_to, node_of

@@ -26,7 +26,7 @@ from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, sett
 BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
 NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
-RESERVED = {"name", "image", "visualization"}  # fields and parts of addresses of the pages that settings travel through
+RESERVED = {"name", "image", "visualization", "model"}  # what else the pages' forms and addresses carry
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
 

@@ -59,6 +59,7 @@ def own(tmp_path, monkeypatch):
 def opened(tmp_path):
     def open_it(network, suffix=".keras", **config):
         network.save(tmp_path / f"network{suffix}")
+        config = {"MODEL_PREPROCESS": {"scale": [0, 1]}} | config  # said, so that what is assumed is the graph's
         return open_model(Config(MODEL_PATH=tmp_path / f"network{suffix}", DATA_DIR=tmp_path, **config))
 
     return open_it
