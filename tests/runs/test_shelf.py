@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +285,7 @@ def test_own_functions_and_the_modules_beside_them_are_imported_anew(folder):
     (folder / "picasso_test_functions.py").write_text(FUNCTIONS)
     (folder / "picasso_test_constants.py").write_text("LEVEL = 1")
     (folder / "config.py").write_text("")
+    time.sleep(0.01)  # what is written while a model is opened counts as changed
     settings = one(folder, MODEL_PREPROCESS="picasso_test_functions:preprocess")
     shelf = Shelf(settings, Counting)
 
