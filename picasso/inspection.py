@@ -78,7 +78,7 @@ def show(inspection: Inspection, console: Console) -> None:
     console.print(table)
     _list(console, "Ways to look", [f"{title}: {reason or 'yes'}" for title, reason in inspection.visualizations])
     _list(console, "Warnings", info.warnings)
-    _list(console, "Assumed", [f"{one.sentence} To change it: {one.line}" for one in info.assumptions])
+    _list(console, "Assumed (see below for the lines that change it)", [one.sentence for one in info.assumptions])
     console.print(Text("\nconfig.py", style="bold"))
     console.print(Text(inspection.config), soft_wrap=True)
 

@@ -82,13 +82,13 @@ def test_errors_have_their_exit_code(folder):
     assert CliRunner().invoke(main, ["inspect"]).exit_code == 2
 
 
-def test_assumptions_are_comments(tiny_model):
+def test_assumptions_come_with_their_sentence(tiny_model):
     from dataclasses import replace
 
     info = replace(tiny_model.info, assumptions=(Assumption("The size is 224.", "MODEL_INPUT_SIZE = (224, 224)"),))
     model = type("Fake", (), {"info": info, "preprocessor": tiny_model.preprocessor})
     text = ready_config(load_config(None, {"MODEL_PATH": "m.keras"}, environ={}), model)
-    assert "# The size is 224.\n# MODEL_INPUT_SIZE = (224, 224)\n" in text
+    assert "# The size is 224.\nMODEL_INPUT_SIZE = (224, 224)\n" in text
 
 
 def test_what_is_not_known_is_left_out(tiny_model):

@@ -182,7 +182,7 @@ def _scores(
     if not others:
         return name, scores, ()
     sentence = f"The output '{name}' is explained; the model also has {', '.join(others)}."
-    return name, scores, (Assumption(sentence, f'MODEL_OUTPUT = "{others[0]}"'),)
+    return name, scores, (Assumption(sentence, f'MODEL_OUTPUT = "{name}"'),)
 
 
 def _numbered(found: dict[str, Any], number: int) -> tuple[str, Any]:

@@ -241,7 +241,7 @@ def _output(network: Any, wanted: str | int | None, assumed: list[Assumption]) -
             assumed.append(
                 Assumption(
                     f"The model has several outputs: {first} is explained. Others are {', '.join(others)}.",
-                    f'MODEL_OUTPUT = "{others[0]}"',
+                    f'MODEL_OUTPUT = "{first}"',
                 )
             )
         return fitting[0]

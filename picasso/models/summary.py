@@ -9,7 +9,7 @@ from typing import Any
 
 from picasso.config import Config
 from picasso.models.base import Model
-from picasso.models.info import Assumption, Layer, ModelInfo
+from picasso.models.info import Layer, ModelInfo
 from picasso.models.preprocessing import ReadyMade
 
 FEW = 8  # classes that are written out
@@ -66,33 +66,21 @@ def _layers(layers: tuple[Layer, ...]) -> str:
 
 
 def ready_config(config: Config, model: Model) -> str:
-    """A config file for a model, as Python source: what is set, what was found, what was assumed."""
+    """A config file for a model, as Python source: what is set, what was found, and what was assumed with its reason."""
     info = model.info
     values: dict[str, Any] = {"MODEL_NAME": info.name, "MODEL_FRAMEWORK": info.framework}
     values |= {"MODEL_PATH": config.MODEL_PATH and config.MODEL_PATH.resolve()}
-    values |= {
-        key: getattr(config, key) for key in Config.model_fields if key.startswith("MODEL_") and _said(config, key)
-    }
+    set_here = (key for key in Config.model_fields if key.startswith("MODEL_") and key in config.model_fields_set)
+    values = {key: getattr(config, key) for key in set_here} | values
     if isinstance(model.preprocessor, ReadyMade):
         spec = model.preprocessor.spec
         values["MODEL_PREPROCESS"] = {"geometry": spec.geometry} | spec.model_dump(mode="json", exclude_defaults=True)
-    if "MODEL_LABELS" not in values and info.classes <= LISTED_CLASSES:
-        values["MODEL_LABELS"] = list(info.labels)
-    lines = [f"{key} = {_source(value)}" for key, value in values.items()]
-    return "\n".join([*lines, *_assumed(info.assumptions, set(values))]) + "\n"
-
-
-def _said(config: Config, key: str) -> bool:
-    return key in config.model_fields_set and key not in ("MODEL_NAME", "MODEL_FRAMEWORK", "MODEL_PATH")
-
-
-def _assumed(assumptions: Iterable[Assumption], written: set[str]) -> list[str]:
-    lines = []
-    for assumption in assumptions:
-        lines.append(f"# {assumption.sentence}")
-        if assumption.line.partition(" ")[0] not in written:
-            lines.append(f"# {assumption.line}")
-    return lines
+    lines = {key: f"{key} = {_source(value)}" for key, value in values.items()}
+    for one in info.assumptions:
+        lines[one.line.partition(" ")[0]] = f"# {one.sentence}\n{one.line}"
+    if "MODEL_LABELS" not in lines and info.classes <= LISTED_CLASSES:
+        lines["MODEL_LABELS"] = f"MODEL_LABELS = {_source(info.labels)}"
+    return "\n".join(lines.values()) + "\n"
 
 
 def _source(value: Any) -> str:

@@ -292,7 +292,7 @@ def test_several_outputs(opened, tmp_path, structure, wanted):
         other = ({"kind", "colour"} - {name}).pop()
         assert model.info.assumptions == (
             Assumption(
-                f"The model has several outputs: {name} is explained. Others are {other}.", f'MODEL_OUTPUT = "{other}"'
+                f"The model has several outputs: {name} is explained. Others are {other}.", f'MODEL_OUTPUT = "{name}"'
             ),
         )
     check(model, network, tmp_path, output=order.index(name))

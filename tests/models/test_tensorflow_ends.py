@@ -105,7 +105,7 @@ def test_another_output_is_mentioned(tmp_path):
     info = open_tensorflow(tmp_path).info
     assert (info.outputs, info.output) == (("flags", "kind"), "kind")
     sentence = "The output 'kind' is explained; the model also has flags."
-    assert info.assumptions[0] == Assumption(sentence, 'MODEL_OUTPUT = "flags"')
+    assert info.assumptions[0] == Assumption(sentence, 'MODEL_OUTPUT = "kind"')
 
 
 def two_images():
