@@ -66,7 +66,7 @@ def _layers(layers: tuple[Layer, ...]) -> str:
 
 
 def ready_config(config: Config, model: Model) -> str:
-    """A config file for a model, as Python source: what is set, what was found, and what was assumed with its reason."""
+    """A config file for a model, as Python source: what is set, what was found, what was assumed and why."""
     info = model.info
     values: dict[str, Any] = {"MODEL_NAME": info.name, "MODEL_FRAMEWORK": info.framework}
     values |= {"MODEL_PATH": config.MODEL_PATH and config.MODEL_PATH.resolve()}
