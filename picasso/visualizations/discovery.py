@@ -25,7 +25,7 @@ from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, sett
 
 BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
-NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
+NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "layers.py", "maps.py", "setup.py", "conftest.py"}
 RESERVED = {"name", "image", "visualization"}  # fields and parts of addresses of the pages that settings travel through
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
