@@ -19,7 +19,14 @@ from picasso.runs.run import State
 
 XSS = "<img src=x onerror=alert(1)>"
 NOBODY = "0" * 32
-BUILT_IN = ["class-probabilities", "occlusion", "saliency"]
+BUILT_IN = [
+    "class-activation",
+    "class-probabilities",
+    "feature-maps",
+    "occlusion",
+    "random-masks",
+    "saliency",
+]
 ALL = [*BUILT_IN, "hidden-halves"]
 
 
@@ -156,7 +163,7 @@ def test_unknown_visualization(visitor: Visitor) -> None:
     for path in ("", "/pictures", "/cost"):
         page = visitor.page(f"/visualizations/nothing{path}", 404)
         if page.title:
-            assert "There are: class-probabilities" in page.text
+            assert "There are: class-activation, class-probabilities" in page.text
     assert visitor.post("/runs", {"visualization": "nothing"}).status_code == 404
     assert visitor.post("/runs").status_code == 404
 
