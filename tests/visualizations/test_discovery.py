@@ -269,7 +269,9 @@ def test_an_installed_package_that_is_broken(package, entry, what):
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(NotFound, match=r"no visualization 'occlusio'. There are: class-activation, class-probabilities, fe"):
+    with pytest.raises(
+        NotFound, match=r"no visualization 'occlusio'. There are: class-activation, class-probabilities, fe"
+    ):
         discover().get("occlusio")
 
 
