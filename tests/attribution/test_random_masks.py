@@ -63,8 +63,8 @@ def test_it_is_the_papers_map_but_for_chance():
     found = rise(most=6400)
     masks = masks_of(6400)
     scores = Power(WEIGHTS, 2).predict(X * masks[..., None] + FILL * (1 - masks[..., None]))[:, 2].astype(float)
-    paper = np.tensordot(scores, masks, 1) / 6400 / 0.4 - scores.mean()
-    coverage = (masks.mean(axis=0) / 0.4 - 1) * scores.mean()  # how often a pixel happened to be visible
+    paper = np.tensordot(scores, masks.astype(float), 1) / 6400 / 0.4 - scores.mean()
+    coverage = (masks.mean(axis=0, dtype=float) / 0.4 - 1) * scores.mean()  # how often a pixel happened to be visible
     np.testing.assert_allclose(found.maps[0], paper - coverage, atol=1e-5)
 
 
