@@ -27,10 +27,9 @@ def network():
     late = keras.layers.Conv2D(6, 3, padding="same", activation="swish", name="late")(pooled)
     both = keras.layers.Concatenate()([late, pooled])
     features = keras.layers.GlobalAveragePooling2D()(both)
-    logits = keras.layers.Dense(4, name="logits", kernel_initializer=keras.initializers.RandomNormal(stddev=3))(
-        features
-    )
-    return keras.Model(image, keras.layers.Softmax()(logits))
+    strong = keras.initializers.RandomNormal(stddev=3)
+    scores = keras.layers.Dense(4, name="logits", kernel_initializer=strong)(features)
+    return keras.Model(image, keras.layers.Softmax()(scores))
 
 
 @functools.cache
@@ -47,13 +46,13 @@ def images(count=2):
 
 
 def logits(x):
-    return keras.Model(network().inputs, network().get_layer("logits").output)(x).numpy()
+    return keras.Model(network().input, network().get_layer("logits").output)(x).numpy()
 
 
 def gradient(x, cls):
     """dS / dx of one image (height, width, channels), S a class's logit."""
     x = tf.constant(x[None])
-    body = keras.Model(network().inputs, network().get_layer("logits").output)
+    body = keras.Model(network().input, network().get_layer("logits").output)
     with tf.GradientTape() as tape:
         tape.watch(x)
         score = body(x)[0, cls]
@@ -62,7 +61,7 @@ def gradient(x, cls):
 
 def layer(x, cls, name):
     """A layer's activations of one image, and dS / dA."""
-    inner = keras.Model(network().inputs, [network().get_layer(name).output, network().get_layer("logits").output])
+    inner = keras.Model(network().input, [network().get_layer(name).output, network().get_layer("logits").output])
     with tf.GradientTape() as tape:
         activations, scores = inner(tf.constant(x[None]))
         score = scores[0, cls]

@@ -16,8 +16,9 @@ CLASS = 2
 TARGETS = Targets(X, np.array([0]), np.array([CLASS]), logits=True)
 
 
-def call(x, layer=None, expected_keys=None):
-    """What the package asks of a network."""
+def call(x, call_model_args=None, expected_keys=None):
+    """What the package asks of a network; the argument is a layer's name, where one is looked at."""
+    layer = call_model_args
     layers = [networks.layer(one, CLASS, layer) for one in x] if layer else []
     return {
         pair.INPUT_OUTPUT_GRADIENTS: np.stack([networks.gradient(one.astype(np.float32), CLASS) for one in x]),
