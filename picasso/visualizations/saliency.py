@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from picasso.attribution.integrated_gradients import integrated_gradients, intervals
+from picasso.attribution.integrated_gradients import integrated_gradients, most_points
 from picasso.attribution.saliency import gradient, gradient_times_input, saliency, total
 from picasso.attribution.smoothgrad import smoothgrad
 from picasso.attribution.targets import Targets
@@ -111,12 +111,12 @@ class Saliency(MapVisualization):
             description="What the picture is compared with: the way leads from it to the picture",
             json_schema_extra=only("integrated gradients"),
         )
-        intervals: int = Field(
-            128,
-            ge=8,
-            le=1024,
-            title="Intervals",
-            description="Parts of the way, at most: 8, doubled while the values do not add up",
+        points: int = Field(
+            129,
+            ge=9,
+            le=513,
+            title="Points",
+            description="Of the way, at most: 9, and 8 more as long as the values do not add up",
             json_schema_extra=only("integrated gradients"),
         )
         gap: float = Field(
@@ -161,14 +161,14 @@ class Saliency(MapVisualization):
             targets,
             self.fills(settings.baseline, targets.x),
             tolerance=settings.gap,
-            most=settings.intervals,
-            step=lambda share, values: show(share, total(values)),
+            most=settings.points,
+            step=lambda share, maps: show(share, maps.copy()),
         )
         of_each = [
             {"change": change, "gap": gap, "points": points, "within": bool(gap <= settings.gap * abs(change))}
             for change, gap, points in zip(found.change, found.gap, found.points, strict=True)
         ]
-        return Found(total(found.values), of_each)
+        return Found(found.maps, of_each)
 
     @classmethod
     def method(cls, settings: Any) -> Method:
@@ -182,12 +182,12 @@ class Saliency(MapVisualization):
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
-        """One for the scores, and forward and backward for each class and sample or point."""
+        """One for the scores, and forward and backward for each class, sample and point."""
         classes = min(int(settings.classes), info.classes)
         if settings.method == "SmoothGrad":
             return 1 + classes * int(settings.samples)
         if settings.method == "integrated gradients":
-            return 3 + classes * (intervals(settings.intervals)[-1] + 1)  # 3: also the scores at both ends of the way
+            return 1 + classes * 2 * most_points(settings.points)  # the gradient and the score at each
         return 1 + classes
 
     @classmethod
