@@ -30,6 +30,7 @@ METHODS = {
         "use. What speaks against the class is not shown, and the layer is coarse.",
         source="Selvaraju et al. 2017",
         link="https://arxiv.org/abs/1610.02391",
+        halves=(0.83, 0.96),
     ),
     "Grad-CAM++": Method(
         signed=False,
@@ -41,6 +42,7 @@ METHODS = {
         "share one map. Its values have no unit that could be compared between pictures.",
         source="Chattopadhyay et al. 2018",
         link="https://arxiv.org/abs/1710.11063",
+        halves=(0.65, 0.64),
     ),
     "LayerCAM": Method(
         signed=False,
@@ -52,6 +54,7 @@ METHODS = {
         "class is not shown.",
         source="Jiang et al. 2021",
         link="https://doi.org/10.1109/TIP.2021.3089943",
+        halves=(0.65, 0.65),
     ),
     SCORE_CAM: Method(
         signed=False,
@@ -63,6 +66,7 @@ METHODS = {
         "picture faded into a fill is none that the model was trained on.",
         source="Wang et al. 2020",
         link="https://arxiv.org/abs/1910.01279",
+        halves=(0.84, 0.97),
     ),
 }
 
@@ -70,7 +74,7 @@ METHODS = {
 class ClassActivation(MapVisualization):
     """Where a layer of the model saw what speaks for a class."""
 
-    description = "Shows where one of the model's layers saw what speaks for a class."
+    description = "Shows where one of the model's layers saw what speaks for a class (Grad-CAM and others)."
     reference_link = "https://arxiv.org/abs/1610.02391"
     needs = frozenset({"predict", "activations"})
 

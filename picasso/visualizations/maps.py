@@ -36,6 +36,9 @@ class Method:
         reading: how to read it.
         misleads: what it cannot tell.
         source, link: where it comes from.
+        halves: with its default settings on one picture of two things, a cup of espresso beside a camera on a tripod
+            (EfficientNet-Lite0, tests/visualizations/test_two_things.py), the share of the positive values that lay
+            in the right half: of the espresso map, of the tripod map. Chance is 0.5.
     """
 
     signed: bool
@@ -45,6 +48,7 @@ class Method:
     misleads: str
     source: str
     link: str
+    halves: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class MapVisualization(BaseVisualization):
             "misleads": method.misleads,
             "source": method.source,
             "link": method.link,
+            "halves": method.halves,
         }
 
 

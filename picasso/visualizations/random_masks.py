@@ -21,6 +21,7 @@ METHOD = Method(
     "than a cell are not there. With half of the picture hidden the model sees what it was not trained on.",
     source="Petsiuk et al. 2018",
     link="https://arxiv.org/abs/1806.07421",
+    halves=(0.96, 1.00),
 )
 
 

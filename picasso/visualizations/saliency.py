@@ -26,6 +26,7 @@ METHODS = {
         "matter stays dark, and single pixels are noisy.",
         source="Simonyan et al. 2013",
         link="https://arxiv.org/abs/1312.6034",
+        halves=(0.60, 0.57),
     ),
     "gradient x input": Method(
         signed=True,
@@ -37,6 +38,7 @@ METHODS = {
         "to the score only in networks of ReLUs without biases.",
         source="Shrikumar et al. 2016",
         link="https://arxiv.org/abs/1605.01713",
+        halves=(0.67, 0.46),
     ),
     "SmoothGrad": Method(
         signed=False,
@@ -48,6 +50,7 @@ METHODS = {
         "another map, and noisy pictures are not what the model was trained on.",
         source="Smilkov et al. 2017",
         link="https://arxiv.org/abs/1706.03825",
+        halves=(0.68, 0.62),
     ),
     "integrated gradients": Method(
         signed=True,
@@ -59,6 +62,7 @@ METHODS = {
         "The pictures on the way are none that the model was trained on.",
         source="Sundararajan et al. 2017",
         link="https://arxiv.org/abs/1703.01365",
+        halves=(0.65, 0.63),
     ),
 }
 
@@ -78,7 +82,9 @@ class Saliency(MapVisualization):
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         method: Literal["gradient", "gradient x input", "SmoothGrad", "integrated gradients"] = Field(
-            "gradient", title="Method", description="How the gradient becomes a map; all but the first cost more"
+            "gradient",
+            title="Method",
+            description="How the gradient becomes a map; SmoothGrad and integrated gradients cost more",
         )
         classes: int = classes_field()
         samples: int = Field(

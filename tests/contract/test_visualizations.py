@@ -120,6 +120,13 @@ def test_it_describes_itself(visualization):
     assert all(field.help for field in form_fields(visualization, {}))
 
 
+def test_settings_that_some_choices_need_name_choices_there_are(visualization):
+    parts = visualization.settings_model.model_json_schema().get("properties", {})
+    for part in parts.values():
+        for other, choices in part.get("only", {}).items():
+            assert set(choices) < set(parts[other]["enum"])
+
+
 def test_it_says_what_a_model_lacks(visualization, tiny_model):
     assert visualization.unsupported_reason(tiny_model.info) is None
     for need in visualization.needs:
