@@ -56,6 +56,7 @@ setup(
     include_package_data=True,
     package_data={
         "picasso": ["templates/**/*.html", "static/**/*", "py.typed"],
+        "picasso.models": ["families.json"],
         "picasso.visualizations": ["*.html"],
     },
     install_requires=CORE,

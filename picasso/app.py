@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from flask import Flask
@@ -16,18 +17,24 @@ from picasso.web.services import Services
 from picasso.web.templates import prepare_templates
 
 
-def create_app(config: Config | None = None, engine: Engine | None = None) -> Flask:
+def create_app(
+    config: Config | None = None, engine: Engine | None = None, read_again: Callable[[], Config] | None = None
+) -> Flask:
     """Makes the web application, and starts the worker process in the background.
 
     Args:
         config: all settings; `load_config()` unless given.
         engine: what computes; the Dask engine unless given.
+        read_again: gives the config as it is when models are reloaded; the same one unless given, or `load_config()`
+            where `config` is not given either.
 
     Raises:
         ConfigError: a setting is wrong.
     """
-    config = config or load_config()
-    store = Store(config.DATA_DIR, config.model_digest())
+    if config is None:
+        config, read_again = load_config(), read_again or load_config
+    unchanged = config
+    store = Store(config.DATA_DIR)
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)
     sessions = Sessions(config, store, engine)
@@ -42,7 +49,7 @@ def create_app(config: Config | None = None, engine: Engine | None = None) -> Fl
         PERMANENT_SESSION_LIFETIME=timedelta(hours=config.SESSION_HOURS),
         TEMPLATES_AUTO_RELOAD=False,
     )
-    app.extensions["picasso"] = Services(config, store, engine, sessions, registry)
+    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, read_again or (lambda: unchanged))
     prepare_templates(app, registry)
     pages.install(app)
     engine.start()

@@ -1,4 +1,4 @@
-"""The command line: `picasso serve`, `picasso inspect`."""
+"""The command line: `picasso serve`, `picasso inspect`, `picasso reload`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from picasso.errors import ConfigError, PicassoError
 PORTS_TO_TRY = 50
 THREADS = 16
 REFUSED_BY_SERVER = 8  # times the limit: what is larger never reaches our own page that says what to do
+REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - how a server on all addresses is reached here
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -28,20 +30,22 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--model", type=click.Path(path_type=Path), help="Model file or folder; needs no config file.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to serve on; the next free one when it is taken.")
 @click.option("--host", help="Address to serve on; this machine only unless given.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file; ./config.py unless given.")
-def serve(port: int | None, host: str | None, config_file: Path | None) -> None:
+def serve(model: Path | None, port: int | None, host: str | None, config_file: Path | None) -> None:
     """Serves the pages until Ctrl-C.
 
     \b
     Examples:
       picasso serve
+      picasso serve --model my_model.keras
       picasso serve --config examples/mnist-keras/config.py --port 9000
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        _serve(config_file, {"PORT": port, "HOST": host})
+        _serve(config_file, {"MODEL_PATH": model, "PORT": port, "HOST": host})
     except PicassoError as error:
         click.echo(f"picasso: {error.message}", err=True)
         sys.exit(error.exit_code)
@@ -77,18 +81,52 @@ def inspect(model: Path | None, config_file: Path | None, as_json: bool) -> None
         show(found, Console())
 
 
+@main.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The config file that the server has.")
+@click.option("--url", help="The server's address; the one that runs over the config's data folder unless given.")
+def reload(config_file: Path | None, url: str | None) -> None:
+    """Has a running server read its config and models again.
+
+    Runs that are under way end with the model they have. A model that cannot be opened leaves the old one in use.
+
+    \b
+    Examples:
+      picasso reload
+      picasso reload --url http://127.0.0.1:9000
+    """
+    from picasso.config import load_config
+    from picasso.remote import find_server, reload_models
+
+    try:
+        lines, error = reload_models(url or find_server(load_config(config_file).DATA_DIR))
+        for line in lines:
+            if error is None or line != error.message:
+                click.echo(line)
+        if error is not None:
+            raise error
+    except PicassoError as error:
+        click.echo(f"picasso: {error.message}", err=True)
+        sys.exit(error.exit_code)
+
+
 def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     from picasso.config import load_config
+    from picasso.models.files import require
 
     config = load_config(config_file, overrides)
+    if overrides["MODEL_PATH"] and not config.MODEL_PREPARE:
+        require(config.MODEL_PATH)  # what was typed is checked at once
     listener = _listen(config.HOST, config.PORT)  # first, so that a wrong address is said before anything starts
     import waitress
 
     from picasso.app import create_app
+    from picasso.runs.servers import announce
 
-    app = create_app(config)
+    app = create_app(config, read_again=partial(load_config, config_file, overrides))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
+    store = app.extensions["picasso"].store
+    announce(store.folder, store.owner, f"http://{REACHED_AT.get(host, shown)}:{port}/")
     click.echo(f"Picasso is at http://{shown}:{port}/  (Ctrl-C ends it)")
     if host not in LOOPBACK:
         click.echo("Anyone who reaches this address can use it: there is no password.", err=True)

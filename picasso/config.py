@@ -2,6 +2,7 @@
 
 Precedence, lowest first: the defaults here, the config file (`config.py` in the working directory, or the file that
 `PICASSO_SETTINGS` or `--config` names), the environment (`PICASSO_` + the key), the command line.
+What a `config.py` that nobody named says about its model does not count where another model is named.
 A config file is Python; its UPPER_CASE names are settings. Relative paths in it are relative to it, and its folder
 is put on `sys.path`, so that `"module:function"` finds the modules beside it.
 """
@@ -18,10 +19,10 @@ import runpy
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from picasso.errors import ConfigError, blame
 
@@ -29,10 +30,18 @@ ENVIRONMENT_PREFIX = "PICASSO_"
 SETTINGS_VARIABLE = "PICASSO_SETTINGS"
 DEFAULT_FILE = "config.py"
 MEBIBYTE = 2**20
+THE_MODEL = "model"  # what the only model is called inside, where there is no MODELS
+MODEL_AND_OUTPUT = "@"  # "name@output" chooses an output of a model
+
+Scale = Literal["imagenet", "torch", "caffe", "tf"]
+SCALES: tuple[str, ...] = get_args(Scale)
 
 
 class Preprocessing(BaseModel):
-    """The ready-made preprocess function: first the geometry, then `(x - subtract) / divide`, or `scale`."""
+    """The ready-made preprocess function: first the geometry, then `(x - subtract) / divide`, or `scale`.
+
+    With none of these three the range is found (`picasso.models.pixels`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,25 +53,43 @@ class Preprocessing(BaseModel):
     resample: Literal["bilinear", "bicubic", "nearest"] = Field(
         "bilinear", description="How pixels are interpolated; antialiased when a picture becomes smaller"
     )
-    scale: tuple[float, float] | None = Field(
-        None, description="The range that the pixel values 0..255 are mapped to, such as [0, 1] or [-1, 1]"
+    scale: tuple[float, float] | Scale | None = Field(
+        None,
+        description="The range that the pixel values 0..255 are mapped to, such as [0, 1] or [-1, 1]; or its name: "
+        '"imagenet" or "torch" (0..1, then ImageNet\'s mean and standard deviation), "caffe" (BGR, ImageNet\'s mean '
+        'subtracted), "tf" (-1..1)',
     )
-    subtract: float | tuple[float, ...] = Field(
-        0.0, description="Subtracted from the pixel values 0..255; one number, or one per channel"
+    subtract: float | tuple[float, ...] | None = Field(
+        None, description="Subtracted from the pixel values 0..255; one number, or one per channel; 0 unless given"
     )
-    divide: float | tuple[float, ...] = Field(
-        1.0, description="Divides what is left after subtracting; one number, or one per channel"
+    divide: float | tuple[float, ...] | None = Field(
+        None, description="Divides what is left after subtracting; one number, or one per channel; 1 unless given"
     )
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _known_name(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in SCALES:
+            near = difflib.get_close_matches(value, SCALES, n=1)
+            hint = f" (the nearest is {near[0]!r})" if near else ""
+            raise ValueError(f"give two numbers, such as [0, 1], or one of {', '.join(map(repr, SCALES))}{hint}")
+        return value
 
     @model_validator(mode="after")
     def _one_range(self) -> Preprocessing:
-        if self.scale is not None and (self.subtract != 0 or self.divide != 1):
+        if self.scale is not None and (self.subtract, self.divide) != (None, None):
             raise ValueError("give either 'scale', or 'subtract' and 'divide': they would contradict each other")
         return self
 
+    @property
+    def has_range(self) -> bool:
+        """Whether it says which values the model gets, and not the geometry only."""
+        return (self.scale, self.subtract, self.divide) != (None, None, None)
+
 
 PREPROCESSING = tuple(Preprocessing.model_fields)
-LABEL_FILES = (".txt", ".json")  # what else MODEL_LABELS names is a function
+LABEL_FILES = (".txt", ".json", ".csv", ".tsv")
+LABEL_SETS = ("imagenet",)  # what else MODEL_LABELS names is a function
 
 
 class Config(BaseModel):
@@ -72,7 +99,9 @@ class Config(BaseModel):
 
     # The model
     MODEL_NAME: str | None = Field(None, description="The name that pages show; the file's name unless given")
-    MODEL_FRAMEWORK: Literal["keras", "tensorflow"] = Field("keras", description="Which adapter opens the model")
+    MODEL_FRAMEWORK: Literal["keras", "tensorflow"] | None = Field(
+        None, description="Which adapter opens the model; told by the file unless given"
+    )
     MODEL_PATH: Path | None = Field(
         None,
         description="The model's file or folder: .keras, .h5, .json with MODEL_WEIGHTS, SavedModel, .pb, .meta, ...",
@@ -105,9 +134,9 @@ class Config(BaseModel):
         description='"module:function", called with the path to make (download, convert) when MODEL_PATH is not there',
     )
     MODEL_PREPROCESS: Preprocessing | str = Field(
-        Preprocessing(geometry="resize", resample="bilinear", scale=(0.0, 1.0), subtract=0.0, divide=1.0),
-        description='Ready-made: {"geometry": ..., "scale": ...}; or your own "module:function", which takes a list '
-        "of PIL images and returns a float array (N, height, width, channels)",
+        Preprocessing(geometry="resize", resample="bilinear", scale=None, subtract=None, divide=None),
+        description='Ready-made: {"geometry": ..., "scale": ...}, the range found unless given; or your own '
+        '"module:function", which takes a list of PIL images and returns a float array (N, height, width, channels)',
     )
     MODEL_DECODE: str | None = Field(
         None,
@@ -116,10 +145,22 @@ class Config(BaseModel):
     )
     MODEL_LABELS: list[str] | str | None = Field(
         None,
-        description='The classes\' names in order: a list, a .txt (one per line) or .json file, or "module:function"',
+        description="The classes' names in order: a list, a .txt (one per line), .json, .csv or .tsv file, "
+        '"imagenet", or "module:function"; unless given, ImageNet\'s for a known network with its 1000 classes',
     )
     MODEL_ALLOW_UNSAFE: bool = Field(
         False, description="Open models whose file contains code (Lambda layers). Only for files you trust"
+    )
+
+    MODELS: dict[str, dict[str, Any]] = Field(
+        {},
+        description='Several models to choose from in the page: {"old": {"MODEL_PATH": ...}, "new": {...}}; what one '
+        "leaves out comes from the MODEL_ settings above, and the first is the default",
+    )
+    MODELS_MEMORY_LIMIT: str = Field(
+        "auto",
+        description='Memory up to which models stay open ("4GiB"); half of what the worker process may use unless '
+        "given. Past it, the one that was used longest ago is closed until it is needed again",
     )
 
     # What people see
@@ -153,6 +194,41 @@ class Config(BaseModel):
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
     SESSION_MAX_BYTES: int = Field(1024 * MEBIBYTE, gt=0, description="Bytes that one session can keep")
 
+    @field_validator("MODELS_MEMORY_LIMIT")
+    @classmethod
+    def _bytes(cls, value: str) -> str:
+        from dask.utils import parse_bytes  # takes a moment, which `import picasso` need not wait for
+
+        if value != "auto" and not parse_bytes(value) > 0:
+            raise ValueError('write "auto" or a number of bytes such as "4GiB"')
+        return value
+
+    @property
+    def model_name(self) -> str:
+        """What pages call the model, if its file does not say otherwise when it is opened."""
+        path = self.MODEL_PATH
+        return self.MODEL_NAME or (path.stem if path else "no model")
+
+    def models(self) -> dict[str, Config]:
+        """A plain config for each model (without MODELS, and with its name), by name; the first is the default.
+
+        Without MODELS there is one, "model", whatever its file and MODEL_NAME: it may get others while a server runs.
+
+        Raises:
+            ConfigError: a name or an entry of MODELS is wrong.
+        """
+        if not self.MODELS:
+            return {THE_MODEL: self}
+        _check_models(self.MODELS)
+        common = self.model_dump(exclude_unset=True, exclude={"MODELS", "MODEL_NAME"})
+        models = {}
+        for name, entry in self.MODELS.items():
+            try:
+                models[name] = Config(**common | entry | {"MODEL_NAME": name})
+            except ValidationError as error:
+                raise ConfigError(f"MODELS[{name!r}]: {_sentence(error)}", field="MODELS") from error
+        return models
+
     def functions(self) -> dict[str, str]:
         """Every "module:function" that the model's settings name, by setting."""
         found = {
@@ -163,7 +239,11 @@ class Config(BaseModel):
             "MODEL_LABELS": self.MODEL_LABELS,
             **{f"MODEL_CUSTOM_OBJECTS[{name}]": value for name, value in self.MODEL_CUSTOM_OBJECTS.items()},
         }
-        return {key: name for key, name in found.items() if isinstance(name, str) and not name.endswith(LABEL_FILES)}
+        return {
+            key: name
+            for key, name in found.items()
+            if isinstance(name, str) and name not in LABEL_SETS and not name.endswith(LABEL_FILES)
+        }
 
     def model_digest(self) -> str:
         """Equal for configs that name the same model with the same functions; hexadecimal."""
@@ -185,36 +265,57 @@ def load_config(
 
     Args:
         file: the config file; None takes `PICASSO_SETTINGS`, then `config.py` in the working directory if it is there.
-        overrides: what the command line says; entries that are None count as not said.
+        overrides: what the command line says; entries that are None count as not said. Relative paths are relative
+            to the working directory.
         environ: the environment; `os.environ` unless given.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a wrong value, a file that is missing or fails.
     """
     environ = os.environ if environ is None else environ
+    path, named = _config_file(file, environ)
+    written = {} if path is None else _from_file(path)
+    said = _from_environment(environ)
+    typed = {key: _resolve(key, value, Path.cwd()) for key, value in (overrides or {}).items() if value is not None}
+    if not named and _names_another_model(written, said | typed):
+        written = {key: value for key, value in written.items() if not _is_about_the_model(key)}
     values: dict[str, Any] = {}
-    path = _config_file(file, environ)
-    if path is not None:
-        values |= _from_file(path)
-    values |= _from_environment(environ)
-    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    for higher in (written, said, typed):
+        if "MODEL_PATH" in higher:  # whoever names one model there means that one
+            values.pop("MODELS", None)
+        values |= higher
     for key in values:
         _check_known(key)
     try:
-        return Config(**values)
+        config = Config(**values)
     except ValidationError as error:
         raise ConfigError(_sentence(error)) from error
+    config.models()  # says now what is wrong with one of them
+    return config
 
 
-def _config_file(file: str | Path | None, environ: Mapping[str, str]) -> Path | None:
+def _config_file(file: str | Path | None, environ: Mapping[str, str]) -> tuple[Path | None, bool]:
+    """The config file, and whether somebody named it rather than that it lies in the working directory."""
     named = file or environ.get(SETTINGS_VARIABLE)
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
             raise ConfigError(f"The config file {path} does not exist. Check --config or {SETTINGS_VARIABLE}.")
-        return path.resolve()
+        return path.resolve(), True
     path = Path(DEFAULT_FILE)
-    return path.resolve() if path.is_file() else None
+    return (path.resolve() if path.is_file() else None), False
+
+
+def _names_another_model(written: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    """Whether the environment or the command line names a model that is not the config file's."""
+    own, other = written.get("MODEL_PATH"), said.get("MODEL_PATH")
+    if not isinstance(other, Path):
+        return False
+    return "MODELS" in written or (isinstance(own, Path) and own.resolve() != other.resolve())
+
+
+def _is_about_the_model(key: str) -> bool:
+    return key.startswith("MODEL_") or key in ("MODELS", "SAMPLE_IMAGES")
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -247,6 +348,13 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _resolve(key: str, value: Any, folder: Path) -> Any:
+    if key == "MODELS" and isinstance(value, Mapping):
+        return {
+            name: {inner: _resolve(inner, content, folder) for inner, content in entry.items()}
+            if isinstance(entry, Mapping)
+            else entry
+            for name, entry in value.items()
+        }
     if key in PATH_KEYS and isinstance(value, str | Path):
         return folder / Path(value).expanduser()
     if key in PATH_LIST_KEYS and isinstance(value, list | tuple):
@@ -274,6 +382,23 @@ def _check_known(key: str, prefix: str = "") -> None:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     hint = f"Did you mean {prefix}{near[0]}?" if near else f"The known ones are {', '.join(known)}."
     raise ConfigError(f"{prefix}{key} is not a setting of Picasso. {hint}", field=key)
+
+
+def _check_models(models: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises a `ConfigError` for a name that no page can show, or a key that is no setting of one model."""
+    known = [name for name in Config.model_fields if name.startswith("MODEL_") and name != "MODEL_NAME"]
+    for name, entry in models.items():
+        if not name.strip() or MODEL_AND_OUTPUT in name or not name.isprintable():
+            raise ConfigError(
+                f"MODELS: a model's name is text without {MODEL_AND_OUTPUT!r} and line breaks, got {name!r}.",
+                field="MODELS",
+            )
+        for key in entry:
+            if key in known:
+                continue
+            near = difflib.get_close_matches(f"MODEL_{key.removeprefix('MODEL_')}", known, n=1, cutoff=0.8)
+            hint = f"Did you mean {near[0]}?" if near else f"The known ones are {', '.join(known)}."
+            raise ConfigError(f"MODELS[{name!r}] has no {key!r}. {hint}", field="MODELS")
 
 
 def _sentence(error: ValidationError) -> str:

@@ -33,6 +33,16 @@ def _rebuild(kind: type[PicassoError], message: str, field: str | None) -> Picas
     return kind(message, field=field)
 
 
+def kind_of(code: str) -> type[PicassoError]:
+    """The class of errors with that code; `PicassoError` where there is none."""
+    kinds = [PicassoError]
+    for kind in kinds:  # grows while it is walked: the whole tree
+        if kind.code == code:
+            return kind
+        kinds += kind.__subclasses__()
+    return PicassoError
+
+
 def origin(error: BaseException, *callers: str) -> str:
     """Where code that is not ours failed: "FILE, line N"; empty when it was not entered.
 

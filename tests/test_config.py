@@ -101,6 +101,73 @@ def test_a_file_that_is_missing(tmp_path, how):
     assert error.message == f"The config file {path} does not exist. Check --config or PICASSO_SETTINGS."
 
 
+# Another model than that of a config.py which only lies there
+OWN_CONFIG = """
+MODEL_PATH = "own.keras"
+MODEL_LABELS = ["a", "b"]
+SAMPLE_IMAGES = ["own.png"]
+PORT = 4
+"""
+SAYING = {
+    "command line": lambda path: {"overrides": {"MODEL_PATH": path}},
+    "environment": lambda path: {"environ": {"PICASSO_MODEL_PATH": path}},
+}
+
+
+@pytest.fixture(params=SAYING)
+def saying(request):
+    """Loads the settings with a model's path said on the command line or in the environment."""
+    return lambda path, file=None, **more: load_config(file, **{"environ": {}} | SAYING[request.param](path) | more)
+
+
+def test_another_model_takes_nothing_from_the_model_of_config_py(saying):
+    Path("config.py").write_text(OWN_CONFIG)
+    config = saying("other.keras")
+    assert (config.MODEL_LABELS, config.SAMPLE_IMAGES, config.PORT) == (None, [], 4)
+    assert Path.cwd() / "other.keras" == config.MODEL_PATH
+
+
+@pytest.mark.parametrize("path", ["own.keras", "../working/own.keras"])
+def test_the_same_model_keeps_its_config_py(saying, path):
+    Path("config.py").write_text(OWN_CONFIG)
+    config = saying(path)
+    assert (config.MODEL_LABELS, len(config.SAMPLE_IMAGES), config.PORT) == (["a", "b"], 1, 4)
+
+
+def test_a_config_py_without_a_model_counts_for_any(saying):
+    Path("config.py").write_text('MODEL_LABELS = ["a", "b"]\n')
+    assert saying("other.keras").MODEL_LABELS == ["a", "b"]
+
+
+def test_a_named_config_file_counts_for_any_model(config_file, saying):
+    config = saying("other.keras", config_file(OWN_CONFIG))
+    assert (config.MODEL_LABELS, len(config.SAMPLE_IMAGES), config.PORT) == (["a", "b"], 1, 4)
+    assert Path.cwd() / "other.keras" == config.MODEL_PATH
+
+
+def test_a_config_file_that_the_environment_names_counts_for_any_model(config_file):
+    environ = {"PICASSO_SETTINGS": str(config_file(OWN_CONFIG))}
+    config = load_config(overrides={"MODEL_PATH": Path("other.keras")}, environ=environ)
+    assert (Path.cwd() / "other.keras", ["a", "b"]) == (config.MODEL_PATH, config.MODEL_LABELS)
+
+
+def test_the_environments_other_settings_count_for_another_model():
+    Path("config.py").write_text(OWN_CONFIG)
+    environ = {"PICASSO_MODEL_PATH": "other.keras", "PICASSO_MODEL_NAME": "Other"}
+    assert load_config(environ=environ).MODEL_NAME == "Other"
+
+
+def test_config_py_with_a_wrong_path_is_still_an_error():
+    Path("config.py").write_text("MODEL_PATH = 3\n")
+    assert refused(overrides={"MODEL_NAME": "x"}).message.startswith("MODEL_PATH")
+
+
+def test_only_functions_are_functions():
+    config = Config(MODEL_LABELS="imagenet", MODEL_PREPROCESS="mine:imagenet", MODEL_DECODE="mine:decode")
+    assert config.functions() == {"MODEL_PREPROCESS": "mine:imagenet", "MODEL_DECODE": "mine:decode"}
+    assert Config(MODEL_LABELS="names.csv").functions() == {}
+
+
 def test_only_upper_case_names_are_settings(config_file):
     config = load_config(config_file("import os\nport = 1\n_PORT = 2\nPort = 3\n"))
     assert config.PORT == 8000
@@ -158,6 +225,7 @@ def test_other_environment_variables_are_left_alone():
         ("MODEL_FRAMEWORK", "caffe"),
         ("MODEL_PREPROCESS", {"geometry": "stretch"}),
         ("MODEL_PREPROCESS", {"scale": [0, 1], "subtract": 127}),
+        ("MODEL_PREPROCESS", {"scale": "caffe", "divide": 255}),
         ("MODEL_PREPROCESS", 3),
         ("SAMPLE_IMAGES", "one.png"),
     ],
@@ -174,6 +242,16 @@ def test_an_unknown_part_of_a_setting_names_the_nearest():
     assert message == "MODEL_PREPROCESS has no 'geometri'. Did you mean 'geometry'?"
 
 
+@pytest.mark.parametrize(("wrong", "nearest"), [("cafe", "caffe"), ("image_net", "imagenet"), ("pytorch", "torch")])
+def test_a_wrong_name_of_a_range_gets_the_nearest(wrong, nearest):
+    message = refused(overrides={"MODEL_PREPROCESS": {"scale": wrong}}).message
+    assert message == (
+        "MODEL_PREPROCESS.scale: give two numbers, such as [0, 1], or one of 'imagenet', 'torch', 'caffe', 'tf' "
+        f"(the nearest is '{nearest}'), got '{wrong}'."
+    )
+    assert "nearest" not in refused(overrides={"MODEL_PREPROCESS": {"scale": "xyz"}}).message
+
+
 @pytest.mark.parametrize(
     ("key", "text", "expected"),
     [
@@ -185,6 +263,8 @@ def test_an_unknown_part_of_a_setting_names_the_nearest():
         ("MODEL_PREPROCESS", "mine:prepare", "mine:prepare"),
         ("MODEL_PREPROCESS", '{"scale": [-1, 1]}', Preprocessing(scale=(-1, 1))),
         ("MODEL_PREPROCESS", '{"subtract": [1, 2, 3]}', Preprocessing(subtract=(1, 2, 3))),
+        ("MODEL_PREPROCESS", '{"scale": "caffe"}', Preprocessing(scale="caffe")),
+        ("MODEL_FRAMEWORK", "tensorflow", "tensorflow"),
         ("MODEL_NAME", "[draft", None),
     ],
 )
@@ -265,3 +345,71 @@ def test_functions_that_are_not_there(name, sentence):
         import_function(name, "MODEL_PREPROCESS")
     assert caught.value.message.endswith(sentence)
     assert caught.value.field == "MODEL_PREPROCESS"
+
+
+# Several models
+
+
+def test_models_take_what_they_leave_out_from_the_settings_above(config_file):
+    file = config_file("""
+MODEL_FRAMEWORK = "tensorflow"
+MODEL_LABELS = ["x", "y"]
+MODELS = {
+    "old": {"MODEL_PATH": "old_model"},
+    "new": {"MODEL_PATH": "new.keras", "MODEL_FRAMEWORK": "keras", "MODEL_LABELS": "labels.txt"},
+}
+""")
+    folder = file.parent
+    (folder / "labels.txt").write_text("a")
+    config = load_config(file, environ={})
+    old, new = config.models().values()
+    assert list(config.models()) == ["old", "new"]
+    assert (folder / "old_model", "tensorflow", ["x", "y"]) == (old.MODEL_PATH, old.MODEL_FRAMEWORK, old.MODEL_LABELS)
+    assert (folder / "new.keras", "keras") == (new.MODEL_PATH, new.MODEL_FRAMEWORK)
+    assert (str(folder / "labels.txt"), "new", {}) == (new.MODEL_LABELS, new.MODEL_NAME, new.MODELS)
+    assert old.model_digest() != new.model_digest()
+
+
+def test_one_model_is_called_model(tmp_path):
+    config = Config(MODEL_PATH=tmp_path / "birds.keras")
+    assert config.models() == {"model": config}
+    assert (config.model_name, Config(MODEL_NAME="Birds").model_name) == ("birds", "Birds")
+
+
+@pytest.mark.parametrize(
+    ("models", "sentence"),
+    [
+        ({"a": {"PATH": "x"}}, "MODELS['a'] has no 'PATH'. Did you mean MODEL_PATH?"),
+        ({"a": {"MODEL_PTAH": "x"}}, "MODELS['a'] has no 'MODEL_PTAH'. Did you mean MODEL_PATH?"),
+        ({"a": {"PORT": 1}}, "MODELS['a'] has no 'PORT'."),
+        ({"a": {"MODEL_NAME": "b"}}, "MODELS['a'] has no 'MODEL_NAME'. The known ones are MODEL_FRAMEWORK, MODEL_PATH"),
+        ({"a": {"MODEL_FRAMEWORK": "torch"}}, "MODELS['a']: MODEL_FRAMEWORK: "),
+        (
+            {"a": {"MODEL_PREPROCESS": {"sclae": 1}}},
+            "MODELS['a']: MODEL_PREPROCESS has no 'sclae'. Did you mean",
+        ),
+        ({"a@b": {}}, "MODELS: a model's name is text without '@' and line breaks, got 'a@b'."),
+        ({"a\nb": {}}, "a model's name is text"),
+        ({" ": {}}, "a model's name is text"),
+        ({"a": 3}, "MODELS"),
+        ([], "MODELS"),
+    ],
+)
+def test_wrong_models_are_said_when_the_config_is_read(models, sentence):
+    with pytest.raises(ConfigError) as error:
+        load_config(None, {"MODELS": models}, {})
+    assert sentence in error.value.message
+
+
+def test_a_path_from_a_higher_place_means_that_one_model(config_file):
+    file = config_file('MODELS = {"a": {}, "b": {}}')
+    assert list(load_config(file, {}, {}).models()) == ["a", "b"]
+    assert list(load_config(file, {"MODEL_PATH": "x.keras"}, {}).models()) == ["model"]
+    assert list(load_config(file, {}, {"PICASSO_MODEL_PATH": "x.keras"}).models()) == ["model"]
+
+
+@pytest.mark.parametrize("value", ["much", "0", "-1GiB"])
+def test_a_limit_of_memory_is_a_number_of_bytes(value):
+    with pytest.raises(ConfigError, match="MODELS_MEMORY_LIMIT"):
+        load_config(None, {"MODELS_MEMORY_LIMIT": value}, {})
+    assert load_config(None, {"MODELS_MEMORY_LIMIT": "4GiB"}, {}).MODELS_MEMORY_LIMIT == "4GiB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,8 +54,8 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 import picasso
 for module in pkgutil.walk_packages(picasso.__path__, "picasso."):
-    frameworks = (".tensorflow", ".graphs", ".graph_search", ".__main__")
-    if ".models.keras" not in module.name and not module.name.endswith(frameworks):
+    adapters = (".models.keras", ".models.tensorflow", ".models.graph", ".models.gradients", ".__main__")
+    if module.name == "picasso.models.graph_files" or not any(part in module.name for part in adapters):
         importlib.import_module(module.name)
 """
 HELP = """
@@ -177,6 +178,28 @@ def test_a_signal_ends_the_server_and_its_workers(tmp_path: Path, number: signal
 
 
 @pytest.mark.slow
+def test_a_model_without_a_config_of_its_own(tmp_path: Path) -> None:
+    """The config.py that lies there is another model's."""
+    shutil.copyfile(MNIST.with_name("model.keras"), tmp_path / "digits.keras")
+    (tmp_path / "config.py").write_text('MODEL_PATH = "other.keras"\nMODEL_LABELS = ["one name"]\n')
+    with serving(tmp_path, "--model", "digits.keras", "--port", "0") as (_, address):
+        deadline = time.monotonic() + 100
+        while "is loading" in (page := get(f"{address}status")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "digits" in page, page
+        assert "notice error" not in get(address)
+
+
+def test_a_model_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "picasso", "serve", "--model", "typo.keras")
+    assert done.returncode == 3
+    assert (
+        done.stderr == f"picasso: The model file {tmp_path}/typo.keras does not exist. Check MODEL_PATH or --model.\n"
+    )
+
+
+@pytest.mark.slow
 def test_another_port_when_it_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -199,6 +222,75 @@ def test_more_bytes_than_allowed_get_the_page_that_says_so(tmp_path: Path) -> No
         with error.value as answer:
             assert answer.code == 413
             assert "One upload may have 1 MiB" in answer.read().decode()
+
+
+# picasso reload
+
+CONFIG = """
+from settings_beside import name
+MODELS = {name: {"MODEL_PATH": "model.keras", "MODEL_LABELS": "labels_beside:labels"}}
+"""
+
+
+@pytest.mark.slow
+def test_reload_reads_config_functions_and_models_again(tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text(CONFIG)
+    (tmp_path / "settings_beside.py").write_text("name = 'first'")
+    (tmp_path / "labels_beside.py").write_text("def labels():\n    return list('0123456789')")
+    shutil.copy(MNIST.parent / "model.keras", tmp_path)
+
+    def reload(*options: str) -> tuple[int, str, str]:
+        done = run(tmp_path, "-m", "picasso", "reload", *options)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    with serving(tmp_path, "--config", str(config), "--port", "0") as (_, address):
+        deadline = time.monotonic() + 100
+        while "is loading" in get(f"{address}status"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "first" in get(f"{address}model")
+        assert reload() == (0, "first is unchanged.\n", "")
+        assert reload("--url", address) == (0, "first is unchanged.\n", "")
+
+        (tmp_path / "settings_beside.py").write_text("name = 'second'")
+        (tmp_path / "labels_beside.py").write_text("def labels():\n    return ['zero', *'123456789']")
+        code, said, _ = reload()
+        assert code == 0
+        assert "first is not in the config any more." in said
+        assert "second was opened anew: model.keras of " in said
+        assert "zero, 1, 2" in get(f"{address}model")
+
+        (tmp_path / "model.keras").write_bytes(b"damaged")
+        code, said, why = reload()
+        assert (code, said) == (3, "")
+        assert why.startswith("picasso: The new model.keras could not be opened: ")
+        assert why.endswith(" stays in use.\n")
+        assert "stays in use." in get(address)
+
+        config.write_text("MODEL_PAHT = 1")
+        code, _, why = reload("--url", address)
+        assert (code, why) == (2, "picasso: MODEL_PAHT is not a setting of Picasso. Did you mean MODEL_PATH?\n")
+        assert "stays in use." in get(address)
+    config.unlink()
+    code, _, why = reload()
+    assert code == 2
+    assert "No server runs over the data folder" in why
+
+
+def test_reload_of_what_is_no_server(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    for url, code, sentence in [
+        (address, 8, f"The server at {address}/model/reload cannot be reached"),
+        ("file:///etc", 2, "--url must be an address such as http://127.0.0.1:8000"),
+    ]:
+        done = run(tmp_path, "-m", "picasso", "reload", "--url", url)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

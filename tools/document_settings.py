@@ -12,8 +12,9 @@ OUT = Path(__file__).parent.parent / "docs" / "configuration.md"
 HEAD = """# Settings
 
 Later wins: the defaults, the config file (`config.py` in the working directory, or the file that `PICASSO_SETTINGS` or
-`--config` names), the environment (`PICASSO_` + the name; lists and dictionaries as JSON), the command line (`--port`,
-`--host`). A name that is not below is an error that names the nearest one.
+`--config` names), the environment (`PICASSO_` + the name; lists and dictionaries as JSON), the command line (`--model`,
+`--port`, `--host`). A name that is not below is an error that names the nearest one. What a `config.py` that nobody
+named says about its model does not count where `--model` or `PICASSO_MODEL_PATH` names another one.
 
 Made from `picasso/config.py` by `python tools/document_settings.py`.
 
@@ -26,7 +27,7 @@ def page() -> str:
     """The whole page."""
     rows = []
     for name, field in Config.model_fields.items():
-        default = "`resize`, 0..1" if name == "MODEL_PREPROCESS" else f"`{field.default!r}`"
+        default = "`resize`, range found" if name == "MODEL_PREPROCESS" else f"`{field.default!r}`"
         if field.default is PydanticUndefined:
             default = "the user's data folder"
         rows.append(f"| `{name}` | {default} | {field.description} |\n")

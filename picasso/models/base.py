@@ -81,12 +81,17 @@ class Model(ABC):
         x = np.zeros((1, *self.info.input_shape), np.float32)
         try:
             self._gradients(x, np.zeros(1, np.int64), "logits" in self.info.capabilities)
+            return
         except NotSupported as error:
-            self.info = replace(
-                self.info,
-                capabilities=self.info.capabilities - {"gradients"},
-                warnings=(*self.info.warnings, error.message),
-            )
+            sentence = error.message
+        except Exception as error:  # the model itself works: whatever its framework raises costs the gradients only
+            reason = str(error).partition("\n")[0][:300]
+            sentence = f"{self.info.name} has no gradients: the first one failed with {type(error).__name__}: {reason}"
+        self.info = replace(
+            self.info,
+            capabilities=self.info.capabilities - {"gradients"},
+            warnings=(*self.info.warnings, sentence),
+        )
 
     def preprocess(self, images: Sequence[Image.Image]) -> Prepared:
         """What the model takes, made from pictures of any size."""

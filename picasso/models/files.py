@@ -66,12 +66,12 @@ def require(path: Path | None) -> Path:
     """
     if path is None:
         raise ConfigError(
-            'No model is configured. Write MODEL_PATH = "path/to/model.keras" in config.py, or name a config file: '
-            "picasso serve --config FILE.",
+            "No model is configured. Name one: picasso serve --model path/to/model.keras. Or write "
+            'MODEL_PATH = "path/to/model.keras" in config.py.',
             field="MODEL_PATH",
         )
     if not is_there(path):
-        raise ModelError(f"The model file {path} does not exist. Check MODEL_PATH.", field="MODEL_PATH")
+        raise ModelError(f"The model file {path} does not exist. Check MODEL_PATH or --model.", field="MODEL_PATH")
     return path
 
 

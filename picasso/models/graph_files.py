@@ -10,6 +10,11 @@ from picasso.errors import ModelError
 
 SAVED_MODEL = "saved_model.pb"
 Format = Literal["SavedModel", "frozen graph", "checkpoint"]
+FORMATS: dict[Format, str] = {  # as people call them
+    "SavedModel": "SavedModel",
+    "frozen graph": "frozen graph (.pb)",
+    "checkpoint": "TensorFlow 1 checkpoint",
+}
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ What cannot be decided is asked: each `ConfigError` lists the candidates and the
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from picasso.config import Config
 from picasso.errors import ConfigError, NotSupported
+from picasso.models.graph_walks import after, behind, between, root
 from picasso.models.graphs import Source, placeholders
+from picasso.models.info import Assumption, ModelInput
 
-PASSING = {"Identity", "IdentityN", "Reshape", "Squeeze", "EnsureShape", "Cast"}  # the same numbers come out
 PREFERENCE = ({"Softmax"}, {"Sigmoid"}, {"BiasAdd", "MatMul", "Add", "AddV2"})  # what scores come out of, best first
 NO_SCORES = {"TopK", "TopKV2"}
 FED = {"Placeholder", "PlaceholderV2"}
@@ -23,16 +23,18 @@ DATA_SOURCES = {"IteratorGetNext", "QueueDequeueV2", "QueueDequeueManyV2", "Queu
 
 @dataclass(frozen=True)
 class Ends:
-    """Where a graph is entered and left; all are tensors of `Source.graph`.
+    """Where a graph is entered and left; all tensors are of `Source.graph`.
 
     Attributes:
-        image: (batch, height, width, channels).
+        image: (batch, height, width, channels), or channels first.
         scores: (batch, classes).
-        logits: what enters the final softmax, in the softmax's shape; None without one.
+        logits: what enters the final softmax or sigmoid, in its shape; None without one.
         sigmoid: the scores come out of a sigmoid.
         others: placeholders that need a constant, with the key of `MODEL_OTHER_INPUTS` that gives it.
-        operations: all that the scores are computed with.
-        notes: sentences about what was chosen.
+        way: the operations that lead from the image to the scores, each after those that it computes with.
+        inputs: all that the scores are computed with, the image first.
+        outputs: the names of those that can be explained; `output`: the one that is.
+        assumptions: what was chosen.
     """
 
     image: Any
@@ -40,8 +42,11 @@ class Ends:
     logits: Any | None
     sigmoid: bool
     others: dict[str, Any]
-    operations: frozenset[Any]
-    notes: tuple[str, ...]
+    way: tuple[Any, ...]
+    inputs: tuple[ModelInput, ...]
+    outputs: tuple[str, ...]
+    output: str
+    assumptions: tuple[Assumption, ...]
 
 
 def find_ends(source: Source, config: Config) -> Ends:
@@ -53,8 +58,9 @@ def find_ends(source: Source, config: Config) -> Ends:
     """
     image = _image(source, config)
     given = {name: _named(source, name, source.inputs, "MODEL_OTHER_INPUTS") for name in config.MODEL_OTHER_INPUTS}
-    scores, notes = _scores(source, image, list(given.values()), config)
-    operations = _behind([scores.op], image) | {scores.op}
+    found = _candidates(source, image, list(given.values()))
+    output, scores, assumptions = _scores(source, image, found, config)
+    operations = behind([scores.op], image) | {scores.op}
     if image.op not in operations:
         raise ConfigError(
             f"The output {scores.name} does not depend on the input {image.name}. Check MODEL_INPUT and MODEL_OUTPUT.",
@@ -62,9 +68,19 @@ def find_ends(source: Source, config: Config) -> Ends:
         )
     others = {name: tensor for name, tensor in given.items() if tensor.op in operations and tensor.name != image.name}
     _check_fed(scores, operations, {image.op, *(tensor.op for tensor in others.values())})
-    root = _root(scores)
-    logits = root.op.inputs[0] if root.op.type == "Softmax" else None
-    return Ends(image, scores, logits, root.op.type == "Sigmoid", others, frozenset(operations), tuple(notes))
+    last = root(scores).op
+    return Ends(
+        image=image,
+        scores=scores,
+        logits=last.inputs[0] if last.type in ("Softmax", "Sigmoid") else None,
+        sigmoid=last.type == "Sigmoid",
+        others=others,
+        way=between(image, scores),
+        inputs=_inputs(source, image, others, operations, config),
+        outputs=tuple(dict.fromkeys([*found, output])),
+        output=output,
+        assumptions=assumptions,
+    )
 
 
 def _named(source: Source, name: str, keys: dict[str, Any], setting: str) -> Any:
@@ -106,7 +122,36 @@ def _image(source: Source, config: Config) -> Any:
     )
 
 
-def _scores(source: Source, image: Any, given: list[Any], config: Config) -> tuple[Any, list[str]]:
+def _inputs(
+    source: Source, image: Any, others: dict[str, Any], operations: set[Any], config: Config
+) -> tuple[ModelInput, ...]:
+    keys = {tensor.name: name for name, tensor in source.inputs.items()}
+
+    def described(tensor: Any, constant: str = "") -> ModelInput:
+        shape = tuple(tensor.shape[1:]) if tensor.shape.rank else ()
+        return ModelInput(keys.get(tensor.name, tensor.name.removesuffix(":0")), shape, constant)
+
+    given = [described(tensor, str(config.MODEL_OTHER_INPUTS[name])) for name, tensor in others.items()]
+    own = [
+        described(operation.outputs[0], "its default")
+        for operation in source.graph.get_operations()
+        if operation.type == "PlaceholderWithDefault" and operation in operations and operation is not image.op
+    ]
+    return (described(image), *given, *(one for one in own if one.name not in {each.name for each in given}))
+
+
+def _candidates(source: Source, image: Any, given: list[Any]) -> dict[str, Any]:
+    """What could be the class scores, by name: the file's outputs, or else those that are found."""
+    outputs = _final(source, image, given) if source.outputs is None else source.outputs
+    return {
+        name: tensor for name, tensor in outputs.items() if tensor.shape.rank in (2, None) and tensor.dtype.is_floating
+    }
+
+
+def _scores(
+    source: Source, image: Any, found: dict[str, Any], config: Config
+) -> tuple[str, Any, tuple[Assumption, ...]]:
+    """The output's name, its tensor, and what was assumed in choosing it."""
     wanted = config.MODEL_OUTPUT
     if isinstance(wanted, str) and not wanted.isdecimal():
         scores = _named(source, wanted, source.outputs or {}, "MODEL_OUTPUT")
@@ -114,11 +159,7 @@ def _scores(source: Source, image: Any, given: list[Any], config: Config) -> tup
             raise NotSupported(
                 f"MODEL_OUTPUT: {_described(wanted, scores)} has not one score per class, (images, classes)."
             )
-        return scores, []
-    found = _final(source, image, given) if source.outputs is None else source.outputs
-    found = {
-        name: tensor for name, tensor in found.items() if tensor.shape.rank in (2, None) and tensor.dtype.is_floating
-    }
+        return wanted.removesuffix(":0"), scores, ()
     if not found:
         seen = f": its outputs are {_listed(source.outputs)}" if source.outputs else ""
         raise ConfigError(
@@ -127,7 +168,7 @@ def _scores(source: Source, image: Any, given: list[Any], config: Config) -> tup
             field="MODEL_OUTPUT",
         )
     if wanted is not None:
-        return _numbered(found, int(wanted)), []
+        return *_numbered(found, int(wanted)), ()
     best = _preferred(found)
     if len(best) > 1:
         raise ConfigError(
@@ -136,26 +177,26 @@ def _scores(source: Source, image: Any, given: list[Any], config: Config) -> tup
             field="MODEL_OUTPUT",
         )
     ((name, scores),) = best.items()
-    behind = _behind([scores.op], image) | {scores.op}
-    others = [other for other, tensor in found.items() if tensor.op not in behind]
+    needed = behind([scores.op], image) | {scores.op}
+    others = [other for other, tensor in found.items() if tensor.op not in needed]
     if not others:
-        return scores, []
-    note = f"The output '{name}' is explained; the model also has {', '.join(others)}."
-    return scores, [f'{note} Another one: MODEL_OUTPUT = "{others[0]}".']
+        return name, scores, ()
+    sentence = f"The output '{name}' is explained; the model also has {', '.join(others)}."
+    return name, scores, (Assumption(sentence, f'MODEL_OUTPUT = "{others[0]}"'),)
 
 
-def _numbered(found: dict[str, Any], number: int) -> Any:
+def _numbered(found: dict[str, Any], number: int) -> tuple[str, Any]:
     if not 0 <= number < len(found):
         raise ConfigError(
             f"MODEL_OUTPUT = {number}: the outputs are numbered 0 to {len(found) - 1}: {_listed(found)}.",
             field="MODEL_OUTPUT",
         )
-    return list(found.values())[number]
+    return list(found.items())[number]
 
 
 def _preferred(found: dict[str, Any]) -> dict[str, Any]:
     for kinds in PREFERENCE:
-        fit = {name: tensor for name, tensor in found.items() if _root(tensor).op.type in kinds}
+        fit = {name: tensor for name, tensor in found.items() if root(tensor).op.type in kinds}
         if fit:
             return fit
     return found
@@ -176,62 +217,21 @@ def _final(source: Source, image: Any, given: list[Any]) -> dict[str, Any]:
         if tensor.name != image.name
     ]
     given_names = {tensor.name for tensor in given}
-    unusable = set(_after([tensor for tensor in blocked if tensor.name not in given_names], image))
+    unusable = set(after([tensor for tensor in blocked if tensor.name not in given_names], image))
     candidates = [
         tensor
-        for operation in _after([image])
+        for operation in after([image])
         if operation not in unusable and operation.type not in NO_SCORES
         for tensor in operation.outputs
         if tensor.shape.rank == 2 and tensor.dtype.is_floating and not operation.name.startswith("gradients/")
     ]
-    inner = _behind([tensor.op for tensor in candidates])
-    roots = {_root(tensor, rank=2).name: _root(tensor, rank=2) for tensor in candidates if tensor.op not in inner}
+    inner = behind([tensor.op for tensor in candidates])
+    roots = {root(tensor, rank=2).name: root(tensor, rank=2) for tensor in candidates if tensor.op not in inner}
     return {name.removesuffix(":0"): tensor for name, tensor in sorted(roots.items())}
 
 
 def _is_switch(tensor: Any) -> bool:
     return tensor.shape.rank in (0, None) and (tensor.dtype.is_floating or tensor.dtype.is_bool)
-
-
-def _root(tensor: Any, rank: int | None = None) -> Any:
-    """Where the numbers of a tensor come from: back through operations that only pass them on.
-
-    Args:
-        rank: stop where the tensor before has another number of dimensions or of classes.
-    """
-    while tensor.op.type in PASSING:
-        before = tensor.op.inputs[tensor.value_index if tensor.op.type == "IdentityN" else 0]
-        if rank is not None and before.shape.rank != rank:
-            break
-        if rank is not None and not before.shape[-1:].is_compatible_with(tensor.shape[-1:]):
-            break
-        tensor = before
-    return tensor
-
-
-def _after(tensors: Iterable[Any], stop: Any | None = None) -> list[Any]:
-    """All operations that compute with `tensors`, directly or not; not those that do so only through `stop`."""
-    found: dict[Any, None] = {}
-    waiting = list(tensors)
-    while waiting:
-        for operation in waiting.pop().consumers():
-            if operation not in found:
-                found[operation] = None
-                waiting.extend(one for one in operation.outputs if stop is None or one.name != stop.name)
-    return list(found)
-
-
-def _behind(operations: Iterable[Any], stop: Any | None = None) -> set[Any]:
-    """All operations that `operations` compute with; of `stop`, a tensor, only its own operation."""
-    found: set[Any] = set()
-    waiting = list(operations)
-    while waiting:
-        for tensor in waiting.pop().inputs:
-            if tensor.op not in found:
-                found.add(tensor.op)
-                if stop is None or tensor.name != stop.name:
-                    waiting.append(tensor.op)
-    return found
 
 
 def _check_fed(scores: Any, operations: set[Any], fed: set[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -39,12 +36,14 @@ class Source:
         inputs: what may take the image or a constant, by the name that a config uses.
         outputs: what the file says its outputs are; None where it does not say.
         freeze: from the operations' names that are wanted to a `GraphDef` of constants. May be called once.
+        writer: which program wrote the file, as far as it says.
     """
 
     graph: Any
     inputs: dict[str, Any]
     outputs: dict[str, Any] | None
     freeze: Callable[[Sequence[str]], Any]
+    writer: str = ""
 
 
 def open_graph(files: GraphFiles, config: Config) -> Source:
@@ -109,22 +108,23 @@ def _saved_model(path: Path, config: Config) -> Source:
     meta_graph = (serving or list(proto.meta_graphs))[0]
     tags = list(meta_graph.meta_info_def.tags)
     if meta_graph.HasField("object_graph_def"):
-        return _functions(path, tags, config)
+        return _functions(path, tags, config, _writer(meta_graph))
     names = list(meta_graph.signature_def)
     signature = meta_graph.signature_def[_choose_signature(names, path.name, config)] if names else None
     session = v1.Session(graph=tf.Graph())
     with session.graph.as_default(), _explained(path.name, "the whole folder that was exported"):
         v1.saved_model.loader.load(session, tags, str(path))
+    writer = _writer(meta_graph)
     if signature is None:
-        return _session_source(session)
+        return _session_source(session, writer)
 
     def named(infos: Any) -> dict[str, Any]:
         return {key: session.graph.get_tensor_by_name(infos[key].name) for key in sorted(infos)}
 
-    return _session_source(session, named(signature.inputs), named(signature.outputs))
+    return _session_source(session, writer, named(signature.inputs), named(signature.outputs))
 
 
-def _functions(path: Path, tags: list[str], config: Config) -> Source:
+def _functions(path: Path, tags: list[str], config: Config, writer: str) -> Source:
     """A SavedModel of TensorFlow 2: its signature is a function; its calls are inlined, its variables constants."""
     with _explained(path.name, "the whole folder that was exported"):
         loaded = tf.saved_model.load(str(path), tags=tags)
@@ -140,7 +140,7 @@ def _functions(path: Path, tags: list[str], config: Config) -> Source:
     # Both are flattened in the same order, the keys'.
     inputs = dict(zip(sorted(signature.structured_input_signature[1]), frozen.inputs, strict=True))
     outputs = dict(zip(sorted(signature.structured_outputs), frozen.outputs, strict=True))
-    return Source(frozen.graph, inputs, outputs, lambda names: frozen.graph.as_graph_def())
+    return Source(frozen.graph, inputs, outputs, lambda names: frozen.graph.as_graph_def(), writer)
 
 
 def _inlined(frozen: Any) -> Any:
@@ -193,11 +193,11 @@ def _checkpoint(prefix: Path, config: Config) -> Source:
         with _explained(prefix.name, "the .index and .data files that were written together with the .meta file"):
             if saver is not None:
                 saver.restore(session, str(prefix))
-    return _session_source(session)
+    return _session_source(session, _writer(description))
 
 
 def _session_source(
-    session: Any, inputs: dict[str, Any] | None = None, outputs: dict[str, Any] | None = None
+    session: Any, writer: str, inputs: dict[str, Any] | None = None, outputs: dict[str, Any] | None = None
 ) -> Source:
     """A graph whose variables have their values in a session."""
 
@@ -207,7 +207,20 @@ def _session_source(
                 session, session.graph.as_graph_def(), list(dict.fromkeys(names))
             )
 
-    return Source(session.graph, inputs or placeholders(session.graph), outputs, freeze)
+    return Source(session.graph, inputs or placeholders(session.graph), outputs, freeze, writer)
+
+
+def _writer(meta_graph: Any) -> str:
+    """Which program wrote a file, "TensorFlow 2.21.0", and whether Keras did it with that."""
+    version = meta_graph.meta_info_def.tensorflow_version
+    objects = meta_graph.object_graph_def.nodes
+    names = {child.local_name for child in objects[0].children} if objects else set()
+    keras = ""
+    if objects and objects[0].user_object.identifier.startswith("_tf_keras"):
+        keras = "Keras 2"
+    elif "_misc_assets" in names:  # model.export of Keras 3 keeps its parts under such names
+        keras = "Keras 3 (export)"
+    return ", ".join(filter(None, [keras, version and f"TensorFlow {version}"]))
 
 
 def _frozen(path: Path, config: Config) -> Source:
@@ -266,6 +279,7 @@ def _explained(file: str, needed: str) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, as a sentence."""
-    lines: Iterable[str] = (line.strip() for line in str(error).rpartition("also failed due to: ")[2].splitlines())
+    text = re.sub(r"^Graph execution error:\s*(Detected at node .*?Node: \S+\s)?", "", str(error), flags=re.DOTALL)
+    lines: Iterable[str] = (line.strip() for line in text.rpartition("also failed due to: ")[2].splitlines())
     text = next((line for line in lines if line), type(error).__name__)
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -40,7 +40,7 @@ class Assumption:
 
     Attributes:
         sentence: "Pixel values are mapped to 0..1: nothing in the model says otherwise."
-        line: what to write in the config to change it: 'MODEL_PREPROCESS = {"scale": [-1, 1]}'.
+        line: the config's line that decides it, to be changed: 'MODEL_PREPROCESS = {"scale": [0, 1]}'.
     """
 
     sentence: str

@@ -21,15 +21,22 @@ import tensorflow as tf
 from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
+from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor
+from picasso.models.examination import decoder, describe, examine, preprocessor
 from picasso.models.gradients import gradient_function
 from picasso.models.keras_files import Loaded, load_network, model_files
-from picasso.models.keras_flat import run
 from picasso.models.keras_graph import view
+from picasso.models.keras_history import run
+from picasso.models.keras_layout import TO_LAST
 from picasso.models.keras_logits import ending
+from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
+UNPROVED = (
+    "TensorFlow runs this channels-first model on a GPU only. Picasso convolves channels-last; that this gives the "
+    "model's own scores could not be proved here."
+)
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
 
 
@@ -53,21 +60,26 @@ class KerasModel(Model):
         self._compiled: dict[tuple[str | None, int | None], Any] = {}
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.
         self._forward = tf.function(lambda x: self._floats(x, self._ends), [self._images], autograph=False)
-        self._prove()
+        warnings = self._prove()
+        anatomy = self._anatomy(loaded, warnings)
+        pixels = find_pixels(config, anatomy)
+        self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
+        logits, sigmoid = found.logits is not None, found.link == "sigmoid"
+        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
         self.info = describe(
             config,
             path,
             framework="keras",
-            anatomy=self._anatomy(loaded),
-            examined=examine(self, self._view.shape, logits=found.logits is not None, sigmoid=found.link == "sigmoid"),
+            anatomy=anatomy,
+            pixels=pixels,
+            examined=examined,
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
         )
-        self.preprocessor = preprocessor(config, self._view.shape)
-        self.own_decode = decoder(config)
+        self.own_decode = decoder(config, self.info.classes)
 
-    def _anatomy(self, loaded: Loaded) -> Anatomy:
+    def _anatomy(self, loaded: Loaded, warnings: tuple[str, ...]) -> Anatomy:
         found, flat = self._view, self._view.flat
         entering = keras_anatomy.entrance(flat, found.image, found.scores)
 
@@ -75,14 +87,14 @@ class KerasModel(Model):
             return self._run(tf.zeros((1, *found.shape)), wanted)
 
         def entrance(x: FloatArray) -> FloatArray:
-            return self._floats(tf.constant(x), [entering])[0].numpy()  # type: ignore[no-any-return]
+            return self._map(self._floats(tf.constant(x), [entering])[0], entering)
 
         return Anatomy(
             found.shape,
             int(found.scores.shape[1]),
             parameters=int(loaded.network.count_params()),
             weight_bytes=keras_anatomy.weight_bytes(loaded.network),
-            layers=tuple(keras_anatomy.layers(flat, found.image, found.scores, shown)),
+            layers=tuple(keras_anatomy.layers(flat, found.image, found.scores, found.first, shown)),
             kernels=tuple(keras_anatomy.kernels(flat.operations.values())),
             entrance=None if entering is None else entrance,
             inputs=found.inputs,
@@ -91,6 +103,7 @@ class KerasModel(Model):
             format=loaded.format,
             writer=loaded.writer,
             assumptions=found.assumptions,
+            warnings=warnings,
         )
 
     def _run(self, x: Any, wanted: list[Any], marked: Any = None) -> list[Any]:
@@ -100,29 +113,48 @@ class KerasModel(Model):
     def _floats(self, x: Any, wanted: list[Any]) -> list[Any]:
         return [tf.cast(value, tf.float32) for value in self._run(x, wanted)]
 
-    def _prove(self) -> None:
+    def _map(self, value: Any, tensor: Any) -> FloatArray:
+        """The value of a Keras tensor, channels last."""
+        last = tf.transpose(value, TO_LAST) if id(tensor) in self._view.first else value
+        return last.numpy()  # type: ignore[no-any-return]
+
+    def _prove(self) -> tuple[str, ...]:
         """Proves with one random input that what is explained gives the scores of the model itself.
 
+        Returns:
+            A sentence if there is nothing to compare with, because TensorFlow cannot run the model itself.
+
         Raises:
-            ModelError: it does not, or TensorFlow cannot run the model.
+            ModelError: it does not, or TensorFlow cannot run the model in any layout.
         """
         shape = self._view.shape
         x = np.random.default_rng(1).normal(size=(1, *shape)).astype(np.float32)
         try:
-            own = tf.cast(self._view.own(tf.constant(x)), tf.float32).numpy()
-            scores = self._scores(x, logits=False)
+            scores, own = self._scores(x, logits=False), self._own(x)
         except (tf.errors.OpError, ValueError, TypeError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise NotSupported(
                 f"TensorFlow cannot run the model on a picture of {shape}: {reason.strip()[:300]} Check "
                 "MODEL_INPUT_SIZE and MODEL_OTHER_INPUTS."
             ) from error
+        if own is None:
+            return (UNPROVED,)
         difference = float(np.abs(own - scores).max())
         if not difference <= SAME_SCORES * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
             raise ModelError(
                 "What Picasso would explain gives other scores than the model itself (they differ by "
                 f"{difference:.1e}). Please report this with the model's architecture: model.to_json()."
             )
+        return ()
+
+    def _own(self, x: FloatArray) -> NDArray[np.float32] | None:
+        """Scores as the model itself computes them; None for a channels-first one that TensorFlow cannot run here."""
+        try:
+            return tf.cast(self._view.own(tf.constant(x)), tf.float32).numpy()  # type: ignore[no-any-return]
+        except tf.errors.UnimplementedError:  # convolutions, on a CPU without oneDNN
+            if not self._view.first:
+                raise
+            return None
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]
@@ -134,13 +166,11 @@ class KerasModel(Model):
         return gradient.numpy()  # type: ignore[no-any-return]
 
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
-        key = (layer, None)
+        key, tensor = (layer, None), self._view.flat.tensors[layer]
         if key not in self._compiled:
-            wanted = [self._view.flat.tensors[layer]]
-            self._compiled[key] = tf.function(
-                lambda images: self._floats(images, wanted)[0], [self._images], autograph=False
-            )
-        return self._compiled[key](tf.constant(x, tf.float32)).numpy()  # type: ignore[no-any-return]
+            forward = tf.function(lambda images: self._floats(images, [tensor])[0], [self._images], autograph=False)
+            self._compiled[key] = forward.get_concrete_function()
+        return self._map(self._compiled[key](tf.constant(x, tf.float32)), tensor)
 
     def _layer_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
@@ -151,7 +181,8 @@ class KerasModel(Model):
             raise NotSupported(
                 f"{self.info.name}: its scores cannot be differentiated with respect to the layer {layer}."
             )
-        return activation.numpy(), gradient.numpy()
+        tensor = self._view.flat.tensors[layer]
+        return self._map(activation, tensor), self._map(gradient, tensor)
 
     def _backward(self, logits: bool, layer: str | None = None) -> Any:
         """The compiled gradient of scores or logits with respect to the images or to what a layer gives."""
@@ -166,5 +197,5 @@ class KerasModel(Model):
                 given, scores = self._run(x, [tensor, end], marked=tensor)
                 return given, tf.cast(scores, tf.float32)
 
-            self._compiled[key] = gradient_function(forward, self._images)
+            self._compiled[key] = gradient_function(forward, self._images).get_concrete_function()
         return self._compiled[key]

@@ -7,9 +7,11 @@ from typing import Any
 
 import keras
 
-from picasso.models.examination import Kernel
+from picasso.models.anatomy import Kernel
 from picasso.models.info import Layer
-from picasso.models.keras_flat import Flat, leading_to, node_of
+from picasso.models.keras_flat import Flat
+from picasso.models.keras_history import leading_to, node_of
+from picasso.models.keras_layout import layer_of
 from picasso.models.keras_operations import TensorFlowOperation
 
 MAP_RANK = 4  # (images, height, width, channels)
@@ -23,11 +25,12 @@ CONVOLVING_FUNCTIONS = frozenset({"Conv", "ConvTranspose", "DepthwiseConv", "Sep
 Compute = Callable[[list[Any]], list[Any]]
 
 
-def layers(flat: Flat, image: Any, scores: Any, compute: Compute) -> Iterator[Layer]:
+def layers(flat: Flat, image: Any, scores: Any, first: set[int], compute: Compute) -> Iterator[Layer]:
     """Those between image and scores whose output is a map of floats, from the image on.
 
     Args:
         image, scores: Keras tensors of `flat`.
+        first: the `id` of those that are channels-first.
         compute: gives the values of Keras tensors for some image; asked where Keras leaves a size open.
     """
     maps = {
@@ -41,13 +44,14 @@ def layers(flat: Flat, image: Any, scores: Any, compute: Compute) -> Iterator[La
         values = compute([maps[path] for path in undefined])
         shapes |= {path: tuple(value.shape)[1:] for path, value in zip(undefined, values, strict=True)}
     for path, tensor in maps.items():
-        operation = node_of(tensor).operation
-        yield Layer(path, _kind(operation), shapes[path], _convolves(operation))
+        operation, shape = layer_of(node_of(tensor).operation), shapes[path]
+        shape = (*shape[1:], shape[0]) if id(tensor) in first else shape
+        yield Layer(path, _kind(operation), shape, _convolves(operation))
 
 
 def kernels(operations: Iterable[Any]) -> Iterator[Kernel]:
     """The kernels of every 2-D convolution, those inside other layers included, each once."""
-    found = dict.fromkeys(part for operation in operations for part in _parts(operation))
+    found = dict.fromkeys(part for operation in operations for part in _parts(layer_of(operation)))
     for layer in found:
         stride = layer.strides[0] if isinstance(layer, CONVOLUTIONS) else 1
         if isinstance(layer, keras.layers.SeparableConv2D):
@@ -70,9 +74,10 @@ def entrance(flat: Flat, image: Any, scores: Any) -> Any | None:
     """
     for _, tensor in _between(flat, image, scores):
         node = node_of(tensor)
-        if not getattr(node.operation, "weights", ()) or isinstance(node.operation, keras.layers.Normalization):
+        layer = layer_of(node.operation)
+        if not getattr(layer, "weights", ()) or isinstance(layer, keras.layers.Normalization):
             continue
-        return None if isinstance(node.operation, keras.Model) else _from_image(flat, image, node)
+        return None if isinstance(layer, keras.Model) else _from_image(image, node)
     return None
 
 
@@ -92,7 +97,7 @@ def _between(flat: Flat, image: Any, scores: Any) -> Iterator[tuple[str, Any]]:
             yield path, tensor
 
 
-def _from_image(flat: Flat, image: Any, node: Any) -> Any:
+def _from_image(image: Any, node: Any) -> Any:
     """The first of what enters a call that follows from the image."""
     for tensor in node.input_tensors:
         if tensor is image or any(other is image for one in leading_to([tensor]) for other in one.outputs):

@@ -16,7 +16,7 @@ import h5py
 import keras
 
 from picasso.config import Config, import_function
-from picasso.errors import ConfigError, ModelError, NotSupported, PicassoError, blame
+from picasso.errors import ConfigError, ModelError, PicassoError, blame
 from picasso.models.keras_legacy import modern, old_names
 from picasso.models.keras_safety import custom_objects, refuse_programs, supplied
 from picasso.models.keras_weights import is_keras3, load_by_layer, load_by_path
@@ -123,7 +123,6 @@ def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
     kind = recognise(path)
     if config.MODEL_BUILD is not None:
         network = _build(config.MODEL_BUILD)
-        _refuse_channels_first(network)
         _load_weights(weights or path, network)
         return Loaded(network, "weights with MODEL_BUILD", "")
     if kind == "hdf5 weights":
@@ -136,25 +135,10 @@ def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
         )
     architecture = _architecture(path, kind)
     network = _from_config(config, architecture, path.name)
-    _refuse_channels_first(network)
     _load_weights(weights or path, network)
     generation = f"Keras {architecture.generation}"
-    formats = {
-        "keras": f"{generation} (.keras)",
-        "hdf5": "HDF5",
-        "json": "architecture (.json) with weights",
-    }
+    formats = {"keras": f"{generation} (.keras)", "hdf5": "HDF5", "json": "architecture (.json) with weights"}
     return Loaded(network, formats[kind], f"Keras {architecture.version}" if architecture.version else generation)
-
-
-def _refuse_channels_first(network: Any) -> None:
-    for layer in network._flatten_layers(include_self=False):
-        if getattr(layer, "data_format", None) == "channels_first" and hasattr(layer, "kernel_size"):
-            raise NotSupported(
-                f"Layer {layer.name} is channels-first, which TensorFlow cannot run on the CPU. Build the model with "
-                'data_format="channels_last", carry its weights over (a Dense layer behind a Flatten needs its rows in '
-                "the new order), and save that."
-            )
 
 
 def recognise(path: Path) -> Kind:

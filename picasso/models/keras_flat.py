@@ -6,17 +6,17 @@ again, one after the other, joins them into a single graph with the same weights
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras.src.models.functional import Functional
 
 from picasso.errors import NotSupported
+from picasso.models.keras_history import inference
+from picasso.models.keras_layout import runnable
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Flat:
 def flatten(network: Any, sizes: Sequence[tuple[int | None, ...]] | None = None) -> Flat:
     """`network` as one graph, with nested models, at any depth and however often they are called, taken apart.
 
-    The very same layers are called, with `training=False`. What Keras has no graph of (subclassed models, wrappers)
-    stays one node.
+    The very same layers are called, with `training=False`; channels-first convolutions between two transpositions. What
+    Keras has no graph of (subclassed models, wrappers) stays one node.
 
     Args:
         network: a functional or Sequential model.
@@ -78,45 +78,6 @@ def as_it_is(network: Any) -> Flat:
     return Flat(network, joiner.operations, joiner.tensors)
 
 
-def run(inputs: Sequence[Any], values: Sequence[Any], wanted: Sequence[Any], marked: Any = None) -> list[Any]:
-    """Computes tensors of a graph, and nothing that they do not need.
-
-    Args:
-        inputs: the graph's inputs, Keras tensors.
-        values: of the inputs.
-        wanted: Keras tensors that follow from the inputs.
-        marked: one whose value is to be a tensor of its own, also where a layer (Dropout) hands on what it was given:
-            a gradient with respect to it is of what follows this layer alone.
-    """
-    known = {id(tensor): tf.cast(value, tensor.dtype) for tensor, value in zip(inputs, values, strict=True)}
-    for node in leading_to(wanted):
-        if all(id(tensor) in known for tensor in node.outputs):
-            continue  # an input
-        args, kwargs = node.arguments.fill_in(known)
-        results = keras.tree.flatten(node.operation(*args, **_inference(node.operation, kwargs)))
-        for tensor, result in zip(node.outputs, results, strict=True):
-            known[id(tensor)] = tf.identity(result) if tensor is marked else result
-    return [known[id(tensor)] for tensor in wanted]
-
-
-def node_of(tensor: Any) -> Any:
-    """The call that gives a Keras tensor."""
-    operation, index, _ = tensor._keras_history
-    return operation._inbound_nodes[index]
-
-
-def leading_to(tensors: Iterable[Any]) -> Iterable[Any]:
-    """The calls that tensors are made by, each after those that it needs."""
-    graph: dict[Any, list[Any]] = {}
-    pending = [node_of(tensor) for tensor in tensors]
-    while pending:
-        node = pending.pop()
-        if node not in graph:
-            graph[node] = node.parent_nodes
-            pending.extend(graph[node])
-    return TopologicalSorter(graph).static_order()
-
-
 @contextmanager
 def distinct_names(operations: dict[str, Any]) -> Iterator[None]:
     """While this lasts, no two operations have the same name: Keras refuses to make a model of them otherwise."""
@@ -148,8 +109,9 @@ class _Joiner:
                 entering = self._enter(inner, args[0], scope)
                 results = self.join(inner, entering, f"{self._path(node.operation.name, scope)}/")
             else:
-                results = keras.tree.flatten(node.operation(*args, **_inference(node.operation, kwargs)))
-                self.name(node.operation, results, scope)
+                operation = runnable(node.operation)
+                results = keras.tree.flatten(operation(*args, **inference(operation, kwargs)))
+                self.name(operation, results, scope)
             known.update((id(tensor), result) for tensor, result in zip(node.outputs, results, strict=True))
         return [known[id(tensor)] for tensor in graph.outputs]
 
@@ -211,8 +173,3 @@ def _nodes(graph: Any) -> Iterator[Any]:
     """The calls in a graph, each after those that it needs."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from (node for node in graph._nodes_by_depth[depth] if node.operation and not node.is_input)
-
-
-def _inference(operation: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call, with dropout and the like switched off."""
-    return kwargs | {"training": False} if getattr(operation, "_call_has_training_arg", False) else kwargs

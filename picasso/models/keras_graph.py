@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,13 @@ from picasso.config import Config
 from picasso.errors import ConfigError, NotSupported
 from picasso.models.info import Assumption, ModelInput
 from picasso.models.keras_flat import Flat, as_it_is, flatten, graph_of
+from picasso.models.keras_layout import TO_FIRST, channels_first, image_layout
 
 DEFAULT_SIZE = (224, 224)
 WANTED_OUTPUT = "Picasso explains one score per class, (images, classes)."
 IMAGE_RANK = 4  # (images, height, width, channels)
 SPELLED_OUT = 4  # so many numbers are written one by one
+Constant = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,23 @@ class View:
     """One image input and one output of a model, the rest filled in.
 
     Attributes:
-        flat: the model with that one output, as one graph.
+        whole: the model itself.
+        flat: the same with one output, as one graph.
+        number: of that output among those of `whole`.
         image: the input of `flat` that takes the image.
         shape: (height, width, channels) of the image, all defined.
-        feed: makes of a batch of images the values of all inputs of `flat`, in their order.
-        own: the scores of a batch of images as the model itself computes them.
+        constants: what the inputs of `flat` are filled with, in their order; None for the image's.
+        first: the `id` of every tensor of `flat` that is channels-first.
         inputs, outputs, output, assumptions: as in `ModelInfo`.
     """
 
+    whole: Any
     flat: Flat
+    number: int
     image: Any
     shape: tuple[int, int, int]
-    feed: Callable[[Any], list[Any]]
-    own: Callable[[Any], Any]
+    constants: list[Constant | None]
+    first: set[int]
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
     output: str
@@ -49,56 +54,64 @@ class View:
         """The tensor (None, classes) of `flat` that is explained."""
         return self.flat.model.outputs[0]
 
+    def feed(self, x: Any) -> list[Any]:
+        """The values of all inputs, in their order, for images (n, height, width, channels)."""
+        batch = tf.shape(x)[:1]
+        x = tf.transpose(x, TO_FIRST) if id(self.image) in self.first else x
+        return [
+            x if constant is None else tf.broadcast_to(constant, tf.concat([batch, constant.shape], 0))
+            for constant in self.constants
+        ]
 
-def view(network: Any, config: Config) -> View:
-    """What of `network` is explained, as MODEL_INPUT, MODEL_OTHER_INPUTS, MODEL_INPUT_SIZE and MODEL_OUTPUT say.
+    def own(self, x: Any) -> Any:
+        """The scores of images as the model itself computes them."""
+        given, graph = self.feed(x), graph_of(self.whole)
+        arranged = given[0] if graph is None else keras.tree.pack_sequence_as(graph._inputs_struct, given)
+        return keras.tree.flatten(self.whole(arranged, training=False))[self.number]
+
+
+def view(whole: Any, config: Config) -> View:
+    """What of a model is explained, as MODEL_INPUT, MODEL_OTHER_INPUTS, MODEL_INPUT_SIZE and MODEL_OUTPUT say.
 
     Raises:
         NotSupported: no image input or no class scores.
         ConfigError: one of these settings names what is not there.
     """
     assumed: list[Assumption] = []
-    whole, network = network, _with_graph(network)
+    network = _with_graph(whole)
     inputs = list(network.inputs)
-    image = _image_input(inputs, config.MODEL_INPUT)
-    shape = _size(tuple(inputs[image].shape)[1:], config.MODEL_INPUT_SIZE, assumed)
-    others = [tensor for tensor in inputs if tensor is not inputs[image]]
-    constants = _constants(others, config.MODEL_OTHER_INPUTS, assumed)
+    place = _image_input(inputs, config.MODEL_INPUT)
+    constants = _constants(inputs, place, config.MODEL_OTHER_INPUTS, assumed)
     names, fitting = _output_names(network), _fitting(network.outputs)
-    output = _output(network, config.MODEL_OUTPUT, assumed)
+    number = _output(network, config.MODEL_OUTPUT, assumed)
     if len(inputs) > 1 or len(network.outputs) > 1:
-        network = keras.Model(inputs, network.outputs[output], name=network.name)
-    filled = [constants.get(tensor.name) for tensor in inputs]
-    flat = _flat(network, [shape if constant is None else constant.shape for constant in filled])
-
-    def feed(x: Any) -> list[Any]:
-        batch = tf.shape(x)[:1]
-        return [
-            x if constant is None else tf.broadcast_to(constant, tf.concat([batch, constant.shape], 0))
-            for constant in filled
-        ]
-
-    def own(x: Any) -> Any:
-        graph = graph_of(whole)
-        given = x if graph is None else keras.tree.pack_sequence_as(graph._inputs_struct, feed(x))
-        return keras.tree.flatten(whole(given, training=False))[output]
-
+        network = keras.Model(inputs, network.outputs[number], name=network.name)
+    flat = _flat(network)
+    first = image_layout(flat.tensors, flat.model.inputs[place]) == "channels_first"
+    shape = _size(tuple(inputs[place].shape)[1:], first, config.MODEL_INPUT_SIZE, assumed)
+    if any(None in tensor.shape[1:] for tensor in inputs):
+        entering = (shape[2], *shape[:2]) if first else shape
+        flat = _flat(network, [entering if constant is None else constant.shape for constant in constants])
+    image = flat.model.inputs[place]
     return View(
+        whole,
         flat,
-        flat.model.inputs[image],
+        number,
+        image,
         shape,
-        feed,
-        own,
+        constants,
+        channels_first(flat.tensors, image),
         inputs=tuple(
-            ModelInput(tensor.name, tuple(tensor.shape)[1:], _filling(constants.get(tensor.name))) for tensor in inputs
+            ModelInput(tensor.name, tuple(tensor.shape)[1:], _filling(constant))
+            for tensor, constant in zip(inputs, constants, strict=True)
         ),
         outputs=tuple(names[index] for index in fitting),
-        output=names[output],
+        output=names[number],
         assumptions=tuple(assumed),
     )
 
 
-def _flat(network: Any, sizes: list[tuple[int, ...]]) -> Flat:
+def _flat(network: Any, sizes: list[tuple[int, ...]] | None = None) -> Flat:
     try:
         return flatten(network, sizes)
     except NotSupported:  # less can be seen of it, and what can is right
@@ -140,17 +153,18 @@ def _image_input(inputs: list[Any], wanted: str | None) -> int:
 
 
 def _size(
-    shape: tuple[int | None, ...], wanted: tuple[int, int] | None, assumed: list[Assumption]
+    shape: tuple[int | None, ...], first: bool, wanted: tuple[int, int] | None, assumed: list[Assumption]
 ) -> tuple[int, int, int]:
-    height, width, channels = shape
+    """The image's (height, width, channels), of an input that may be channels-first and may leave sizes open."""
+    channels, height, width = shape if first else (shape[2], *shape[:2])
     if channels is None:
         raise NotSupported(f"The model's input is {shape}: the number of its channels is not defined.")
-    if wanted is not None and any(size not in (None, want) for size, want in zip(shape, wanted, strict=False)):
+    if wanted is not None and any(size not in (None, want) for size, want in zip((height, width), wanted, strict=True)):
         raise ConfigError(
             f"MODEL_INPUT_SIZE = {wanted}: this model takes {(height, width)} only. Remove the line.",
             field="MODEL_INPUT_SIZE",
         )
-    if wanted is None and None in shape:
+    if wanted is None and None in (height, width):
         wanted = DEFAULT_SIZE
         assumed.append(
             Assumption(
@@ -164,9 +178,10 @@ def _size(
 
 
 def _constants(
-    others: list[Any], given: dict[str, float | list[float]], assumed: list[Assumption]
-) -> dict[str, np.ndarray[Any, Any]]:
-    """What each input besides the image is filled with, by its name, without the batch dimension."""
+    inputs: list[Any], image: int, given: dict[str, float | list[float]], assumed: list[Assumption]
+) -> list[Constant | None]:
+    """What each input is filled with, without the batch dimension; None for the image's."""
+    others = [tensor for index, tensor in enumerate(inputs) if index != image]
     names = [tensor.name for tensor in others]
     for name in given:
         if name not in names:
@@ -181,10 +196,10 @@ def _constants(
         every = ", ".join(f'"{name}": {given.get(name) or _zeros(values[name].shape)}' for name in names)
         what = f"input {which} is" if len(missing) == 1 else f"inputs {which} are"
         assumed.append(Assumption(f"The {what} filled with zeros.", f"MODEL_OTHER_INPUTS = {{{every}}}"))
-    return values
+    return [values.get(tensor.name) for tensor in inputs]
 
 
-def _constant(tensor: Any, value: float | list[float]) -> np.ndarray[Any, Any]:
+def _constant(tensor: Any, value: float | list[float]) -> Constant:
     shape = tuple(size or 1 for size in tuple(tensor.shape)[1:])
     if tensor.dtype == "string":
         raise NotSupported(f"The model's input {tensor.name} takes text; Picasso can fill in numbers only.")
@@ -202,7 +217,7 @@ def _zeros(shape: tuple[int, ...]) -> str:
     return str([0.0] * shape[0]) if len(shape) == 1 and shape[0] <= SPELLED_OUT else "0.0"
 
 
-def _filling(constant: np.ndarray[Any, Any] | None) -> str:
+def _filling(constant: Constant | None) -> str:
     """A constant as pages show it; "" for the image's input, which has none."""
     if constant is None:
         return ""

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import keras
 
-from picasso.models.keras_flat import node_of
+from picasso.models.keras_history import node_of
+from picasso.models.keras_layout import layer_of
 from picasso.models.keras_operations import TensorFlowOperation
 
 Link = Literal["softmax", "sigmoid"]
@@ -27,7 +28,7 @@ class Ending:
 def ending(scores: Any) -> Ending:
     """What the Keras tensor `scores` was computed from, where a softmax or sigmoid comes last."""
     node = node_of(scores)
-    operation = node.operation
+    operation = layer_of(node.operation)
     if isinstance(operation, TensorFlowOperation):
         link = FUNCTIONS.get(operation.function.rpartition(".")[2])
     else:

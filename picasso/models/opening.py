@@ -32,9 +32,10 @@ def open_model(config: Config) -> Model:
 
 
 def _open(config: Config, path: Path) -> Model:
-    _check_framework(config.MODEL_FRAMEWORK, path)
+    framework = config.MODEL_FRAMEWORK or framework_of(path)
+    _check_framework(framework, path)
     # The adapters are imported here, because they import TensorFlow.
-    if config.MODEL_FRAMEWORK == "tensorflow":
+    if framework == "tensorflow":
         from picasso.models.tensorflow import TensorFlowModel
 
         return TensorFlowModel(config, path)
@@ -43,17 +44,22 @@ def _open(config: Config, path: Path) -> Model:
     return KerasModel(config, path)
 
 
+def framework_of(path: Path) -> str:
+    """Which framework's the model at `path` is: "tensorflow" for its graphs, else "keras", whose adapter knows more."""
+    is_graph = graph_format(path) is not None and (path.is_dir() or path.suffix not in KERAS_SUFFIXES)
+    return "tensorflow" if is_graph else "keras"
+
+
 def _check_framework(framework: str, path: Path) -> None:
     """Raises a `ModelError` with the line to write, where the file is the other framework's."""
-    kind = graph_format(path)
-    if framework == "keras" and kind is not None and (path.is_dir() or path.suffix not in KERAS_SUFFIXES):
-        other, what = "tensorflow", f"TensorFlow {kind}"
+    if framework == "keras" and framework_of(path) == "tensorflow":
+        other, what = "tensorflow", f"TensorFlow {graph_format(path)}"
     elif framework == "tensorflow" and path.suffix in KERAS_SUFFIXES and path.is_file():
         other, what = "keras", "Keras model file"
     else:
         return
     raise ModelError(
-        f'{path.name} is a {what}, but MODEL_FRAMEWORK is "{framework}". Write MODEL_FRAMEWORK = "{other}" in the '
-        "config.",
+        f'{path.name} is a {what}, but MODEL_FRAMEWORK is "{framework}". Write MODEL_FRAMEWORK = "{other}", or '
+        "leave the line out.",
         field="MODEL_FRAMEWORK",
     )

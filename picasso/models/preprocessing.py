@@ -16,6 +16,7 @@ from PIL import Image
 
 from picasso.config import Preprocessing
 from picasso.errors import ConfigError, ModelError, blame
+from picasso.models.ranges import Range
 
 FloatArray = NDArray[np.float32]
 PADDING_GREY = 128  # letterbox bars, 0..255
@@ -70,15 +71,17 @@ class ReadyMade:
                 'Write your own and name it: MODEL_PREPROCESS = "module:function".',
                 field="MODEL_PREPROCESS",
             )
-        for name, values in (("subtract", spec.subtract), ("divide", spec.divide)):
+        if isinstance(spec.scale, tuple) and spec.scale[0] == spec.scale[1]:
+            raise ConfigError(f"MODEL_PREPROCESS: 'scale' needs two different ends, got {spec.scale}.")
+        self.range = Range.of(spec)
+        for name, values in (("subtract", self.range.subtract), ("divide", self.range.divide)):
             if isinstance(values, tuple) and len(values) != channels:
+                named = "scale" if spec.scale else name
                 raise ConfigError(
-                    f"MODEL_PREPROCESS: '{name}' has {len(values)} numbers, but the model takes {channels} channels.",
+                    f"MODEL_PREPROCESS: '{named}' has {len(values)} numbers, but the model takes {channels} channels.",
                     field="MODEL_PREPROCESS",
                 )
-        if spec.scale is not None and spec.scale[0] == spec.scale[1]:
-            raise ConfigError(f"MODEL_PREPROCESS: 'scale' needs two different ends, got {spec.scale}.")
-        if not np.all(spec.divide):
+        if not np.all(self.range.divide):
             raise ConfigError(f"MODEL_PREPROCESS: 'divide' may not be 0, got {spec.divide}.")
         self.spec = spec
         self.size = (width, height)
@@ -92,24 +95,12 @@ class ReadyMade:
         views = [view for view, _ in pairs]
         pixels = np.stack([np.asarray(view, np.float32) for view in views])
         pixels = pixels.reshape(len(views), self.size[1], self.size[0], self.channels)
-        return Prepared(self._in_range(pixels), views, [box for _, box in pairs], exact=True)
+        return Prepared(self.range.enter(pixels), views, [box for _, box in pairs], exact=True)
 
     def picture(self, x: FloatArray) -> Image.Image:
         """The picture whose input `x` (height, width, channels) is: the range turned back to 0..255."""
-        if self.spec.scale is not None:
-            low, high = self.spec.scale
-            pixels = (x - low) / (high - low) * 255
-        else:
-            pixels = x * np.asarray(self.spec.divide, np.float32) + np.asarray(self.spec.subtract, np.float32)
-        whole = np.clip(pixels.round(), 0, 255).astype(np.uint8)
+        whole = np.clip(self.range.leave(x).round(), 0, 255).astype(np.uint8)
         return Image.fromarray(whole[..., 0] if self.channels == 1 else whole)
-
-    def _in_range(self, pixels: FloatArray) -> FloatArray:
-        if self.spec.scale is not None:
-            low, high = self.spec.scale
-            return (pixels / np.float32(255) * np.float32(high - low) + np.float32(low)).astype(np.float32)
-        subtract = np.asarray(self.spec.subtract, np.float32)
-        return ((pixels - subtract) / np.asarray(self.spec.divide, np.float32)).astype(np.float32)
 
 
 def fit(

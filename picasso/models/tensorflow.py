@@ -1,11 +1,12 @@
 """The TensorFlow adapter: SavedModels, frozen TF1 graphs, TF1 checkpoints. For worker processes only.
 
-Whatever the file is, it becomes a graph of constants (`graphs`), whose ends are found (`graph_search`), and that is
-pruned to one function from images to scores and logits.
+Whatever the file is, it becomes a graph of constants (`graphs`); its ends (`graph_search`) and layers (`graph_layers`)
+are found, and it is run on images in one session (`graph_network`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from picasso.config import Config, Preprocessing
+from picasso.config import Config
 from picasso.errors import ConfigError, ModelError, NotSupported
+from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor, probe
-from picasso.models.graph_files import find_graph_files
+from picasso.models.examination import decoder, describe, examine, preprocessor, probe
+from picasso.models.graph_files import FORMATS, find_graph_files
+from picasso.models.graph_layers import find_layers, first_weighted, kernels
+from picasso.models.graph_layout import TO_LAST, channels_first
+from picasso.models.graph_network import SIZED, Network
 from picasso.models.graph_search import Ends, find_ends
-from picasso.models.graphs import first_line, open_graph, portable, wrap
+from picasso.models.graph_walks import behind
+from picasso.models.graphs import Source, first_line, open_graph, portable
+from picasso.models.info import Layer
+from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
 
@@ -38,148 +46,129 @@ class TensorFlowModel(Model):
         files = find_graph_files(path, config.MODEL_CHECKPOINT)
         source = open_graph(files, config)
         ends = find_ends(source, config)
-        self._image = _entrance(ends)
-        self._whole = bool(ends.image.dtype.is_integer)
-        notes = list(ends.notes)
-        if self._whole and "MODEL_PREPROCESS" not in config.model_fields_set:
-            config = config.model_copy(update={"MODEL_PREPROCESS": Preprocessing()})
-            notes.append(
-                f"The model takes whole numbers ({ends.image.dtype.name}): pictures are given to it as 0..255. Another "
-                "range: MODEL_PREPROCESS."
-            )
-        shape = _shape(ends.image, config)
-        wanted = [ends.scores, *([] if ends.logits is None else [ends.logits]), self._image, *ends.others.values()]
-        graph_def = portable(source.freeze([tensor.op.name for tensor in wanted]))
-        self._prune(graph_def, ends, config)
-        classes = self._compile(shape, ends.image.shape[0])
-        examined = examine(self, shape, logits=ends.logits is not None, sigmoid=ends.sigmoid, whole=self._whole)
+        anatomy = self._build(source, ends, config, FORMATS[files.format])
+        pixels = find_pixels(config, anatomy)
+        self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
+        logits, sigmoid = ends.logits is not None, ends.sigmoid
+        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
         self.info = describe(
             config,
             path,
             framework="tensorflow",
-            anatomy=Anatomy(
-                shape,
-                classes,
-                _parameters(graph_def, {operation.name for operation in ends.operations}),
-                warnings=tuple(notes),
-            ),
+            anatomy=anatomy,
+            pixels=pixels,
             examined=examined,
             versions=(("tensorflow", tf.__version__),),
             files=files.files,
         )
-        self.preprocessor = preprocessor(config, shape)
-        self.own_decode = decoder(config)
+        self.own_decode = decoder(config, self.info.classes)
 
-    def _prune(self, graph_def: Any, ends: Ends, config: Config) -> None:
-        """Makes the function (image, constants of other inputs) to [scores] or [scores, logits]."""
-        wrapped = wrap(graph_def)
-        leaving = [ends.scores] if ends.logits is None else [ends.scores, ends.logits]
-        self._outputs = len(leaving)
-        feeds, fetches = (
-            [wrapped.graph.get_tensor_by_name(tensor.name) for tensor in tensors]
-            for tensors in ([self._image, *ends.others.values()], leaving)
+    def _build(self, source: Source, ends: Ends, config: Config, kind: str) -> Anatomy:
+        """Makes what runs the graph, and tells what was read from it. Keeps nothing of `source`."""
+        first = channels_first(ends.image, ends.way)
+        shape = _shape(ends.image, ends.image.name in first, config)
+        spots = find_layers(ends.way, ends.image)
+        entering = first_weighted(ends.way, ends.image)
+        graph_def = portable(source.freeze([ends.scores.op.name]))
+        constants = {
+            name: _constant(config.MODEL_OTHER_INPUTS[name], tensor, name) for name, tensor in ends.others.items()
+        }
+        try:
+            self._network = network = Network(graph_def, ends, shape, first, constants)
+            classes = _classes(network, shape)
+        except (tf.errors.OpError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The model cannot compute scores of images {shape} with TensorFlow {tf.__version__}: "
+                f"{first_line(error)} Check MODEL_INPUT, MODEL_OUTPUT and MODEL_INPUT_SIZE."
+            ) from error
+        images = network.batch or SIZED
+        layers = {
+            spot.tensor: Layer(spot.path, spot.kind, (size[1], size[2], size[3]), spot.convolution)
+            for spot, size in zip(spots, network.sizes([spot.tensor for spot in spots]), strict=True)
+            if size is not None and len(size) == 4 and size[0] == images and all(size)
+        }
+        self._tensors = {layer.path: tensor for tensor, layer in layers.items()}
+        parameters, weight_bytes = _weights(graph_def, {one.name for one in behind([ends.scores.op], ends.image)})
+        return Anatomy(
+            shape,
+            classes,
+            parameters,
+            weight_bytes,
+            layers=tuple(layers.values()),
+            kernels=kernels(ends.way),
+            entrance=None if entering is None else _entrance(network, entering.name),
+            inputs=ends.inputs,
+            outputs=ends.outputs,
+            output=ends.output,
+            format=kind,
+            writer=source.writer,
+            whole=network.whole,
+            assumptions=tuple(ends.assumptions),
         )
-        self._function = wrapped.prune(feeds, fetches)
-        self._constants = [_constant(config.MODEL_OTHER_INPUTS[name], ends.others[name], name) for name in ends.others]
-
-    def _compile(self, shape: tuple[int, int, int], batch: int | None) -> int:
-        """Traces once for all batch sizes, or for the only one that the graph takes; returns the number of classes."""
-        images = probe(shape, self._whole)
-        for size in dict.fromkeys((batch, batch or 1)):  # some graphs have an open batch, but reshape to one image
-            self._trace(shape, size)
-            try:
-                scores = self._scores(images, logits=False)
-            except (tf.errors.OpError, TypeError, ValueError) as error:
-                problem: Exception = error
-                continue
-            if scores.ndim == 2 and len(scores) == len(images):
-                return int(scores.shape[1])
-            problem = NotSupported(
-                f"The model's output is {scores.shape} for {len(images)} images; Picasso explains one score per class, "
-                "(images, classes). Another output: MODEL_OUTPUT."
-            )
-        if isinstance(problem, NotSupported):
-            raise problem
-        raise ModelError(
-            f"The model cannot compute scores of images {shape} with TensorFlow {tf.__version__}: "
-            f"{first_line(problem)} Check MODEL_INPUT, MODEL_OUTPUT and MODEL_INPUT_SIZE."
-        ) from problem
-
-    def _trace(self, shape: tuple[int, int, int], batch: int | None) -> None:
-        self._fixed = batch
-        images = tf.TensorSpec((batch, *shape), tf.float32)
-        indices = tf.TensorSpec((batch,), tf.int64)
-
-        def forward(x: Any) -> Any:
-            entering = self._enter(x)
-            others = [constant(tf.shape(x)[0]) for constant in self._constants]
-            scores, *logits = self._function(entering, *others)
-            return [
-                tf.cast(scores, tf.float32),
-                *(tf.cast(tf.reshape(one, tf.shape(scores)), tf.float32) for one in logits),
-            ]
-
-        def backward(output: int) -> Any:
-            def gradient(x: Any, classes: Any) -> Any:
-                with tf.GradientTape() as tape:
-                    tape.watch(x)
-                    chosen = tf.gather(forward(x)[output], classes, batch_dims=1)
-                return tape.gradient(chosen, x)
-
-            return tf.function(gradient, input_signature=[images, indices], autograph=False)
-
-        self._forward = tf.function(forward, input_signature=[images], autograph=False)
-        self._backward = [backward(output) for output in range(self._outputs)]
-
-    def _enter(self, x: Any) -> Any:
-        """The images as the graph's entrance takes them."""
-        if not self._whole:
-            return tf.cast(x, self._image.dtype)
-        if self._image.dtype.is_integer:
-            return tf.cast(tf.round(x), self._image.dtype)
-        # The graph rounds; its own gradient would be zero everywhere. That of what follows the rounding is meant.
-        return tf.cast(x + tf.stop_gradient(tf.round(x) - x), self._image.dtype)
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
-        return self._in_parts(lambda part: self._forward(part)[int(logits)], x)
+        return self._network.run([self._network.logits if logits else self._network.scores], x)[0]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
+        return self._backward([], None, x, classes, logits)[0]
+
+    def _activations(self, x: FloatArray, layer: str) -> FloatArray:
+        return self._network.run([self._network.maps(self._tensors[layer])], x)[0]
+
+    def _layer_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        maps = self._network.maps(self._tensors[layer])
+        activations, gradients = self._backward([maps], self._tensors[layer], x, classes, logits)
+        return activations, gradients
+
+    def _backward(
+        self, more: list[Any], tensor: str | None, x: FloatArray, classes: NDArray[np.int64], logits: bool
+    ) -> list[FloatArray]:
+        """The values of `more`, and last the gradient with respect to a layer's tensor, or to the images (None)."""
         try:
-            return self._in_parts(self._backward[int(logits)], x, classes)
-        except (LookupError, tf.errors.UnimplementedError) as error:  # mostly when the first call traces it
+            gradient = self._network.gradient(tensor, logits)
+            if gradient is None:
+                what = "its input" if tensor is None else f"the layer {tensor.removesuffix(':0')}"
+                raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
+            return self._network.run([*more, gradient], x, classes)
+        except (LookupError, tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
             raise NotSupported(
                 f"{self.info.name} has no gradients: TensorFlow cannot differentiate one of its operations "
                 f"({first_line(error)})"
             ) from error
 
-    def _in_parts(self, function: Callable[..., Any], x: FloatArray, *more: NDArray[Any]) -> NDArray[np.float32]:
-        """Calls with as many images as the graph takes at once; the last part is filled up with its last image."""
-        size = self._fixed or len(x)
-        arrays = [x.astype(np.float32, copy=False), *more]
-        results = []
-        for start in range(0, len(x), size):
-            parts = [array[start : start + size] for array in arrays]
-            missing = size - len(parts[0])
-            filled = [np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) for part in parts]
-            result = function(*(tf.constant(part) for part in filled))
-            if result is None:
-                raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to its input.")
-            results.append(result.numpy()[: len(parts[0])])
-        return np.concatenate(results)
+
+def _classes(network: Network, shape: tuple[int, int, int]) -> int:
+    """Finds out by running how many classes there are, and whether the graph takes several images at once."""
+    images = probe(shape, network.whole)
+    try:
+        scores = _probed(network, images)
+    except (tf.errors.OpError, NotSupported):
+        if network.batch is not None:
+            raise
+        network.batch = 1  # some graphs have an open batch, but reshape to one image
+        scores = _probed(network, images)
+    return int(scores.shape[1])
 
 
-def _entrance(ends: Ends) -> Any:
-    """The tensor that images are put in at: the input; of whole numbers that become floats at once, the floats."""
-    if not ends.image.dtype.is_integer:
-        return ends.image
-    takers = [operation for operation in ends.image.consumers() if operation in ends.operations]
-    if len(takers) == 1 and takers[0].type == "Cast" and takers[0].outputs[0].dtype.is_floating:
-        return takers[0].outputs[0]
-    return ends.image
+def _probed(network: Network, images: FloatArray) -> FloatArray:
+    (scores,) = network.run([network.scores], images)
+    if scores.ndim != 2 or len(scores) != len(images):
+        raise NotSupported(
+            f"The model's output is {scores.shape} for {len(images)} images; Picasso explains one score per class, "
+            "(images, classes). Another output: MODEL_OUTPUT."
+        )
+    return scores
 
 
-def _shape(image: Any, config: Config) -> tuple[int, int, int]:
-    height, width, channels = image.shape[1:]
+def _entrance(network: Network, name: str) -> Callable[[FloatArray], FloatArray]:
+    return lambda images: network.run([network.maps(name)], images)[0]
+
+
+def _shape(image: Any, first: bool, config: Config) -> tuple[int, int, int]:
+    """(height, width, channels) of what a graph takes; `first`: its input has the channels first."""
+    height, width, channels = (image.shape[axis] for axis in (TO_LAST[1:] if first else (1, 2, 3)))
     if channels is None:
         raise NotSupported(
             f"The model's input {image.name} has an undefined number of channels; Picasso needs (batch, height, width, "
@@ -215,11 +204,14 @@ def _constant(value: float | list[float], tensor: Any, name: str) -> Callable[[A
     return lambda batch: tf.broadcast_to(tf.constant(array), tf.concat([[batch], array.shape], 0))
 
 
-def _parameters(graph_def: Any, names: set[str]) -> int:
-    """How many numbers the graph's float constants hold, those without a dimension aside."""
-    shapes = [
-        [dimension.size for dimension in node.attr["value"].tensor.tensor_shape.dim]
-        for node in graph_def.node
-        if node.op == "Const" and node.name in names and tf.as_dtype(node.attr["dtype"].type).is_floating
-    ]
-    return sum(int(np.prod(shape)) for shape in shapes if shape)
+def _weights(graph_def: Any, names: set[str]) -> tuple[int, int]:
+    """How many numbers the graph's float constants hold, those without a dimension aside, and the bytes they take."""
+    parameters = weight_bytes = 0
+    for node in graph_def.node:
+        if node.op != "Const" or node.name not in names:
+            continue
+        kind, shape = tf.as_dtype(node.attr["dtype"].type), node.attr["value"].tensor.tensor_shape.dim
+        if kind.is_floating and shape:
+            count = math.prod(dimension.size for dimension in shape)
+            parameters, weight_bytes = parameters + count, weight_bytes + count * kind.size
+    return parameters, weight_bytes

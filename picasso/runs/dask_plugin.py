@@ -20,9 +20,9 @@ class PicassoWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no t
         self.parcel = parcel
 
     def setup(self, worker: Any) -> None:
-        """Called by Dask in the worker process."""
+        """Called by Dask in the worker process, again when a new parcel is registered."""
         _setup(self.parcel, Path(worker.local_directory))  # Dask deletes that folder with the worker
 
 
 def _setup(parcel: Parcel, folder: Path) -> None:
-    worker.setup(parcel.unpack(folder))
+    worker.setup(parcel.unpack(folder), parcel.token)

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 from picasso.config import MEBIBYTE, Config
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
-from picasso.models.info import ModelInfo
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.keys import run_key
 from picasso.runs.manifest import make_manifest
 from picasso.runs.pool import WorkerPool
+from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
 from picasso.visualizations.discovery import Registry
@@ -31,16 +31,6 @@ BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something 
 IDLE_INTERVAL = 2.0
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
 ATTEMPTS = 2  # a run whose worker dies is tried once more
-
-
-@dataclass(frozen=True)
-class Status:
-    """The model as pages show it. `state` is "loading", "ready" or "failed"; `error` says why it failed."""
-
-    state: str
-    info: ModelInfo | None = None
-    error: PicassoError | None = None
-    workers: int = 0
 
 
 class Engine(Protocol):
@@ -55,8 +45,18 @@ class Engine(Protocol):
     def cancel(self, run: Run) -> bool:
         """Ends a run that is queued or running; False when it was finished already."""
 
-    def status(self) -> Status:
-        """How the model is."""
+    @property
+    def roster(self) -> Roster:
+        """The models, and how each is."""
+
+    def status(self, reference: str | None = None) -> Status:
+        """How a model is; the default one unless named."""
+
+    def want(self, reference: str) -> None:
+        """Has a model opened, because it was chosen."""
+
+    def reload(self, config: Config) -> None:
+        """Begins to read the models of another config, or of the same, again; `roster.reload` says how it goes."""
 
     def partial(self, run: str) -> list[Packed]:
         """Results of an unfinished run that are there already."""
@@ -88,7 +88,8 @@ class DaskEngine:
         self.store = store
         self.registry = registry
         self.pool = WorkerPool(config)
-        self._status = Status("loading")
+        self.roster = Roster(config)
+        self._reloading = ""  # the last token that the workers were sent
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
         self._turns: dict[str, float] = {}  # when each session last had a run started
@@ -100,11 +101,11 @@ class DaskEngine:
     # What other threads call
 
     def start(self) -> None:
-        """Begins to work, and takes over what servers left that are gone: queued runs of this model go on."""
+        """Begins to work, and takes over what servers left that are gone: queued runs of our models go on."""
         for run in self.store.adopt_runs():
             if run.state is State.RUNNING:
                 sentence = "The server stopped while this was running. Run it again."
-            elif run.model != self.store.model:
+            elif run.digest != self.roster.catalogue.digest(run.model):
                 sentence = "The server stopped before this began, and it has another model now. Run it again with that."
             else:
                 continue
@@ -132,9 +133,19 @@ class DaskEngine:
         self._wake.set()
         return changed
 
-    def status(self) -> Status:
-        """How the model is."""
-        return self._status
+    def status(self, reference: str | None = None) -> Status:
+        """How a model is; the default one unless named."""
+        return self.roster.status(reference)
+
+    def want(self, reference: str) -> None:
+        """Has a model opened, because it was chosen."""
+        self.roster.want(reference)
+        self._wake.set()
+
+    def reload(self, config: Config) -> None:
+        """Begins to go over to another config; `roster.reload` says how it goes."""
+        self.roster.begin_reload(config)
+        self._wake.set()
 
     def partial(self, run: str) -> list[Packed]:
         """Results of an unfinished run that are there already, without gaps from the first image on."""
@@ -164,6 +175,7 @@ class DaskEngine:
                 self._closing.wait(5)
             while not self._closing.is_set():
                 try:
+                    self._reload()
                     self._look()
                     self._start_runs()
                     self._stop_runs()
@@ -171,7 +183,7 @@ class DaskEngine:
                 except Exception:  # one bad turn must not end the service
                     log.exception("The engine stumbled")
                     self._closing.wait(1)
-                busy = self._flights or self._status.state == "loading"
+                busy = self._flights or self.roster.busy()
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
                 self._wake.clear()
         finally:
@@ -183,10 +195,29 @@ class DaskEngine:
         except Exception as error:
             log.exception("Cannot start %s", self.pool.place)
             sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again."
-            self._status = Status("failed", error=ModelError(sentence))
+            self.roster.reached(ModelError(sentence))
             self.pool.close()
             return False
+        self.roster.reached()
         return True
+
+    def _reload(self) -> None:
+        """Sends the workers a new config, where there is one, and asks for models that were chosen."""
+        reload = self.roster.reload
+        if not reload.done and reload.token != self._reloading:
+            self._reloading, self.pool.config = reload.token, self.roster.config
+            # A worker that hangs does not answer: it is this thread that ends it.
+            threading.Thread(target=self._tell, args=(reload.token,), name="tell-workers", daemon=True).start()
+        for reference in self.roster.wanted():
+            self.pool.ask(worker.want, reference)
+
+    def _tell(self, token: str) -> None:
+        try:
+            self.pool.set_up(token)
+        except Exception as error:
+            log.exception("The workers could not be told of the new config")
+            sentence = f"The workers could not be told of the new config: {type(error).__name__}: {error}"
+            self.roster.end_reload(error=ModelError(sentence))
 
     def _start_runs(self) -> None:
         taken = {flight.worker for flight in self._flights.values()}
@@ -220,7 +251,7 @@ class DaskEngine:
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]
         pictures = tuple((image.filename, self.store.image_path(image).read_bytes()) for image in images)
-        return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed)
+        return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model)
 
     def _look(self) -> None:
         """Asks all workers how they are; takes over progress and partial results; notices those that are gone."""
@@ -230,7 +261,7 @@ class DaskEngine:
         snapshots = {address: answer for address, answer in answers.items() if answer is not None}
         pids = self._pids | {address: answer.pid for address, answer in snapshots.items()}
         self._pids = {address: pid for address, pid in pids.items() if address in alive}
-        self._status = _status(list(snapshots.values()), self._status)
+        self.roster.hear(list(snapshots.values()))
         for flight in self._flights.values():
             if flight.worker not in alive:
                 flight.future.cancel()  # whether it is tried again is decided here, not by Dask
@@ -340,17 +371,3 @@ class DaskEngine:
             error_code=error.code,
             error=error.message,
         )
-
-
-def _status(snapshots: list[worker.Snapshot], before: Status) -> Status:
-    """Ready as soon as one worker is; failed when all that answered failed; loading until one answers."""
-    workers = len(snapshots)
-    ready = next((snapshot.model for snapshot in snapshots if snapshot.model is not None), None)
-    if ready is not None:
-        return Status("ready", ready, workers=workers)
-    errors = [snapshot.error for snapshot in snapshots if snapshot.error is not None]
-    if errors and len(errors) == workers:
-        return Status("failed", before.info, errors[0], workers)
-    if not snapshots and before.state == "ready":
-        return before  # busy for a moment; a dead worker answers again as one that is loading
-    return Status("loading", before.info, None, workers)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from picasso.config import Config
 from picasso.models.files import model_files
 from picasso.models.graph_files import is_there
+from picasso.runs.own_code import code_in, folder_of, package_files
 
-CODE_SUFFIXES = {".py", ".html", ".json", ".txt", ".csv"}
-MAX_CODE_BYTES = 2**20  # larger files beside the config are data, not code
-MODEL = "model"
+MODEL = "model "  # before a model's path: its files are found by their names beside it, not in it
 FILE_KEYS = ("MODEL_LABELS", "MODEL_WEIGHTS")  # settings that may name one more file
 
 
@@ -23,35 +25,39 @@ class Parcel:
     Attributes:
         search_path: folders for `sys.path`, as they are here.
         roots: for a worker elsewhere, the files of each folder: {folder here: {relative path: content}}.
+        token: tells what was sent anew apart from what was sent before.
     """
 
     config: Config
     search_path: list[str] = field(default_factory=list)
     roots: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    token: str = ""
 
     @classmethod
-    def local(cls, config: Config) -> Parcel:
+    def local(cls, config: Config, token: str = "") -> Parcel:
         """For a worker process on this machine: nothing is copied."""
-        return cls(config, list(sys.path))
+        return cls(config, list(sys.path), token=token)
 
     @classmethod
-    def packed(cls, config: Config) -> Parcel:
-        """For workers elsewhere: with the config's functions, plugin folders and the model's files."""
-        roots = {str(folder): _code(folder) for folder in config.VISUALIZATION_FOLDERS if folder.is_dir()}
-        search_path = []
-        for name in config.functions().values():
-            folder = _folder_of(name)
-            if folder is not None:
-                search_path.append(str(folder))
-                roots[str(folder)] = roots.get(str(folder), {}) | _package(folder, name)
-        for path in (getattr(config, key) for key in FILE_KEYS):
-            if isinstance(path, str | Path) and Path(path).is_file():
-                roots[str(path)] = {Path(path).name: Path(path).read_bytes()}
-        model = config.MODEL_PATH
-        if model is not None and is_there(model):
-            files = model_files(model, config.MODEL_CHECKPOINT)
-            roots[MODEL] = {file.relative_to(model.parent).as_posix(): file.read_bytes() for file in files}
-        return cls(config, sorted(set(search_path)), roots)
+    def packed(cls, config: Config, token: str = "") -> Parcel:
+        """For workers elsewhere: with the config's functions, plugin folders and the files of every model."""
+        roots = {str(folder): code_in(folder) for folder in config.VISUALIZATION_FOLDERS if folder.is_dir()}
+        search_path = set()
+        for model in config.models().values():
+            for name in model.functions().values():
+                folder = folder_of(name)
+                if folder is not None:
+                    search_path.add(str(folder))
+                    roots[str(folder)] = roots.get(str(folder), {}) | package_files(folder, name)
+            for path in (getattr(model, key) for key in FILE_KEYS):
+                if isinstance(path, str | Path) and Path(path).is_file():
+                    roots[str(path)] = {Path(path).name: Path(path).read_bytes()}
+            place = model.MODEL_PATH
+            if place is not None and is_there(place):
+                files = model_files(place, model.MODEL_CHECKPOINT)
+                content = {file.relative_to(place.parent).as_posix(): file.read_bytes() for file in files}
+                roots[f"{MODEL}{place}"] = roots.get(f"{MODEL}{place}", {}) | content
+        return cls(config, sorted(search_path), roots, token)
 
     def unpack(self, base: Path) -> Config:
         """Called in the worker: puts files and search path in place.
@@ -62,59 +68,43 @@ class Parcel:
         Returns:
             The config with paths that hold here.
         """
+        base = base / "picasso"
         places = {}
-        for number, (folder, files) in enumerate(self.roots.items()):
-            if folder == MODEL and self.config.MODEL_PATH is not None and is_there(self.config.MODEL_PATH):
+        for folder, files in self.roots.items():
+            if folder.startswith(MODEL) and is_there(Path(folder.removeprefix(MODEL))):
                 continue
-            places[folder] = base / "picasso" / str(number)
-            for name, content in files.items():
-                path = places[folder] / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+            places[folder] = base / sha256(folder.encode()).hexdigest()[:16]
+            _write(places[folder], files)
+        sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(base)]
         for folder in self.search_path:
             place = str(places.get(folder, folder))
             if place not in sys.path:
                 sys.path.append(place)
-        changes: dict[str, object] = {
-            "VISUALIZATION_FOLDERS": [places.get(str(folder), folder) for folder in self.config.VISUALIZATION_FOLDERS]
-        }
-        if MODEL in places and self.config.MODEL_PATH is not None:
-            changes["MODEL_PATH"] = places[MODEL] / self.config.MODEL_PATH.name
-        for key in FILE_KEYS:
-            value = getattr(self.config, key)
-            if str(value) in places:
-                changes[key] = type(value)(places[str(value)] / Path(value).name)
-        return self.config.model_copy(update=changes)
+        changes = dict(_moved(vars(self.config), places))
+        changes["MODELS"] = {name: entry | dict(_moved(entry, places)) for name, entry in self.config.MODELS.items()}
+        folders = [places.get(str(folder), folder) for folder in self.config.VISUALIZATION_FOLDERS]
+        return self.config.model_copy(update=changes | {"VISUALIZATION_FOLDERS": folders})
 
 
-def _folder_of(name: str) -> Path | None:
-    """The folder of `sys.path` in which the module of "module:function" lies, unless it is an installed package."""
-    top = name.partition(":")[0].partition(".")[0]
-    if not top.isidentifier():  # a file with labels
-        return None
-    for entry in sys.path:
-        folder = Path(entry or ".").resolve()
-        if (folder / top).is_dir() or (folder / f"{top}.py").is_file():
-            installed = {"site-packages", "dist-packages"} & set(folder.parts) or folder == Path(sys.prefix)
-            return None if installed else folder
-    return None
+def _write(place: Path, files: Mapping[str, bytes]) -> None:
+    """Makes a folder hold these files; those that are there already keep their date, so that nothing is read anew."""
+    for path in list(place.rglob("*")):
+        if path.is_file() and path.relative_to(place).as_posix() not in files:
+            path.unlink()
+    for name, content in files.items():
+        path = place / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
 
-def _package(folder: Path, name: str) -> dict[str, bytes]:
-    """The files of the top-level module or package that "module:function" lies in, and the modules beside it."""
-    top = name.partition(":")[0].partition(".")[0]
-    files = {path.name: path.read_bytes() for path in folder.glob("*.py")}
-    if (folder / top).is_dir():
-        files |= {f"{top}/{path}": content for path, content in _code(folder / top).items()}
-    return files
-
-
-def _code(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix in CODE_SUFFIXES
-        and "__pycache__" not in path.parts
-        and path.stat().st_size <= MAX_CODE_BYTES
-    }
+def _moved(settings: Mapping[str, Any], places: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+    """The settings that name something which lies elsewhere on this machine."""
+    model = settings.get("MODEL_PATH")
+    if model is not None and f"{MODEL}{model}" in places:
+        yield "MODEL_PATH", places[f"{MODEL}{model}"] / Path(model).name
+    for key in FILE_KEYS:
+        value = settings.get(key)
+        if str(value) in places:
+            place = places[str(value)] / Path(str(value)).name
+            yield key, str(place) if isinstance(value, str) else place

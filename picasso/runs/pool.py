@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 class WorkerPool:
-    """Worker processes, each set up to open the configured model. Used from one thread."""
+    """Worker processes, each set up with the config. Used from one thread, but for `set_up`."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -60,9 +60,19 @@ class WorkerPool:
         else:
             self._cluster = self._local_cluster()
             self._client = Client(self._cluster, name="picasso")
+        self.set_up()
+
+    def set_up(self, token: str = "") -> None:
+        """Gives all workers the config, those that come later too; those that have one go over to it.
+
+        `token`: what they call the news of that."""
+        from distributed.comm import CommClosedError
+
         from picasso.runs.dask_plugin import PicassoWorker
 
-        self._client.register_plugin(PicassoWorker(self._parcel()))
+        plugin = PicassoWorker(self._parcel(token))
+        with suppress(CommClosedError):  # one that ended meanwhile is given it when it is started again
+            self._client.register_plugin(plugin)
 
     def _local_cluster(self) -> Any:
         from distributed import LocalCluster
@@ -80,10 +90,8 @@ class WorkerPool:
             silence_logs=logging.CRITICAL,
         )
 
-    def _parcel(self) -> Parcel:
-        if not self.config.SCHEDULER:
-            return Parcel.local(self.config)
-        return Parcel.packed(self.config)
+    def _parcel(self, token: str) -> Parcel:
+        return Parcel.packed(self.config, token) if self.config.SCHEDULER else Parcel.local(self.config, token)
 
     def ask(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """What `function` gives on each worker that answers in time, by its address; it runs beside a task."""

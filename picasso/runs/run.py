@@ -36,7 +36,9 @@ class Run:
         error_code, error: what went wrong, as a sentence.
         created, started, finished: seconds since 1970.
         attempts: how often it was given to a worker.
-        owner: the server that does it; `model`: tells the model of that server apart from others.
+        owner: the server that does it.
+        model: the reference of the model it is for (see `catalogue`); "" is the default.
+        digest: tells what that reference means there apart from what it means to other servers.
     """
 
     id: str
@@ -57,6 +59,7 @@ class Run:
     attempts: int
     owner: str
     model: str
+    digest: str
 
 
 @dataclass(frozen=True)

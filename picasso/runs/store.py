@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from picasso.errors import NotFound
 from picasso.runs.run import Run, State, StoredImage
+from picasso.runs.servers import lock_file, withdraw
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, created REAL NOT NULL, used REAL NOT NULL);
@@ -33,7 +34,8 @@ CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, visualization TEXT NOT NULL,
     settings TEXT NOT NULL, images TEXT NOT NULL, seed INTEGER NOT NULL, key TEXT, state TEXT NOT NULL,
     progress REAL NOT NULL, message TEXT NOT NULL, error_code TEXT, error TEXT, created REAL NOT NULL, started REAL,
-    finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL);
+    finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL,
+    digest TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
 CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
@@ -41,7 +43,7 @@ CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
 IMAGE_COLUMNS = "id, session, filename, format, width, height, bytes, digest, notes, created"
 RUN_COLUMNS = (
     "id, session, visualization, settings, images, seed, key, state, progress, message, error_code, error, created, "
-    "started, finished, attempts, owner, model"
+    "started, finished, attempts, owner, model, digest"
 )
 MANIFEST = "manifest.json"
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
@@ -55,26 +57,25 @@ def new_id() -> str:
 class Store:
     """The data folder. Safe to use from several threads: every call opens its own connection."""
 
-    def __init__(self, folder: Path, model: str = "") -> None:
+    def __init__(self, folder: Path) -> None:
         """Opens the folder, or makes it.
 
         Args:
             folder: `DATA_DIR`. Several servers may share it: each does its own runs only.
-            model: tells this server's model apart from that of another server.
         """
         self.folder = folder
-        self.model = model
         self.owner = new_id()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "sessions").mkdir(exist_ok=True, mode=0o700)  # for nobody else on this machine
         self.database = folder / "picasso.sqlite"
         self.database.touch(mode=0o600)
         (folder / "servers").mkdir(exist_ok=True, mode=0o700)
-        self._alive = FileLock(self._lock_file(self.owner))  # held as long as this process lives
+        self._alive = FileLock(lock_file(folder, self.owner))  # held as long as this process lives
         self._alive.acquire()
         with self._connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
+            _migrate(db)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -90,23 +91,21 @@ class Store:
 
     def close(self) -> None:
         """Says that this server is gone; another may take over its runs."""
+        withdraw(self.folder, self.owner)
         self._alive.release()
-
-    def _lock_file(self, owner: str) -> Path:
-        return self.folder / "servers" / f"{owner}.lock"
 
     def adopt_runs(self) -> list[Run]:
         """Makes the unfinished runs of servers that are gone this server's own; returns them."""
         adopted = []
         for owner in {run.owner for run in self._runs("state IN ('queued', 'running') AND owner != ?", (self.owner,))}:
             try:
-                with FileLock(self._lock_file(owner), timeout=0):
+                with FileLock(lock_file(self.folder, owner), timeout=0):
                     adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
                     with self._connect() as db:
                         db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
             except Timeout:
                 continue  # it lives
-            self._lock_file(owner).unlink(missing_ok=True)
+            lock_file(self.folder, owner).unlink(missing_ok=True)
         return adopted
 
     # Sessions
@@ -238,16 +237,18 @@ class Store:
         images: list[str],
         key: str | None,
         seed: int,
+        model: str = "",
+        digest: str = "",
     ) -> Run:
-        """A new run, queued."""
+        """A new run, queued. `model` and `digest` as in `Run`."""
         run_id = new_id()
         with self._connect() as db:
             db.execute(
                 "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
-                " created, attempts, owner, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?)",
+                " created, attempts, owner, model, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?, ?)",
                 (
                     run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
-                    State.QUEUED, time.time(), self.owner, self.model,
+                    State.QUEUED, time.time(), self.owner, model, digest,
                 ),
             )  # fmt: skip
         return self.run(session, run_id)
@@ -341,6 +342,14 @@ class Store:
         if manifest is None or name not in manifest["files"]:
             raise NotFound("This run has no such file.")
         return (self.run_folder(run) / name).read_bytes()
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Brings a database of earlier versions up to date."""
+    if "digest" not in {column["name"] for column in db.execute("PRAGMA table_info(runs)")}:
+        # There was one model then, and the column had its digest.
+        db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+        db.execute("UPDATE runs SET digest = model, model = ''")
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""What happens in a worker process: it opens the model once, keeps it warm, and executes runs.
+"""What happens in a worker process: it keeps models open and warm, and executes runs.
 
-The web process talks to it through four functions: `setup` (by a Dask worker plugin), `execute` (a Dask task), and
-`snapshot` and `cancel`, which run beside the task and must return at once.
+The web process talks to it through five functions: `setup` (by a Dask worker plugin), `execute` (a Dask task), and
+`snapshot`, `want` and `cancel`, which run beside the task and must return at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -23,13 +23,14 @@ import numpy as np
 from PIL import Image
 
 from picasso.config import Config
-from picasso.errors import Cancelled, ModelError, PicassoError, PluginError, blame
+from picasso.errors import Cancelled, ModelError, NotFound, PicassoError, PluginError, blame
 from picasso.images.reading import encode_png
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
+from picasso.runs.shelf import ModelState, News, Shelf
 from picasso.visualizations import base
-from picasso.visualizations.base import Input
+from picasso.visualizations.base import Input, Report
 from picasso.visualizations.discovery import Registry, discover
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,16 @@ OUTPUT_FORMATS = ["PNG", "JPEG"]
 
 @dataclass(frozen=True)
 class Job:
-    """A run on its way to a worker: everything it needs, no paths. `images` are (file name, PNG bytes)."""
+    """A run on its way to a worker: everything it needs, no paths. `images` are (file name, PNG bytes).
+
+    `model` is a reference; "" is the default."""
 
     run: str
     visualization: str
     settings: dict[str, Any]
     images: tuple[tuple[str, bytes], ...]
     seed: int
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,45 +89,39 @@ class Progress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How a worker is doing. `model` is its info once loaded; `error` why it could not be."""
+    """How a worker is doing: its models by reference, what came of the last reading again, its runs."""
 
     pid: int
-    model: ModelInfo | None
-    error: PicassoError | None
+    models: dict[str, ModelState]
+    news: News
     runs: dict[str, tuple[float, str, dict[int, tuple[int, Packed]]]]
 
 
 class Host:
-    """One per worker process: the model, the visualizations, and the runs under way."""
+    """One per worker process: the models, the visualizations, and the runs under way."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.registry: Registry | None = None
-        self.model: Model | None = None
-        self.error: PicassoError | None = None
-        self.loaded = threading.Event()
+        self.shelf = Shelf(config)
         self.runs: dict[str, Progress] = {}
-        self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and the model has one checkpoint
+        self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and a model has one checkpoint
         self.cancelled: set[str] = set()  # also of runs that have not begun here
+        self._discovering = threading.Lock()
 
     def load(self) -> None:
-        """Opens the model and finds the visualizations; keeps the error instead of raising it.
+        """Finds the visualizations and opens the default model; an error is kept for those who need the model."""
+        self.visualizations()
+        thread = self.shelf.want()
+        if thread is not None:
+            thread.join()
 
-        What comes after `loaded` makes first runs quicker and holds nobody up."""
-        try:
-            from picasso.models.opening import open_model
-
-            self.registry = discover(self.config.VISUALIZATION_FOLDERS)
-            self.model = open_model(self.config)
-        except PicassoError as error:
-            self.error = error
-        except Exception as error:
-            log.exception("The model could not be opened")
-            self.error = ModelError(f"The model could not be opened: {type(error).__name__}: {error}")
-        finally:
-            self.loaded.set()
-        if self.model is not None:
-            self.model.warm_up()
+    def visualizations(self) -> Registry:
+        """The visualizations, found when first asked for."""
+        with self._discovering:
+            if self.registry is None:
+                self.registry = discover(self.config.VISUALIZATION_FOLDERS)
+            return self.registry
 
     def execute(self, job: Job) -> Outcome:
         """Runs a visualization; an error comes back inside the outcome, so that the worker stays well."""
@@ -153,14 +151,13 @@ class Host:
                 progress.results = list(partial)
 
         progress.message = "Waiting for the model"
-        while not self.loaded.wait(0.2):
+        with self.shelf.lend(job.model, checkpoint) as model:
+            progress.message = "Looking"
             checkpoint()
-        progress.message = "Looking"
-        checkpoint()
-        if self.error is not None or self.model is None or self.registry is None:
-            raise self.error or ModelError("The model is not loaded.")
-        model = self.model
-        visualization = self.registry.get(job.visualization)(model, report)
+            return self._look(job, model, checkpoint, report)
+
+    def _look(self, job: Job, model: Model, checkpoint: Callable[[], None], report: Report) -> Outcome:
+        visualization = self.visualizations().get(job.visualization)(model, report)
         settings = visualization.parse_settings(job.settings, model.info)
         inputs = [Input(name, _open(png)) for name, png in job.images]
         random.seed(job.seed)
@@ -184,7 +181,7 @@ class Host:
             run: (progress.fraction, progress.message, progress.changed(seen.get(run, {})))
             for run, progress in list(self.runs.items())
         }
-        return Snapshot(os.getpid(), self.model.info if self.model else None, self.error, runs)
+        return Snapshot(os.getpid(), self.shelf.states(), self.shelf.news, runs)
 
 
 def _open(png: bytes) -> Image.Image:
@@ -208,11 +205,27 @@ def _pictures(folder: Path) -> dict[str, bytes]:
 _host: Host | None = None
 
 
-def setup(config: Config) -> None:
-    """Makes this process a worker for `config`; the model is opened in a thread, so that it answers meanwhile."""
+def setup(config: Config, token: str = "") -> None:
+    """Makes this process a worker for `config`, or has it go over to that; models are opened in a thread.
+
+    Args:
+        config: with paths that hold in this process.
+        token: what `News` of going over is known by.
+    """
     global _host
+    if _host is not None:
+        _host.shelf.reload(config, token)
+        return
     _host = Host(config)
+    _host.shelf.news = News(token)
     threading.Thread(target=_host.load, name="load-model", daemon=True).start()
+
+
+def want(reference: str) -> None:
+    """Has a model opened; one that there is not will be said by the run that needs it."""
+    if _host is not None:
+        with suppress(NotFound):
+            _host.shelf.want(reference)
 
 
 def execute(job: Job) -> Outcome:

@@ -89,10 +89,15 @@ document.addEventListener("htmx:beforeOnLoad", remember);
 document.addEventListener("htmx:afterSwap", restore);
 restore();
 
+document.addEventListener("change", (event) => {
+  if (event.target.id === "chosen-model") event.target.form.requestSubmit();
+});
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
-  if (!navigator.clipboard) return void prompt("Copy this link:", location.href); // only https and this machine have it
-  await navigator.clipboard.writeText(location.href);
+  const text = button.dataset.copy ?? location.href;
+  if (!navigator.clipboard) return void prompt("Copy this:", text); // only https and this machine have it
+  await navigator.clipboard.writeText(text);
   button.textContent = "Copied";
 });

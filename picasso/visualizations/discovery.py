@@ -25,8 +25,8 @@ from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, sett
 
 BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
-NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "layers.py", "maps.py", "setup.py", "conftest.py"}
-RESERVED = {"name", "image", "visualization"}  # fields and parts of addresses of the pages that settings travel through
+NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
+RESERVED = {"name", "image", "visualization", "model"}  # what else the pages' forms and addresses carry
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
 

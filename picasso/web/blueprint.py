@@ -11,7 +11,7 @@ from picasso.errors import NotFound
 from picasso.web.services import session_id
 
 blueprint = Blueprint("pages", "picasso.web")
-Answer = str | BaseResponse | tuple[str, int]
+Answer = str | BaseResponse | tuple[str, int] | tuple[BaseResponse, int]
 
 
 def own_session() -> str:

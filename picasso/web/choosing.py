@@ -13,10 +13,11 @@ from flask import (
 )
 
 from picasso.errors import ImageRefused, InvalidSetting, NotSupported, PicassoError
+from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint
-from picasso.web.services import services, session_id
+from picasso.web.services import chosen_model, model_field, model_status, page_model, services, session_id
 
 
 @blueprint.get("/visualizations/<name>")
@@ -26,7 +27,7 @@ def choose_settings(name: str) -> Answer:
     values = settings_values(request.args)
     if visualization.settings is None:
         visualization.parse_settings(values)  # says which settings there are not
-        return redirect(url_for("pages.choose_pictures", name=name), 303)
+        return redirect(pictures_url(name, {}), 303)
     error = _first_error(visualization, values)
     return settings_page(visualization, values, error), error.status if error else 200
 
@@ -54,7 +55,7 @@ def settings_page(
     visualization: type[BaseVisualization], values: Mapping[str, str], error: InvalidSetting | None = None
 ) -> str:
     """The settings page, with an error beside its field if there is one."""
-    session, info = session_id(), services().engine.status().info
+    session, info = session_id(), _info()
     tray = services().store.images(session) if session else []
     return render_template(
         "settings.html",
@@ -86,14 +87,22 @@ def pictures_page(
     )
 
 
+def _info() -> ModelInfo | None:
+    return model_status(page_model()).info
+
+
 def _support(visualization: type[BaseVisualization]) -> dict[str, Any]:
-    info = services().engine.status().info
-    return {"reason": visualization.unsupported_reason(info) if info else None}
+    info, reference = _info(), page_model()
+    return {
+        "reason": visualization.unsupported_reason(info) if info else None,
+        "model_field": model_field(),
+        "other_model": services().engine.roster.label(reference) if reference != chosen_model() else None,
+    }
 
 
 def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], images: int) -> dict[str, Any]:
     """Model calls for one image, and an estimate in seconds for all, where they are known."""
-    info = services().engine.status().info
+    info = _info()
     try:
         settings = visualization.parse_settings(values, info)
         calls = visualization.model_calls(settings, info) if info else None
@@ -108,7 +117,7 @@ def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], ima
 
 def settings_values(form: Any) -> dict[str, str]:
     """Settings in a form: the last value of each name (a switch sends a hidden "false" before its "true")."""
-    return {name: form.getlist(name)[-1] for name in form if name not in ("image", "visualization")}
+    return {name: form.getlist(name)[-1] for name in form if name not in ("image", "visualization", "model")}
 
 
 def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
@@ -118,7 +127,7 @@ def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -
         NotSupported: the model cannot do this visualization.
         InvalidSetting: names the setting, the rule, the value.
     """
-    info = services().engine.status().info
+    info = _info()
     reason = visualization.unsupported_reason(info) if info else None
     if reason:
         raise NotSupported(reason)
@@ -136,5 +145,6 @@ def _first_error(visualization: type[BaseVisualization], values: Mapping[str, An
 
 
 def pictures_url(visualization: str, values: Mapping[str, Any]) -> str:
-    """The address of the page that asks for pictures, with the settings in it."""
-    return url_for("pages.choose_pictures", name=visualization, **values)
+    """The address of the page that asks for pictures, with the settings in it, and the model if this page names one."""
+    model = {"model": page_model()} if "model" in request.values else {}
+    return url_for("pages.choose_pictures", name=visualization, **{**values, **model})

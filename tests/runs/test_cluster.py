@@ -233,6 +233,23 @@ def test_workers_are_not_ended_with_the_server(laboratory: Laboratory, cluster: 
     again.engine.close()
 
 
+def test_a_changed_function_reaches_all_workers(laboratory: Laboratory, cluster: Cluster, project: Path) -> None:
+    (project / "digits_names.py").write_text(f"NAMES = {[name.upper() for name in NAMES]}")
+    laboratory.engine.reload(laboratory.config)
+    wait_for(lambda: laboratory.engine.roster.reload.done)
+    assert laboratory.engine.roster.reload.error is None
+    assert [line.partition(":")[0] for line in laboratory.engine.roster.reload.lines] == ["Digits was opened anew"]
+    cluster.kill("one")
+    cluster.add_worker("three")  # one that comes later
+    wait_for(lambda: laboratory.engine.status().workers == 2)
+    laboratory.ready(workers=2)
+    for _ in range(2):
+        runs = [laboratory.start("slow"), laboratory.start("class-probabilities")]
+        manifest = laboratory.store.manifest([laboratory.wait(run) for run in runs][1])
+        assert manifest is not None
+        assert manifest["results"][0]["predictions"][0]["label"] == "THREE"
+
+
 def test_no_scheduler_there(project: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from picasso.config import Config, load_config
-from picasso.runs.parcel import MAX_CODE_BYTES, MODEL, Parcel
+from picasso.runs.own_code import MAX_CODE_BYTES
+from picasso.runs.parcel import MODEL, Parcel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +65,7 @@ def test_a_plugin_folder_travels_whole(project: Path) -> None:
 
 def test_the_model_travels_and_is_not_written_where_it_is_already(project: Path, tmp_path: Path) -> None:
     parcel = Parcel.packed(config(project, 'MODEL_PATH = "model.keras"'))
-    assert parcel.roots == {MODEL: {"model.keras": b"the model"}}
+    assert parcel.roots == {f"{MODEL}{project / 'model.keras'}": {"model.keras": b"the model"}}
     assert parcel.unpack(tmp_path / "worker").MODEL_PATH == parcel.config.MODEL_PATH
     assert not (tmp_path / "worker").exists()
 
@@ -131,6 +132,46 @@ def test_functions_of_installed_packages_stay(project: Path) -> None:
     parcel = Parcel.packed(config(project, 'MODEL_PREPROCESS = "numpy:asarray"'))
     assert parcel.roots == {}
     assert parcel.search_path == []
+
+
+def test_every_model_travels(project: Path, tmp_path: Path) -> None:
+    (project / "tuned.keras").write_text("tuned")
+    (project / "tuned.txt").write_text("c")
+    text = """
+MODEL_LABELS = "labels.txt"
+MODELS = {
+    "one": {"MODEL_PATH": "model.keras", "MODEL_DECODE": "mine:labels"},
+    "two": {"MODEL_PATH": "tuned.keras", "MODEL_LABELS": "tuned.txt"},
+}
+"""
+    parcel = Parcel.packed(config(project, text))
+    project.rename(tmp_path / "moved")
+    one, two = parcel.unpack(tmp_path / "worker").models().values()
+    for model, content, labels in [(one, "the model", "a\nb"), (two, "tuned", "c")]:
+        assert model.MODEL_PATH is not None
+        assert (model.MODEL_PATH.read_text(), Path(str(model.MODEL_LABELS)).read_text()) == (content, labels)
+    assert "mine.py" in names(parcel)
+
+
+def test_unpacked_again_only_what_changed_is_written(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    text = 'MODEL_PATH = "model.keras"\nMODEL_DECODE = "mine:labels"\nMODEL_LABELS = "labels.txt"'
+    first = Parcel.packed(config(project, text))
+    (project / "labels.txt").write_text("c\nd")
+    (project / "helper.py").unlink()
+    second = Parcel.packed(config(project, text))
+    project.rename(tmp_path / "moved")
+    base = tmp_path / "worker"
+    before = first.unpack(base)
+    assert before.MODEL_PATH is not None
+    date, path = before.MODEL_PATH.stat().st_mtime_ns, list(sys.path)
+    after = second.unpack(base)
+    assert (after, sys.path) == (before, path)
+    assert before.MODEL_PATH.stat().st_mtime_ns == date
+    assert Path(str(after.MODEL_LABELS)).read_text() == "c\nd"
+    assert [file.name for file in base.rglob("*.py")].count("helper.py") == 0
 
 
 UNPACK = """

@@ -351,3 +351,15 @@ def test_the_manifest_is_readable_json(store: Store, session: str) -> None:
     run = finish(store, add_run(store, session))
     text = (store.run_folder(run) / MANIFEST).read_text(encoding="utf-8")
     assert json.loads(text) == store.manifest(run)
+
+
+def test_a_database_of_earlier_versions_is_brought_up_to_date(tmp_path: Path) -> None:
+    """It had one model, whose digest was in the column that now has its reference."""
+    store = Store(tmp_path)
+    session = store.new_session()
+    run = store.add_run(session, "occlusion", {}, ["i"], None, 0, "old digest")
+    with store._connect() as db:
+        db.execute("ALTER TABLE runs DROP COLUMN digest")
+    again = Store(tmp_path).run(session, run.id)
+    assert (again.model, again.digest) == ("", "old digest")
+    assert Store(tmp_path).run(session, run.id) == again

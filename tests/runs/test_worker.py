@@ -57,9 +57,9 @@ def host(tmp_path, tiny_model):
         (tmp_path / "mine.py").write_text(HEAD + indent(body, " " * 8) + "\n")
         (tmp_path / "Mine.html").write_text("")
         made = Host(Config(DATA_DIR=tmp_path))
-        made.registry, made.model = discover([tmp_path]), tiny_model
+        made.registry = discover([tmp_path])
+        made.shelf.put(tiny_model)
         assert made.registry.broken == []
-        made.loaded.set()
         return made
 
     return make
@@ -298,9 +298,9 @@ def test_partial_results_are_sent_once_per_version():
 def test_a_model_that_cannot_be_opened_is_an_error_of_every_run(tmp_path):
     made = Host(Config(MODEL_PATH=tmp_path / "none.keras", DATA_DIR=tmp_path))
     made.load()
-    assert made.loaded.is_set()
-    assert "none.keras does not exist" in failed(made, ModelError)
-    assert made.snapshot({}).error.message == made.error.message
+    message = failed(made, ModelError)
+    assert "none.keras does not exist" in message
+    assert made.snapshot({}).models["model"].error.message == message
 
 
 def test_no_model_is_configured(tmp_path):
@@ -325,6 +325,7 @@ def test_loading_finds_visualizations_and_the_model(tmp_path, host, tiny_model):
     made = Host(Config(MODEL_PATH=path, VISUALIZATION_FOLDERS=[tmp_path], DATA_DIR=tmp_path))
     made.load()
     assert "mine" in made.registry.visualizations
-    assert made.snapshot({}).model.input_shape == tiny_model.info.input_shape
+    assert made.snapshot({}).models["model"].info.input_shape == tiny_model.info.input_shape
     x = np.zeros((1, *tiny_model.info.input_shape), np.float32)
-    np.testing.assert_allclose(made.model.predict(x), tiny_model.predict(x), atol=1e-6)
+    with made.shelf.lend("", lambda: None) as model:
+        np.testing.assert_allclose(model.predict(x), tiny_model.predict(x), atol=1e-6)

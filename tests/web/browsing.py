@@ -22,8 +22,8 @@ from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import ReadyMade
 from picasso.runs.artifacts import Packed
-from picasso.runs.engine import Status
 from picasso.runs.manifest import make_manifest
+from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
 from picasso.runs.worker import Host, Job, Outcome
@@ -74,17 +74,21 @@ class InProcessEngine:
 
     def __init__(self) -> None:
         self.host: Host | None = None
+        self.roster = Roster(Config())
         self.error: PicassoError | None = None
+        self.wanted: list[str] = []
         self.waiting = False  # runs stay queued
         self.partials: dict[str, list[Packed]] = {}
 
-    def open(self, config: Config, model: Model) -> None:
-        """Loads a model and, as workers do, finds the visualizations."""
+    def open(self, config: Config, model: Model, **others: Model) -> None:
+        """Opens a model, and others by reference, and, as workers do, finds the visualizations."""
         from picasso.visualizations.discovery import discover
 
+        self.roster = Roster(config)
         self.host = Host(config)
-        self.host.model, self.host.registry = model, discover(config.VISUALIZATION_FOLDERS, frameworks=False)
-        self.host.loaded.set()
+        self.host.registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
+        for reference, one in {"": model, **others}.items():
+            self.host.shelf.put(one, reference)
 
     def start(self) -> None:
         """Nothing to start."""
@@ -103,7 +107,7 @@ class InProcessEngine:
         images = [self.store.image(run.session, image) for image in run.images]
         pictures = tuple((image.filename, self.store.image_path(image).read_bytes()) for image in images)
         assert self.host is not None
-        return self.host.execute(Job(run.id, run.visualization, run.settings, pictures, run.seed))
+        return self.host.execute(Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model))
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         """Writes what a run came to."""
@@ -128,13 +132,25 @@ class InProcessEngine:
         """Ends a run that has not finished."""
         return self.store.change_run(run.id, (State.QUEUED, State.RUNNING), state=State.CANCELLED, finished=time.time())
 
-    def status(self) -> Status:
+    def status(self, reference: str | None = None) -> Status:
         """Loading until a model is opened."""
         if self.error is not None:
             return Status("failed", error=self.error)
-        if self.host is None or self.host.model is None:
-            return Status("loading")
-        return Status("ready", self.host.model.info, workers=1)
+        if self.host is not None:
+            self.roster.hear([self.host.snapshot({})])
+        return self.roster.status(reference)
+
+    def want(self, reference: str) -> None:
+        """Notes it: a test opens models itself."""
+        self.wanted.append(reference)
+        self.roster.want(reference)
+
+    def reload(self, config: Config) -> None:
+        """Has the host go over to a config, to the end."""
+        assert self.host is not None
+        self.roster.begin_reload(config)
+        self.host.shelf.reload(self.roster.config, self.roster.reload.token).join()
+        self.status()
 
     def partial(self, run: str) -> list[Packed]:
         """What a test put there."""

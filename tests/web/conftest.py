@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyM
 
 from picasso.app import create_app
 from picasso.config import Config
+from picasso.models.base import Model
+from picasso.runs.roster import Roster
 
 
 @pytest.fixture
@@ -22,13 +25,16 @@ def engine() -> InProcessEngine:
 def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
     """Makes an application with these settings, and a visitor to it.
 
-    `plugins` are files for a folder of visualizations; `model` is False while it is to be loading.
+    `plugins` are files for a folder of visualizations; `model` is False while it is to be loading; `others` are more
+    models by reference.
     """
 
     def make(
         *,
         plugins: dict[str, str] | None = None,
         model: bool = True,
+        others: dict[str, Model] | None = None,
+        read_again: Callable[[], Config] | None = None,
         labels: tuple[str, ...] = tuple("0123456789"),
         capabilities: frozenset[str] = frozenset({"predict", "gradients", "logits"}),
         **settings: Any,
@@ -43,8 +49,10 @@ def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
         settings.setdefault("SAMPLE_IMAGES", [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")])
         config = Config(DATA_DIR=tmp_path / "data", VISUALIZATION_FOLDERS=folders, **settings)
         if model:
-            engine.open(config, TinyModel(labels, capabilities))
-        app = create_app(config, engine)
+            engine.open(config, TinyModel(labels, capabilities), **(others or {}))
+        else:
+            engine.roster = Roster(config)
+        app = create_app(config, engine, read_again)
         engine.store = app.extensions["picasso"].store
         app.test_client_class = ExaminingClient
         return Visitor(app)

