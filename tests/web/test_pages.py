@@ -176,6 +176,30 @@ def test_cost_is_said_before_it_starts(visitor: Visitor) -> None:
     assert "model calls" not in visitor.page("/visualizations/occlusion/cost?window=0").text
 
 
+def test_what_may_stop_early_costs_at_most_so_much(visitor: Visitor) -> None:
+    assert "At most 2,001 model calls for each picture" in visitor.page("/visualizations/random-masks").text
+    assert "At most 2,001" in visitor.get("/visualizations/random-masks/cost").text
+    for exact in ("random-masks?precision=0", "saliency?method=SmoothGrad", "class-activation"):
+        assert "At most" not in visitor.page(f"/visualizations/{exact}").text
+
+
+def test_layers_are_a_choice_of_the_models_own(visitor: Visitor) -> None:
+    for name in ("class-activation", "feature-maps"):
+        page = visitor.page(f"/visualizations/{name}")
+        assert "<option selected>half</option>" in page.text
+        response = visitor.get(f"/visualizations/{name}?layer=nothing")
+        assert response.status_code == 422
+        assert "should be a layer of Tiny" in response.text
+
+
+def test_settings_that_were_not_used_are_not_listed(visitor: Visitor) -> None:
+    noisy = visitor.page(f"/runs/{visitor.start('saliency', method='SmoothGrad', samples=2).id}/").text
+    plain = visitor.page(f"/runs/{visitor.start('saliency').id}/").text
+    assert "<dt>Noise</dt>" in noisy
+    assert "<dt>Noise</dt>" not in plain
+    assert "<dt>Baseline</dt>" not in noisy + plain
+
+
 def test_unsupported_visualization_is_greyed_out_with_its_reason(make_visitor: MakeVisitor) -> None:
     visitor = make_visitor(capabilities=frozenset({"predict"}))
     reason = "Needs gradients of its scores, which Tiny does not give."
