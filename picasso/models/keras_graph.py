@@ -28,8 +28,8 @@ class View:
 
     Attributes:
         whole: the model itself.
-        flat: the same with one output, as one graph.
-        number: of that output among those of `whole`.
+        flat: the same as one graph.
+        number: which of its outputs is explained.
         image: the input of `flat` that takes the image.
         shape: (height, width, channels) of the image, all defined.
         constants: what the inputs of `flat` are filled with, in their order; None for the image's.
@@ -52,7 +52,7 @@ class View:
     @property
     def scores(self) -> Any:
         """The tensor (None, classes) of `flat` that is explained."""
-        return self.flat.model.outputs[0]
+        return self.flat.model.outputs[self.number]
 
     def feed(self, x: Any) -> list[Any]:
         """The values of all inputs, in their order, for images (n, height, width, channels)."""
@@ -82,16 +82,14 @@ def view(whole: Any, config: Config) -> View:
     inputs = list(network.inputs)
     place = _image_input(inputs, config.MODEL_INPUT)
     constants = _constants(inputs, place, config.MODEL_OTHER_INPUTS, assumed)
-    names, fitting = _output_names(network), _fitting(network.outputs)
-    number = _output(network, config.MODEL_OUTPUT, assumed)
-    if len(inputs) > 1 or len(network.outputs) > 1:
-        network = keras.Model(inputs, network.outputs[number], name=network.name)
     flat = _flat(network)
     first = image_layout(flat.tensors, flat.model.inputs[place]) == "channels_first"
     shape = _size(tuple(inputs[place].shape)[1:], first, config.MODEL_INPUT_SIZE, assumed)
     if any(None in tensor.shape[1:] for tensor in inputs):
         entering = (shape[2], *shape[:2]) if first else shape
         flat = _flat(network, [entering if constant is None else constant.shape for constant in constants])
+    names, fitting = _output_names(network), _fitting(network.outputs)
+    number = _output(network, config.MODEL_OUTPUT, assumed)
     image = flat.model.inputs[place]
     return View(
         whole,

@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
+from picasso.errors import ModelError
 from picasso.runs import worker
 from picasso.runs.parcel import Parcel
 
@@ -25,4 +26,8 @@ class PicassoWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no t
 
 
 def _setup(parcel: Parcel, folder: Path) -> None:
-    worker.setup(parcel.unpack(folder), parcel.token)
+    try:
+        config = parcel.unpack(folder)
+    except OSError as error:
+        raise ModelError(f"What the config needs could not be written on the worker: {error}.") from error
+    worker.setup(config, parcel.token)

@@ -89,7 +89,8 @@ class DaskEngine:
         self.registry = registry
         self.pool = WorkerPool(config)
         self.roster = Roster(config)
-        self._reloading = ""  # the last token that the workers were sent
+        self._told = ""  # the token of the last config that all workers have
+        self._telling = threading.Thread()
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
         self._turns: dict[str, float] = {}  # when each session last had a run started
@@ -204,16 +205,20 @@ class DaskEngine:
     def _reload(self) -> None:
         """Sends the workers a new config, where there is one, and asks for models that were chosen."""
         reload = self.roster.reload
-        if not reload.done and reload.token != self._reloading:
-            self._reloading, self.pool.config = reload.token, self.roster.config
-            # A worker that hangs does not answer: it is this thread that ends it.
-            threading.Thread(target=self._tell, args=(reload.token,), name="tell-workers", daemon=True).start()
+        if not reload.done and reload.token != self._told and not self._telling.is_alive():
+            self.pool.config = self.roster.config
+            # In a thread: a worker that hangs does not answer, and it is this thread here that ends it.
+            self._telling = threading.Thread(target=self._tell, args=(reload.token,), name="tell-workers", daemon=True)
+            self._telling.start()
         for reference in self.roster.wanted():
             self.pool.ask(worker.want, reference)
 
     def _tell(self, token: str) -> None:
         try:
             self.pool.set_up(token)
+            self._told = token
+        except OSError as error:
+            log.warning("A worker could not be told of the new config; it is tried again: %s", error)
         except Exception as error:
             log.exception("The workers could not be told of the new config")
             sentence = f"The workers could not be told of the new config: {type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from picasso.config import Config
+from picasso.errors import ModelError
 from picasso.runs import worker
 from picasso.runs.parcel import Parcel
 
@@ -65,14 +66,16 @@ class WorkerPool:
     def set_up(self, token: str = "") -> None:
         """Gives all workers the config, those that come later too; those that have one go over to it.
 
-        `token`: what they call the news of that."""
-        from distributed.comm import CommClosedError
+        Args:
+            token: what they call the news of that.
 
+        Raises:
+            ModelError: a file that they need cannot be read here or written there.
+            OSError: a worker did not answer, or ended meanwhile.
+        """
         from picasso.runs.dask_plugin import PicassoWorker
 
-        plugin = PicassoWorker(self._parcel(token))
-        with suppress(CommClosedError):  # one that ended meanwhile is given it when it is started again
-            self._client.register_plugin(plugin)
+        self._client.register_plugin(PicassoWorker(self._parcel(token)))
 
     def _local_cluster(self) -> Any:
         from distributed import LocalCluster
@@ -91,7 +94,12 @@ class WorkerPool:
         )
 
     def _parcel(self, token: str) -> Parcel:
-        return Parcel.packed(self.config, token) if self.config.SCHEDULER else Parcel.local(self.config, token)
+        if not self.config.SCHEDULER:
+            return Parcel.local(self.config, token)
+        try:
+            return Parcel.packed(self.config, token)
+        except OSError as error:
+            raise ModelError(f"What the workers need cannot be read: {error}.") from error
 
     def ask(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """What `function` gives on each worker that answers in time, by its address; it runs beside a task."""

@@ -22,7 +22,7 @@ from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.runs import memory, own_code
 from picasso.runs.catalogue import Catalogue
-from picasso.runs.watching import Looks, code_files, data_files, look, wait_until_written
+from picasso.runs.watching import Looks, data_files, look, look_at_code, wait_until_written
 
 log = logging.getLogger(__name__)
 OF_ONE_OUTPUT = ("MODEL_LABELS", "MODEL_DECODE")  # settings that may not fit when another output is chosen
@@ -174,7 +174,7 @@ class Shelf:
         """Opens a slot's model; where that fails, what was there stays in use. `_opening` is held."""
         self._make_room(slot)
         error: PicassoError | None = None
-        seen = look(data_files(slot.config))
+        began, seen = time.time(), look(data_files(slot.config))
         try:
             model = self._opener(slot.config, bool(self._output(slot)))
         except PicassoError as problem:
@@ -183,7 +183,7 @@ class Shelf:
             log.exception("The model could not be opened")
             error = ModelError(f"The model could not be opened: {type(problem).__name__}: {problem}")
         with self._changed:
-            slot.seen = seen | look(code_files(slot.config))
+            slot.seen = seen | look_at_code(slot.config, began)
             slot.error, slot.opening = error, False
             if error is None:
                 slot.model, slot.info, slot.used = model, model.info, time.monotonic()

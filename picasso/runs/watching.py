@@ -34,9 +34,15 @@ def data_files(config: Config) -> list[Path]:
     return [*weight_files(config), *named]
 
 
-def code_files(config: Config) -> list[Path]:
-    """The user's modules that are imported by now; to be asked when the model is open."""
-    return list(imported(config).values())
+def look_at_code(config: Config, since: float) -> Looks:
+    """The user's modules that are imported by now, as they were when they were imported.
+
+    Args:
+        since: when opening the model began, in seconds since 1970. What was written after that may have been imported
+            before: it counts as changed.
+    """
+    looks = look(imported(config).values())
+    return {file: seen if seen[0] / 1e9 < since else (0, 0) for file, seen in looks.items()}
 
 
 def wait_until_written(config: Config) -> None:

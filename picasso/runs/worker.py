@@ -214,7 +214,8 @@ def setup(config: Config, token: str = "") -> None:
     """
     global _host
     if _host is not None:
-        _host.shelf.reload(config, token)
+        if not token or _host.shelf.news.token != token:  # the same is sent again when another worker did not answer
+            _host.shelf.reload(config, token)
         return
     _host = Host(config)
     _host.shelf.news = News(token)

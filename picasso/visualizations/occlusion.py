@@ -44,8 +44,8 @@ class Occlusion(BaseVisualization):
         score: Literal["probability", "logit"] = Field(
             "probability",
             title="Plot the drop of",
-            description="The model's own score (a probability, if it gives one), or the logit behind its softmax, "
-            "which other classes do not move",
+            description="The model's own score (a probability, if it gives one), or the logit behind its softmax or "
+            "sigmoid, which other classes do not move",
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:

@@ -81,6 +81,7 @@ def test_split_is_stratified_and_disjoint(script: ModuleType) -> None:
     assert all(np.array_equal(a, b) for a, b in zip((train, held_out), script.split(y), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [("x", "y"), ("x_train", "y_train", "x_test", "y_test")])
 def test_train_runs_one_epoch(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: tuple[str, ...]

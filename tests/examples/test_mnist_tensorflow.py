@@ -93,6 +93,7 @@ def test_served_by_config_alone(config: str, tmp_path: Path) -> None:
         assert len(outcome.results) == 1
 
 
+@pytest.mark.slow
 def test_make_runs_one_epoch(script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y = np.repeat(np.arange(10, dtype=np.uint8), 20)
     x = np.random.default_rng(0).integers(0, 256, (len(y), 28, 28), dtype=np.uint8)

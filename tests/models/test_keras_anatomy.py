@@ -9,7 +9,7 @@ from keras import layers
 
 from picasso.config import Config
 from picasso.errors import NotSupported
-from picasso.models.examination import Kernel
+from picasso.models.anatomy import Kernel
 from picasso.models.info import Layer, ModelInput
 from picasso.models.keras_anatomy import entrance, kernels, weight_bytes
 from picasso.models.keras_flat import flatten

@@ -343,14 +343,6 @@ def test_other_channels(opened, tmp_path):
     check(opened(network, MODEL_PREPROCESS="picasso_own_network:prepare"), network, tmp_path)
 
 
-def test_channels_first(opened):
-    network = keras.Sequential(
-        [keras.Input((3, 6, 8)), layers.Conv2D(2, 3, data_format="channels_first"), layers.Flatten(), dense()]
-    )
-    with pytest.raises(NotSupported, match="is channels-first, which TensorFlow cannot run on the CPU"):
-        opened(network)
-
-
 # Subclassed models
 def test_subclassed_models(own, opened, tmp_path):
     network = own.Subclassed(width=5)

@@ -164,6 +164,7 @@ def test_the_range_of_a_model_that_is_opened_by_its_path_alone(tmp_path, first, 
     assert info.labels[2] == "class 2"
 
 
+@pytest.mark.slow
 def test_imagenets_names_of_a_model_that_is_opened_by_its_path_alone(tmp_path):
     mobilenet(classes=1000).save(tmp_path / "model.keras")
     model = open_model(Config(MODEL_PATH=tmp_path / "model.keras"))

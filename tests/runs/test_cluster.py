@@ -238,7 +238,7 @@ def test_a_changed_function_reaches_all_workers(laboratory: Laboratory, cluster:
     laboratory.engine.reload(laboratory.config)
     wait_for(lambda: laboratory.engine.roster.reload.done)
     assert laboratory.engine.roster.reload.error is None
-    assert [line.partition(":")[0] for line in laboratory.engine.roster.reload.lines] == ["Digits was opened anew"]
+    assert laboratory.engine.roster.reload.lines[0].startswith("Digits was opened anew")
     cluster.kill("one")
     cluster.add_worker("three")  # one that comes later
     wait_for(lambda: laboratory.engine.status().workers == 2)

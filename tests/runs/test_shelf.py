@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ import pytest
 from picasso.config import Config
 from picasso.errors import Cancelled, ConfigError, ModelError, NotFound
 from picasso.models.base import Model
-from picasso.models.decoding import load_labels
 from picasso.models.examination import preprocessor
 from picasso.models.info import ModelInfo
+from picasso.models.labels import load_labels
 from picasso.runs.shelf import Shelf
 
 
@@ -33,7 +34,7 @@ class Counting(Model):
         if not text.isdigit():
             raise ModelError(f"{config.MODEL_PATH.name} is damaged.")
         labels = load_labels(config.MODEL_LABELS, int(text))
-        self.preprocessor = preprocessor(config, (6, 8, 1))
+        self.preprocessor = preprocessor(config.MODEL_PREPROCESS, (6, 8, 1))
         self.info = ModelInfo(
             config.model_name, "keras", config.MODEL_PATH.name, 0.0, "", "", (6, 8, 1), tuple(labels), "probability",
             frozenset({"predict"}), 0,
@@ -284,6 +285,7 @@ def test_own_functions_and_the_modules_beside_them_are_imported_anew(folder):
     (folder / "picasso_test_functions.py").write_text(FUNCTIONS)
     (folder / "picasso_test_constants.py").write_text("LEVEL = 1")
     (folder / "config.py").write_text("")
+    time.sleep(0.01)  # what is written while a model is opened counts as changed
     settings = one(folder, MODEL_PREPROCESS="picasso_test_functions:preprocess")
     shelf = Shelf(settings, Counting)
 

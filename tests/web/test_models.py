@@ -153,7 +153,7 @@ def test_a_failed_model_says_why_and_others_can_be_chosen(make_visitor: MakeVisi
     choose(visitor, "new")
     page = visitor.page("/")
     assert "cannot be used" in page.text
-    assert "none.keras does not exist. Check MODEL_PATH." in page.text
+    assert "none.keras does not exist. Check MODEL_PATH" in page.text
     assert header(visitor) == (["old", "new"], "new")
     choose(visitor, "old")
     assert "none.keras" not in visitor.page("/").text
