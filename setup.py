@@ -40,6 +40,7 @@ DEV = [
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "saliency>=0.2.1",  # PAIR's: attribution methods are compared with it
 ]
 
 setup(

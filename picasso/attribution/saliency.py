@@ -1,21 +1,43 @@
-"""Saliency: which pixels move a class score most, to first order.
+"""Gradients with respect to the input, and how those of the colour channels become one map.
 
-Source: Simonyan, Vedaldi & Zisserman 2013, "Deep Inside Convolutional Networks", section 3.
+Sources: Simonyan, Vedaldi & Zisserman 2013, "Deep Inside Convolutional Networks", section 3 (gradient, `saliency`);
+Shrikumar et al. 2016, "Not Just a Black Box: Learning Important Features Through Propagating Activation Differences"
+(gradient x input).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from picasso.attribution.targets import FloatArray, Model, Targets
 
 
-def saliency(gradients: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Maximum of absolute values over channels.
-
-    Args:
-        gradients: float32 (N, height, width, channels) of a class score with respect to the preprocessed input.
+def gradient(model: Model, targets: Targets) -> FloatArray:
+    """How fast each target's score changes with each value of its input: dS / dx.
 
     Returns:
-        float32 (N, height, width), unsigned: units of score per unit of input.
+        float32 (P, height, width, channels), signed: units of score per unit of input.
     """
-    return np.abs(gradients).max(axis=-1)  # type: ignore[no-any-return]
+    return targets.gradients(model, targets.x[targets.images], np.arange(len(targets)))
+
+
+def gradient_times_input(model: Model, targets: Targets) -> FloatArray:
+    """To first order, what each value adds to the score against an input of zero: x * dS / dx.
+
+    The sum is the score itself for a network of ReLUs without biases, and in general it is not. Zero is zero in the
+    model's own units, after preprocessing.
+
+    Returns:
+        float32 (P, height, width, channels), signed: units of score.
+    """
+    return targets.x[targets.images] * gradient(model, targets)
+
+
+def saliency(values: FloatArray) -> FloatArray:
+    """The largest absolute value over channels, for gradients: (P, height, width, channels) to (P, height, width)."""
+    return np.abs(values).max(axis=-1)  # type: ignore[no-any-return]
+
+
+def total(values: FloatArray) -> FloatArray:
+    """The sum over channels, signed, for what adds up: (P, height, width, channels) to (P, height, width)."""
+    return values.sum(axis=-1)  # type: ignore[no-any-return]

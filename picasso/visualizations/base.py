@@ -44,7 +44,8 @@ class Settings(BaseModel):
     """Base of a visualization's settings: one declaration gives the page, its checks and its help.
 
     A field is `name: type = Field(default, ge=..., le=..., description="...", json_schema_extra={"unit": "px"})`.
-    Types that the page can show: int, float, bool, str, and `Literal[...]` for a choice.
+    Types that the page can show: int, float, bool, str, and `Literal[...]` for a choice. One that matters only with
+    some choices of another setting says so: `json_schema_extra={"only": {"method": ["SmoothGrad"]}}`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,7 +83,8 @@ class BaseVisualization(ABC):
         title: its name for people; the class's name in words unless given.
         reference_link: where the method comes from.
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
-        needs: what the model must be able to do, out of "predict", "gradients", "logits".
+        needs: what the model must be able to do, out of "predict", "gradients", "logits",
+            "activations".
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
 
@@ -145,7 +147,7 @@ class BaseVisualization(ABC):
     def limits(cls, info: ModelInfo) -> dict[str, Any]:
         """Override to say what this model allows, by setting; the settings page shows only that.
 
-        For a number its upper limit, for a choice the list of what is left to choose from.
+        For a number its upper limit, for a choice the list of what is left to choose from; so a text becomes a choice.
         """
         return {}
 
@@ -153,6 +155,11 @@ class BaseVisualization(ABC):
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """Override to say how many images go through the network for one input; None when not known."""
         return None
+
+    @classmethod
+    def stops_early(cls, settings: Any) -> bool:
+        """Override to say that `model_calls` is the most that it may take, and that it may be done with fewer."""
+        return False
 
     @classmethod
     def unsupported_reason(cls, info: ModelInfo) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from picasso.models.info import ModelInfo
@@ -18,6 +18,7 @@ class FormField:
         kind: "choice", "number", "switch" or "text".
         low, high, step: of a number, None where there is no limit.
         options: of a choice.
+        used: False where it does not matter with what else is chosen.
     """
 
     name: str
@@ -30,6 +31,7 @@ class FormField:
     high: float | None = None
     step: float | str | None = None
     options: tuple[Any, ...] = ()
+    used: bool = True
 
     @property
     def range(self) -> str:
@@ -55,10 +57,16 @@ def form_fields(
     limits = visualization.limits(info) if info else {}
     values = visualization.fitting_defaults(info) | dict(values)
     schema = visualization.settings_model.model_json_schema()
+    parts = {name: _resolved(part, schema) for name, part in schema.get("properties", {}).items()}
+    values = {name: part.get("default") for name, part in parts.items()} | values
     return [
-        _field(name, _resolved(part, schema), values.get(name, part.get("default")), limits.get(name))
-        for name, part in schema.get("properties", {}).items()
+        replace(_field(name, part, values[name], limits.get(name)), used=_used(part, values))
+        for name, part in parts.items()
     ]
+
+
+def _used(part: dict[str, Any], values: Mapping[str, Any]) -> bool:
+    return all(values[other] in choices for other, choices in part.get("only", {}).items())
 
 
 def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +76,9 @@ def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField:
-    label, text, unit = part.get("title", name), part.get("description", ""), part.get("unit", "")
+    label, unit = part.get("title", name), part.get("unit", "")
+    only = [" or ".join(choices) for choices in part.get("only", {}).values()]
+    text = ". ".join([*filter(None, [part.get("description", "")]), *(f"Only for {choices}" for choices in only)])
     options = part.get("enum") or ([part["const"]] if "const" in part else None)
     if options:
         return FormField(name, label, text, "choice", value, unit, options=tuple(limit or options))
@@ -82,4 +92,6 @@ def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField
             high = limit if high is None else min(high, limit)
         step = part.get("multipleOf") or (1 if whole else "any")
         return FormField(name, label, text, "number", value, unit, low, high, step)
+    if isinstance(limit, list | tuple):
+        return FormField(name, label, text, "choice", value, unit, options=tuple(limit))
     return FormField(name, label, text, "text", value, unit)

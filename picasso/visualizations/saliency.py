@@ -1,53 +1,185 @@
-"""Saliency maps (Simonyan, Vedaldi & Zisserman 2013)."""
+"""Saliency maps: the gradient with respect to the picture, and three methods made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from picasso.attribution.saliency import saliency
+from picasso.attribution.integrated_gradients import integrated_gradients, most_points
+from picasso.attribution.saliency import gradient, gradient_times_input, saliency, total
+from picasso.attribution.smoothgrad import smoothgrad
+from picasso.attribution.targets import Targets
 from picasso.models.info import ModelInfo
-from picasso.visualizations.base import BaseVisualization, Field, Input, Settings
+from picasso.visualizations.base import Field, Fill, Settings
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show, classes_field
 
-BRIGHT = 0.995  # single pixels stand far out: the colours end where this share of the pixels does
+ADDS_UP = ("lowers", "raises")
+METHODS = {
+    "gradient": Method(
+        signed=False,
+        explains="largest change of its {score}, over the colour channels, for a small change of each pixel, "
+        "without sign",
+        ends=("no effect", "and more"),
+        reading="Bright pixels are those where a small change would move the class's {score} most, up or down.",
+        misleads="It is the slope at this very picture: what the model is so sure of that a small change does not "
+        "matter stays dark, and single pixels are noisy.",
+        source="Simonyan et al. 2013",
+        link="https://arxiv.org/abs/1312.6034",
+        halves=(0.60, 0.57),
+    ),
+    "gradient x input": Method(
+        signed=True,
+        explains="gradient of its {score} times the pixel's value, summed over the colour channels",
+        ends=ADDS_UP,
+        reading="To first order, what each pixel adds to the class's {score}, compared with a pixel that is zero for "
+        "the model. Red raises it, blue lowers it.",
+        misleads="A pixel of the colour that is zero for the model shows nothing, whatever it means. The values add up "
+        "to the score only in networks of ReLUs without biases.",
+        source="Shrikumar et al. 2016",
+        link="https://arxiv.org/abs/1605.01713",
+        halves=(0.67, 0.46),
+    ),
+    "SmoothGrad": Method(
+        signed=False,
+        explains="as the gradient, of the mean over noisy copies: largest change of its {score} for a small change "
+        "of each pixel, without sign",
+        ends=("no effect", "and more"),
+        reading="Bright pixels are those where a small change would move the class's {score} most, whatever the noise.",
+        misleads="It looks cleaner because it is a mean, not because the model is: another amount of noise gives "
+        "another map, and noisy pictures are not what the model was trained on.",
+        source="Smilkov et al. 2017",
+        link="https://arxiv.org/abs/1706.03825",
+        halves=(0.68, 0.62),
+    ),
+    "integrated gradients": Method(
+        signed=True,
+        explains="each pixel's share of the change of its {score} from the baseline to this picture",
+        ends=ADDS_UP,
+        reading="The change of the class's {score} from the baseline to this picture, divided among the pixels. Red "
+        "raises it, blue lowers it.",
+        misleads="Everything is relative to the baseline: what looks like it shows nothing, so compare two baselines. "
+        "The pictures on the way are none that the model was trained on.",
+        source="Sundararajan et al. 2017",
+        link="https://arxiv.org/abs/1703.01365",
+        halves=(0.65, 0.63),
+    ),
+}
 
 
-class Saliency(BaseVisualization):
+def only(*methods: str) -> dict[str, Any]:
+    """Marks a setting that the other methods do not use."""
+    return {"only": {"method": list(methods)}}
+
+
+class Saliency(MapVisualization):
     """Which pixels would change a class score most, if they changed a little."""
 
     description = "Shows which pixels would move a class score most, if they changed a little."
     reference_link = "https://arxiv.org/abs/1312.6034"
     needs = frozenset({"predict", "gradients"})
+    bright = 0.995  # single pixels stand far out
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
-        classes: int = Field(3, ge=1, le=10, title="Classes", description="A map for each of so many best classes")
+        method: Literal["gradient", "gradient x input", "SmoothGrad", "integrated gradients"] = Field(
+            "gradient",
+            title="Method",
+            description="How the gradient becomes a map; SmoothGrad and integrated gradients cost more",
+        )
+        classes: int = classes_field()
+        samples: int = Field(
+            32,
+            ge=1,
+            le=1000,
+            title="Samples",
+            description="Noisy copies of the picture",
+            json_schema_extra=only("SmoothGrad"),
+        )
+        noise: float = Field(
+            0.15,
+            ge=0,
+            le=1,
+            title="Noise",
+            description="Standard deviation of the noise, as a share of the range of the picture's values",
+            json_schema_extra=only("SmoothGrad"),
+        )
+        seed: int = Field(
+            0,
+            ge=0,
+            le=999_999,
+            title="Seed",
+            description="Another one gives other noise",
+            json_schema_extra=only("SmoothGrad"),
+        )
+        baseline: Fill = Field(
+            "black",
+            title="Baseline",
+            description="What the picture is compared with: the way leads from it to the picture",
+            json_schema_extra=only("integrated gradients"),
+        )
+        points: int = Field(
+            129,
+            ge=9,
+            le=513,
+            title="Points",
+            description="Of the way, at most: 9, and 8 more as long as the values do not add up",
+            json_schema_extra=only("integrated gradients"),
+        )
+        gap: float = Field(
+            0.01,
+            ge=0,
+            le=1,
+            title="Gap",
+            description="How far the sum of the values may be from the change of score, as a share of it",
+            json_schema_extra=only("integrated gradients"),
+        )
 
-    def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
-        """Gives, for each input, a map per top class."""
-        prepared = self.model.preprocess([item.data for item in inputs])
-        rows = self.model.decode(self.model.predict(prepared.x), settings.classes)
-        logits = "logits" in self.model.info.capabilities
-        results: list[dict[str, Any]] = []
-        for index, row in enumerate(rows):
-            x = np.repeat(prepared.x[index : index + 1], len(row), axis=0)
-            values = saliency(self.model.gradients(x, [prediction.index for prediction in row], logits=logits))
-            results.append(
-                {
-                    "maps": [
-                        prediction.as_dict()
-                        | {"map": one, "low": one.min(), "high": one.max(), "bright": np.quantile(one, BRIGHT)}
-                        for prediction, one in zip(row, values, strict=True)
-                    ],
-                    **prepared.seen(index),
-                    "plotted": "logit" if logits else self.model.info.score_kind,
-                    "score_kind": self.model.info.score_kind,
-                }
-            )
-            self.progress((index + 1) / len(inputs), f"Gradients of {inputs[index].filename}", results)
-        return results
+    def explain(self, targets: Targets, settings: Any, show: Show) -> Found:
+        """The chosen method."""
+        return {
+            "gradient": self._gradient,
+            "gradient x input": self._gradient_times_input,
+            "SmoothGrad": self._smoothgrad,
+            "integrated gradients": self._integrated_gradients,
+        }[settings.method](targets, settings, show)
+
+    def _gradient(self, targets: Targets, settings: Any, show: Show) -> Found:
+        return Found(saliency(gradient(self.model, targets)))
+
+    def _gradient_times_input(self, targets: Targets, settings: Any, show: Show) -> Found:
+        zero = np.zeros(targets.x.shape[1:], np.float32)
+        return Found(total(gradient_times_input(self.model, targets)), of_all={"baseline": self.model.picture(zero)})
+
+    def _smoothgrad(self, targets: Targets, settings: Any, show: Show) -> Found:
+        values = smoothgrad(
+            self.model,
+            targets,
+            samples=settings.samples,
+            noise=settings.noise,
+            seed=settings.seed,
+            step=lambda share, values: show(share, saliency(values)),
+        )
+        return Found(saliency(values))
+
+    def _integrated_gradients(self, targets: Targets, settings: Any, show: Show) -> Found:
+        found = integrated_gradients(
+            self.model,
+            targets,
+            self.fills(settings.baseline, targets.x),
+            tolerance=settings.gap,
+            most=settings.points,
+            step=lambda share, maps: show(share, maps.copy()),
+        )
+        of_each = [
+            {"change": change, "gap": gap, "points": points, "within": bool(gap <= settings.gap * abs(change))}
+            for change, gap, points in zip(found.change, found.gap, found.points, strict=True)
+        ]
+        return Found(found.maps, of_each)
+
+    @classmethod
+    def method(cls, settings: Any) -> Method:
+        """What the page says of it."""
+        return METHODS[settings.method]
 
     @classmethod
     def limits(cls, info: ModelInfo) -> dict[str, Any]:
@@ -56,5 +188,15 @@ class Saliency(BaseVisualization):
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
-        """One for the scores, and one forward and backward for each class."""
-        return 1 + min(int(settings.classes), info.classes)
+        """One for the scores, and forward and backward for each class, sample and point."""
+        classes = min(int(settings.classes), info.classes)
+        if settings.method == "SmoothGrad":
+            return 1 + classes * int(settings.samples)
+        if settings.method == "integrated gradients":
+            return 1 + classes * 2 * most_points(settings.points)  # the gradient and the score at each
+        return 1 + classes
+
+    @classmethod
+    def stops_early(cls, settings: Any) -> bool:
+        """Once the values add up."""
+        return bool(settings.method == "integrated gradients")

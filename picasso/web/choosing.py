@@ -106,10 +106,12 @@ def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], ima
     try:
         settings = visualization.parse_settings(values, info)
         calls = visualization.model_calls(settings, info) if info else None
+        at_most = visualization.stops_early(settings)
     except PicassoError:
-        calls = None
+        calls, at_most = None, False
     return {
         "calls": calls,
+        "at_most": at_most,
         "estimate": calls * images * info.seconds_per_image if calls and info else None,
         "images": images,
     }

@@ -114,6 +114,10 @@ def visitor(browser: Browser, base_url: str) -> Visitor:
         "probabilities": answer(page, "class-probabilities"),
         "occlusion": answer(page, "occlusion", window=64, stride=32),
         "saliency": answer(page, "saliency"),
+        "integrated gradients": answer(page, "saliency", method="integrated gradients", classes=1, points=17),
+        "activation": answer(page, "class-activation"),
+        "masks": answer(page, "random-masks", masks=64),
+        "features": answer(page, "feature-maps", channels=6),
     }
     state = context.storage_state()
     context.close()

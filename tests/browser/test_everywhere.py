@@ -48,7 +48,9 @@ def test_pages_of_somebody_who_was_here(visitor_page: Page, name: str) -> None:
     check(visitor_page)
 
 
-@pytest.mark.parametrize("name", ["probabilities", "occlusion", "saliency"])
+@pytest.mark.parametrize(
+    "name", ["probabilities", "occlusion", "saliency", "integrated gradients", "activation", "masks", "features"]
+)
 def test_results(visitor_page: Page, visitor: Visitor, name: str) -> None:
     visitor_page.goto(f"{visitor.pages[name]}?kept=1")
     check(visitor_page)

@@ -87,7 +87,7 @@ def test_served_by_config_alone(config: str, tmp_path: Path) -> None:
     host = Host(load_config(EXAMPLE / config, {"DATA_DIR": tmp_path}, environ={}))
     host.load()
     png = (SAMPLES / "seven.png").read_bytes()
-    for visualization in ("class-probabilities", "occlusion", "saliency"):
+    for visualization in ("class-activation", "class-probabilities", "feature-maps", "occlusion", "saliency"):
         outcome = host.execute(Job("run", visualization, {}, (("seven.png", png),), 0))
         assert outcome.error is None
         assert len(outcome.results) == 1

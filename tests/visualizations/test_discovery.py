@@ -12,7 +12,14 @@ from picasso.errors import InvalidSetting, NotFound
 from picasso.visualizations.discovery import discover
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plugin"
-BUILT_IN = ["class-probabilities", "occlusion", "saliency"]
+BUILT_IN = [
+    "class-activation",
+    "class-probabilities",
+    "feature-maps",
+    "occlusion",
+    "random-masks",
+    "saliency",
+]
 
 PLUGIN = """
     from picasso.visualizations.base import BaseVisualization, Field, Settings
@@ -262,7 +269,9 @@ def test_an_installed_package_that_is_broken(package, entry, what):
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(NotFound, match=r"no visualization 'occlusio'. There are: class-probabilities, occlusion, sal"):
+    with pytest.raises(
+        NotFound, match=r"no visualization 'occlusio'. There are: class-activation, class-probabilities, fe"
+    ):
         discover().get("occlusio")
 
 

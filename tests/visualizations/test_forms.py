@@ -125,3 +125,29 @@ def test_ranges_in_words(low, high, words):
 )
 def test_class_names_in_words(name, words):
     assert spaced(name) == words
+
+
+class Variants(Settings):
+    method: Literal["plain", "noisy"] = "plain"
+    samples: int = Field(8, description="Noisy copies", json_schema_extra={"only": {"method": ["noisy"]}})
+    seed: int = Field(0, json_schema_extra={"only": {"method": ["noisy", "other"]}})
+
+
+def test_settings_of_some_choices_say_so():
+    shown = fields(Variants)
+    assert (shown["samples"].help, shown["seed"].help) == ("Noisy copies. Only for noisy", "Only for noisy or other")
+
+
+@pytest.mark.parametrize(("values", "used"), [({}, False), ({"method": "plain"}, False), ({"method": "noisy"}, True)])
+def test_settings_that_do_not_matter_are_known(values, used):
+    shown = fields(Variants, values)
+    assert (shown["method"].used, shown["samples"].used) == (True, used)
+
+
+def test_the_models_list_makes_a_text_a_choice():
+    def layers(cls, info):
+        return {"text": ["early", "late"]}
+
+    shown = fields(EveryKind, info=INFO, limits=classmethod(layers))["text"]
+    assert (shown.kind, shown.options) == ("choice", ("early", "late"))
+    assert fields(EveryKind, limits=classmethod(layers))["text"].kind == "text"

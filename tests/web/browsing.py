@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 from picasso.config import Config, Preprocessing
 from picasso.errors import PicassoError
 from picasso.models.base import Model
-from picasso.models.info import ModelInfo
+from picasso.models.info import Layer, ModelInfo
 from picasso.models.preprocessing import ReadyMade
 from picasso.runs.artifacts import Packed
 from picasso.runs.manifest import make_manifest
@@ -34,7 +34,10 @@ MNIST = Path(__file__).resolve().parents[2] / "examples" / "mnist-keras"
 
 
 class TinyModel(Model):
-    """A real `Model` in a few lines: softmax of one linear layer over 28 x 28 grey pixels."""
+    """A real `Model` in a few lines: softmax of one linear layer over 28 x 28 grey pixels.
+
+    Its layer "half" has every second row and column of them.
+    """
 
     def __init__(self, labels: tuple[str, ...], capabilities: frozenset[str]) -> None:
         super().__init__()
@@ -54,6 +57,7 @@ class TinyModel(Model):
             parameters=self.weights.size,
             versions=(("numpy", np.__version__),),
             seconds_per_image=0.001,
+            layers=(Layer("half", "Strided", (14, 14, 1), True),),
         )
 
     def _scores(self, x: NDArray[np.float32], logits: bool) -> NDArray[np.float32]:
@@ -65,6 +69,14 @@ class TinyModel(Model):
 
     def _gradients(self, x: NDArray[np.float32], classes: NDArray[np.int64], logits: bool) -> NDArray[np.float32]:
         return self.weights.T[classes].reshape(x.shape)
+
+    def _activations(self, x: NDArray[np.float32], layer: str) -> NDArray[np.float32]:
+        return x[:, ::2, ::2]
+
+    def _layer_gradients(
+        self, x: NDArray[np.float32], classes: NDArray[np.int64], layer: str, logits: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return x[:, ::2, ::2], self._gradients(x, classes, logits)[:, ::2, ::2]
 
 
 class InProcessEngine:

@@ -36,7 +36,7 @@ def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
         others: dict[str, Model] | None = None,
         read_again: Callable[[], Config] | None = None,
         labels: tuple[str, ...] = tuple("0123456789"),
-        capabilities: frozenset[str] = frozenset({"predict", "gradients", "logits"}),
+        capabilities: frozenset[str] = frozenset({"predict", "gradients", "logits", "activations"}),
         **settings: Any,
     ) -> Visitor:
         folders = list(settings.pop("VISUALIZATION_FOLDERS", []))

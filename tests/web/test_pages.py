@@ -19,8 +19,16 @@ from picasso.runs.run import State
 
 XSS = "<img src=x onerror=alert(1)>"
 NOBODY = "0" * 32
-BUILT_IN = ["class-probabilities", "occlusion", "saliency"]
+BUILT_IN = [
+    "class-activation",
+    "class-probabilities",
+    "feature-maps",
+    "occlusion",
+    "random-masks",
+    "saliency",
+]
 ALL = [*BUILT_IN, "hidden-halves"]
+SHOWING_CLASSES = [name for name in BUILT_IN if name != "feature-maps"]
 
 
 def png(size: tuple[int, int] = (28, 28), seed: int = 0) -> bytes:
@@ -156,7 +164,7 @@ def test_unknown_visualization(visitor: Visitor) -> None:
     for path in ("", "/pictures", "/cost"):
         page = visitor.page(f"/visualizations/nothing{path}", 404)
         if page.title:
-            assert "There are: class-probabilities" in page.text
+            assert "There are: class-activation, class-probabilities" in page.text
     assert visitor.post("/runs", {"visualization": "nothing"}).status_code == 404
     assert visitor.post("/runs").status_code == 404
 
@@ -166,6 +174,30 @@ def test_cost_is_said_before_it_starts(visitor: Visitor) -> None:
     one = visitor.page("/visualizations/occlusion/cost?window=7&stride=7&fill=grey&classes=3&score=probability")
     assert "17 model calls" in one.text
     assert "model calls" not in visitor.page("/visualizations/occlusion/cost?window=0").text
+
+
+def test_what_may_stop_early_costs_at_most_so_much(visitor: Visitor) -> None:
+    assert "At most 2,001 model calls for each picture" in visitor.page("/visualizations/random-masks").text
+    assert "At most 2,001" in visitor.get("/visualizations/random-masks/cost").text
+    for exact in ("random-masks?precision=0", "saliency?method=SmoothGrad", "class-activation"):
+        assert "At most" not in visitor.page(f"/visualizations/{exact}").text
+
+
+def test_layers_are_a_choice_of_the_models_own(visitor: Visitor) -> None:
+    for name in ("class-activation", "feature-maps"):
+        assert b"<option selected>half</option>" in visitor.get(f"/visualizations/{name}").data
+        response = visitor.get(f"/visualizations/{name}?layer=nothing")
+        assert response.status_code == 422
+        assert "should be a layer of Tiny" in response.text
+
+
+def test_settings_that_were_not_used_are_not_listed(visitor: Visitor) -> None:
+    noisy = visitor.start("saliency", method="SmoothGrad", samples=2)
+    plain = visitor.start("saliency")
+    for run, listed in ((noisy, True), (plain, False)):
+        data = visitor.get(f"/runs/{run.id}/").data
+        assert (b"<dt>Noise</dt>" in data) is listed
+        assert b"<dt>Baseline</dt>" not in data
 
 
 def test_unsupported_visualization_is_greyed_out_with_its_reason(make_visitor: MakeVisitor) -> None:
@@ -646,7 +678,7 @@ def test_file_names_are_text(visitor: Visitor) -> None:
 
 def test_labels_and_names_are_text(make_visitor: MakeVisitor) -> None:
     visitor = make_visitor(labels=tuple(f"{XSS}{digit}" for digit in "0123456789"))
-    for name in BUILT_IN:
+    for name in SHOWING_CLASSES:
         page = visitor.page(f"/runs/{visitor.start(name).id}/")
         assert XSS in page.text
         assert not page.all("img", src="x")

@@ -1,0 +1,85 @@
+"""What every method is given: a model, and what of it is explained.
+
+Methods are functions of a `Model` and its `Targets`; they give one map for each target. Items of all targets (samples,
+points, masks) go to the model together, so that its batches are full whatever the number of images and classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+Step = Callable[[float, FloatArray], None]
+"""Told how far a method is, 0..1, and its maps so far. It may raise, to stop the method."""
+
+
+class Model(Protocol):
+    """The part of `picasso.models.base.Model` that methods use: arrays float32 (N, height, width, channels)."""
+
+    @property
+    def batch(self) -> int:
+        """Images that it takes at once; it splits longer arrays itself."""
+
+    def predict(self, x: FloatArray, *, logits: bool = False) -> FloatArray:
+        """Scores (N, classes)."""
+
+    def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
+        """The gradient of image i's score for `classes[i]` with respect to it."""
+
+    def activations(self, x: FloatArray, layer: str) -> FloatArray:
+        """What a layer gives."""
+
+    def layer_gradients(
+        self, x: FloatArray, classes: Sequence[int], layer: str, *, logits: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
+        """What a layer gives, and the gradient of the scores with respect to that."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """P scores to be explained, of N images.
+
+    Attributes:
+        x: float32 (N, height, width, channels), preprocessed.
+        images: int (P,), which image each target is about.
+        classes: int (P,), which class's score.
+        logits: whether the score is the value before the final softmax or sigmoid, or the model's own output.
+    """
+
+    x: FloatArray
+    images: IntArray
+    classes: IntArray
+    logits: bool
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the images."""
+        return self.x.shape[1], self.x.shape[2]
+
+    def scores(self, model: Model, x: FloatArray) -> FloatArray:
+        """Each target's score (P,) for the images `x`, one for each of the N."""
+        return model.predict(x, logits=self.logits)[self.images, self.classes]
+
+    def gradients(self, model: Model, x: FloatArray, rows: IntArray) -> FloatArray:
+        """Gradients for inputs `x`, of the targets with the numbers `rows`; the shape of `x`."""
+        return model.gradients(x, self.classes[rows].tolist(), logits=self.logits)
+
+
+def nothing(_fraction: float, _maps: FloatArray) -> None:
+    """The step of a method that nobody watches."""
+
+
+def parts(count: int, size: int) -> Iterator[slice]:
+    """0..count in slices of at most `size`."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))

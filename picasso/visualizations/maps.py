@@ -1,0 +1,155 @@
+"""What the visualizations share that draw a map over each picture for each of its best classes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from picasso.attribution.fills import make_fill
+from picasso.attribution.targets import FloatArray, Targets, parts
+from picasso.models.decoding import Prediction
+from picasso.models.info import ModelInfo
+from picasso.visualizations.base import BaseVisualization, Field, Fill, Input
+
+Show = Callable[[float, FloatArray], None]
+"""Takes how far a method is, 0..1, and its maps (P, height, width) so far."""
+
+
+def classes_field() -> Any:
+    """The setting that each of them has."""
+    return Field(3, ge=1, le=10, title="Classes", description="A map for each of so many best classes")
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a page says of a method.
+
+    Attributes:
+        signed: whether its values have a sign, with zero in the middle of the colours.
+        explains: what is plotted; {score} stands for "logit", "probability" or "raw score".
+        ends: what the low and the high end of the colours mean.
+        reading: how to read it.
+        misleads: what it cannot tell.
+        source, link: where it comes from.
+        halves: with its default settings on one picture of two things, a cup of espresso beside a camera on a tripod
+            (EfficientNet-Lite0, tests/visualizations/test_two_things.py), the share of the positive values that lay
+            in the right half: of the espresso map, of the tripod map. Chance is 0.5.
+    """
+
+    signed: bool
+    explains: str
+    ends: tuple[str, str]
+    reading: str
+    misleads: str
+    source: str
+    link: str
+    halves: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method gave: maps float32 (P, height, width), and what the page says of each and of all of them."""
+
+    maps: FloatArray
+    of_each: Sequence[dict[str, Any]] = ()
+    of_all: dict[str, Any] = field(default_factory=dict)
+
+
+class MapVisualization(BaseVisualization):
+    """Explains the best classes of each picture; a subclass says how.
+
+    Attributes:
+        together: how many pictures go to `explain` at once, so that their batches are full.
+        bright: the share of a map's values that the colours cover; what lies above has the same colour.
+    """
+
+    together: ClassVar[int] = 8
+    bright: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def explain(self, targets: Targets, settings: Any, show: Show) -> Found:
+        """Computes the maps of some targets; calls `show` with what is there already."""
+
+    @classmethod
+    @abstractmethod
+    def method(cls, settings: Any) -> Method:
+        """The method that the settings choose."""
+
+    @classmethod
+    def logits(cls, settings: Any, info: ModelInfo) -> bool:
+        """Whether logits are explained: where the model has them, unless a subclass lets the person choose."""
+        return "logits" in info.capabilities
+
+    def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
+        """Gives, for each input, a map per top class."""
+        prepared = self.model.preprocess([item.data for item in inputs])
+        rows = self.model.decode(self.model.predict(prepared.x), settings.classes)
+        logits = self.logits(settings, self.model.info)
+        done: list[dict[str, Any]] = []
+
+        def results(part: slice, found: Found) -> list[dict[str, Any]]:
+            """One result for each picture of a part."""
+            entries = iter(self._entries(found))
+            facts = self._facts(settings, logits) | found.of_all
+            return [
+                {"maps": [one.as_dict() | next(entries) for one in rows[i]], **prepared.seen(i), **facts}
+                for i in range(part.start, part.stop)
+            ]
+
+        def look(part: slice) -> list[dict[str, Any]]:
+            """The same, while the page sees what is there already."""
+            names = _named([item.filename for item in inputs[part]])
+
+            def show(fraction: float, maps: FloatArray) -> None:
+                done_share = (part.start + fraction * (part.stop - part.start)) / len(inputs)
+                self.progress(done_share, f"Looking at {names}", [*done, *results(part, Found(maps))])
+
+            return results(part, self.explain(_targets(prepared.x[part], rows[part], logits), settings, show))
+
+        for part in parts(len(inputs), self.together):
+            done += look(part)
+            self.progress(part.stop / len(inputs), f"Looked at {part.stop} of {len(inputs)}", done)
+        return done
+
+    def fills(self, kind: Fill, x: FloatArray) -> FloatArray:
+        """What hides parts of each of the images (N, height, width, channels), the same shape."""
+        return np.stack([make_fill(kind, one, self.model.solid) for one in x])
+
+    def _entries(self, found: Found) -> list[dict[str, Any]]:
+        """What a page needs of each map: "limit" is the value at the end of its colours."""
+        of_each = found.of_each or [{}] * len(found.maps)
+        return [
+            {"map": one, "low": one.min(), "high": one.max(), "limit": np.quantile(np.abs(one), self.bright), **more}
+            for one, more in zip(found.maps, of_each, strict=True)
+        ]
+
+    def _facts(self, settings: Any, logits: bool) -> dict[str, Any]:
+        method, kind = self.method(settings), self.model.info.score_kind
+        plotted = "logit" if logits else kind
+        return {
+            "plotted": plotted,
+            "score_kind": kind,
+            "signed": method.signed,
+            "explains": method.explains.format(score=plotted),
+            "ends": method.ends,
+            "reading": method.reading.format(score=plotted),
+            "misleads": method.misleads,
+            "source": method.source,
+            "link": method.link,
+            "halves": method.halves,
+        }
+
+
+def _targets(x: FloatArray, rows: Sequence[Sequence[Prediction]], logits: bool) -> Targets:
+    pairs = [(image, prediction.index) for image, row in enumerate(rows) for prediction in row]
+    images, classes = np.array(pairs, np.int64).reshape(-1, 2).T
+    return Targets(x, images, classes, logits)
+
+
+def _named(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

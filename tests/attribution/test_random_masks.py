@@ -1,0 +1,123 @@
+"""RISE: its masks, its estimate against plain code, and whether its standard error is one."""
+
+import numpy as np
+import pytest
+from fakes import Power, noise
+
+from picasso.attribution.random_masks import FEWEST, make_masks, random_masks
+
+SHAPE = (9, 12)
+WEIGHTS = noise(3, *SHAPE, 2)
+X, FILL = noise(*SHAPE, 2, seed=1), noise(*SHAPE, 2, seed=2)
+
+
+def rise(model=None, classes=(2, 0), most=320, precision=0.0, seed=0, **more):
+    return random_masks(
+        model or Power(WEIGHTS, 2), X, list(classes), FILL, logits=False, most=most, cells=4, visible=0.4,
+        precision=precision, seed=seed, **more,
+    )  # fmt: skip
+
+
+def masks_of(count, seed=0):
+    return make_masks(np.random.default_rng(seed).random((count, 4 * 4 + 2)), SHAPE, (4, 4), 0.4)
+
+
+def test_a_mask_by_hand():
+    """Cells 1 and 0 over 4 pixels: cells of 2 pixels, stretched to 3 cells, 6 pixels, from an offset of 1."""
+    chance = np.array([[0.0, 0.5, 0.1, 0.9]])
+    stretched = [1, 1, 2 / 3, 1 / 3, 0, 0]  # the cells' middles are at 1 and 4
+    np.testing.assert_allclose(make_masks(chance, (1, 4), (1, 2), 0.5), [[stretched[1:5]]], atol=1e-6)
+
+
+def test_masks_let_through_as_much_as_was_asked_for_everywhere():
+    masks = masks_of(6000)
+    assert masks.shape == (6000, *SHAPE)
+    assert 0 <= masks.min() < masks.max() <= 1
+    np.testing.assert_allclose(masks.mean(axis=0), 0.4, atol=0.03)
+
+
+def test_masks_are_shifted_by_less_than_a_cell():
+    rng = np.random.default_rng(0)
+    numbers = rng.random((50, 6))
+    numbers[:, 2:] = [0.1, 0.9, 0.1, 0.9]  # the same two columns each time
+    masks = make_masks(numbers, (8, 8), (2, 2), 0.5)
+    assert len({mask.tobytes() for mask in masks}) == 4  # a cell has 4 pixels: 4 offsets that show
+
+
+def test_equal_to_plain_code():
+    model = Power(WEIGHTS, 2)
+    found = rise(model)
+    masks = masks_of(320)[..., None]
+    scores = model.predict(X * masks + FILL * (1 - masks))
+    for row, cls in enumerate((2, 0)):
+        s, m = scores[:, cls, None, None].astype(float), masks[..., 0]
+        values = (s - s.mean()) * (m - 0.4) / 0.4
+        np.testing.assert_allclose(found.maps[row], values.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(found.errors[row], values.std(axis=0, ddof=1) / np.sqrt(320), atol=1e-5)
+        assert found.mean[row] == pytest.approx(s.mean(), rel=1e-5)
+    assert found.masks == 320
+
+
+def test_it_is_the_papers_map_but_for_chance():
+    """Equation 6, mean(S * M) / p, minus the mean score: the same within what chance leaves."""
+    found = rise(most=6400)
+    masks = masks_of(6400)
+    scores = Power(WEIGHTS, 2).predict(X * masks[..., None] + FILL * (1 - masks[..., None]))[:, 2].astype(float)
+    paper = np.tensordot(scores, masks.astype(float), 1) / 6400 / 0.4 - scores.mean()
+    coverage = (masks.mean(axis=0, dtype=float) / 0.4 - 1) * scores.mean()  # how often a pixel happened to be visible
+    np.testing.assert_allclose(found.maps[0], paper - coverage, atol=1e-5)
+
+
+def test_the_standard_error_is_what_seeds_differ_by():
+    found = [rise(classes=(1,), seed=seed) for seed in range(60)]
+    spread = np.std([one.maps[0] for one in found], axis=0, ddof=1)
+    said = np.mean([one.errors[0] for one in found], axis=0)
+    assert (spread / said).mean() == pytest.approx(1, abs=0.05)
+
+
+def test_one_pixel_that_matters_is_found():
+    """S = x at (2, 7), with 1 there and a fill of 0: the map is cov(M(2, 7), M) / p, with its peak at that pixel."""
+    weights = np.zeros((1, *SHAPE, 2))
+    weights[0, 2, 7, 0] = 1
+    model = Power(weights)
+    found = random_masks(
+        model, np.ones((*SHAPE, 2), np.float32), [0], np.zeros((*SHAPE, 2), np.float32), logits=False, most=4000,
+        cells=4, visible=0.5, precision=0, seed=0,
+    )  # fmt: skip
+    row, column = np.unravel_index(found.maps[0].argmax(), SHAPE)
+    assert abs(row - 2) <= 1
+    assert abs(column - 7) <= 1
+
+
+def test_it_stops_once_it_is_precise():
+    loose, tight = rise(precision=0.5, most=3200), rise(precision=0.05, most=3200)
+    assert loose.masks == FEWEST
+    assert FEWEST < tight.masks < 3200
+    assert (tight.precision <= 0.05).all()
+
+
+def test_a_model_that_does_not_care_needs_the_fewest():
+    found = rise(Power(np.zeros((1, *SHAPE, 2))), classes=(0,), precision=0.01)
+    assert found.masks == FEWEST
+    assert not found.maps.any()
+
+
+@pytest.mark.parametrize("seconds", [0.17, 0.9])
+def test_the_batch_and_the_company_do_not_matter(seconds):
+    model = Power(WEIGHTS, 2)
+    both, one = rise(model), rise(Power(WEIGHTS, 2, seconds=seconds), classes=(0,))
+    np.testing.assert_allclose(both.maps[1], one.maps[0], atol=1e-6)
+    assert model.calls == 320
+    assert set(model.sizes) == {32}
+
+
+def test_few_masks_are_the_first_of_many():
+    said = []
+    rise(most=320, step=lambda share, maps: said.append((share, maps)))
+    assert [share for share, _ in said] == pytest.approx(np.arange(1, 11) / 10)
+    np.testing.assert_array_equal(said[4][1], rise(most=160).maps)
+
+
+def test_no_masks_are_refused():
+    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
+        rise(most=0)
