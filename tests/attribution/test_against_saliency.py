@@ -11,6 +11,7 @@ from picasso.attribution.saliency import gradient
 from picasso.attribution.smoothgrad import smoothgrad
 from picasso.attribution.targets import Targets
 
+pytestmark = pytest.mark.slow
 X = networks.images(1)
 CLASS = 2
 TARGETS = Targets(X, np.array([0]), np.array([CLASS]), logits=True)

@@ -50,6 +50,7 @@ def test_smoothgrad(model, targets):
         assert_close(one, np.mean([networks.gradient(x.astype(np.float32), c) for x in noisy], axis=0))
 
 
+@pytest.mark.slow
 def test_integrated_gradients(model, targets):
     baselines = np.full_like(X, 0.1)
     found = integrated_gradients(model, targets, baselines, tolerance=0, most=17)  # the first refinement halves all

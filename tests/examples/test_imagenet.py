@@ -354,6 +354,7 @@ def test_refuses_every_truncation(tmp_path: Path) -> None:
             read(tmp_path, data[:size])
 
 
+@pytest.mark.slow
 def test_changed_bytes_never_escape_as_other_errors(tmp_path: Path) -> None:
     data, random = legacy(), np.random.default_rng(0)
     for _ in range(1500):

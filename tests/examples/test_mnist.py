@@ -51,6 +51,7 @@ def test_model_is_for_inference_only(model: "keras.Model") -> None:
     assert model.layers[-1].activation is keras.activations.softmax
 
 
+@pytest.mark.slow
 def test_model_reads_held_out_digits(script: ModuleType, model: "keras.Model") -> None:
     # Keras' own test digits are no training digits either: the 10,000 come from MNIST's training part.
     digits = script.load_digits(DATA if DATA.exists() else None)

@@ -76,6 +76,7 @@ def test_a_new_head_around_a_nested_backbone(backbone):
     assert family_of(anatomy_of(network, 5)).name == "MobileNet 0.25"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1000, 7])
 def test_a_whole_network_with_a_convolution_for_the_scores(classes):
     network = A.MobileNet(weights=None, input_shape=SIZE, alpha=0.25, classes=classes)

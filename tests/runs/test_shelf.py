@@ -50,6 +50,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     for name, count in {"a": 3, "b": 4, "c": 3}.items():
         (tmp_path / f"{name}.keras").write_text(str(count))
     monkeypatch.setattr("picasso.runs.watching.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("gc.collect", lambda: 0)  # these models are small, the process that tests them is not
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     return tmp_path
 
