@@ -1,0 +1,95 @@
+"""Which windows go together, and how far they stay patches: known before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picasso.models.incremental.geometry import Changes, IntArray, union
+from picasso.models.incremental.layout import Layout
+from picasso.models.incremental.steps import Step
+
+WHOLE = 0.7  # of a map: from there on a whole one costs less than taking regions of it
+BATCH = 64  # windows at most
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows that are computed together.
+
+    Attributes:
+        windows: which ones, as numbers in the order they were asked for.
+        starts, sizes: of their patches: int32 (spans, 2, windows) and (spans, 2).
+        segments: how many of the network's segments work on patches.
+    """
+
+    windows: IntArray
+    starts: NDArray[np.int32]
+    sizes: NDArray[np.int32]
+    segments: int
+
+
+class Planner:
+    """Plans for one network."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.whole_work = np.array([sum(_whole_work(step) for step in part.steps) for part in layout.segments])
+        cells = np.array([math.prod(span.cells) for span in layout.spans])
+        # patch_work[segment, span]: multiply-adds for one cell of a span's patch
+        self.patch_work = np.zeros((len(layout.segments), len(layout.spans)))
+        self.other_work = np.zeros(len(layout.segments))
+        self.uses = np.zeros((len(layout.segments), len(layout.spans)), bool)
+        for number, part in enumerate(layout.segments):
+            for step in part.steps:
+                span = layout.span_of.get(step.output)
+                if span is None:
+                    self.other_work[number] += _whole_work(step)
+                else:
+                    self.patch_work[number, span] += step.work
+                    self.uses[number, span] = True
+        self.cells = cells
+
+    def changes(self, corners: IntArray, window: tuple[int, int]) -> list[tuple[Changes, Changes]]:
+        """Which rows and columns of each span change, for every window."""
+        found: list[tuple[Changes, Changes]] = []
+        for span in self.layout.spans:
+            if span.sources:
+                both = (union([found[source][n] for source in span.sources]).through(span.axes[n]) for n in (0, 1))
+                rows, columns = both
+            else:
+                rows, columns = (
+                    Changes(np.clip(corners[:, n], 0, size), np.clip(corners[:, n] + window[n], 0, size), size)
+                    for n, size in enumerate(span.cells)
+                )
+            found.append((rows, columns))
+        return found
+
+    def batches(self, corners: IntArray, window: tuple[int, int], size: int = BATCH) -> list[Batch]:
+        """All windows, in batches of at most `size`."""
+        changes = self.changes(corners, window)
+        order = np.arange(len(corners))
+        return [self._batch(part, changes) for part in np.array_split(order, max(1, math.ceil(len(order) / size)))]
+
+    def _batch(self, windows: IntArray, changes: Sequence[tuple[Changes, Changes]]) -> Batch:
+        placed = [[axis.patches(windows) for axis in pair] for pair in changes]
+        starts = np.array([[start for start, _ in pair] for pair in placed], np.int32)
+        sizes = np.array([[size for _, size in pair] for pair in placed], np.int32)
+        covered = sizes.prod(axis=1) > WHOLE * self.cells
+        too_large = (self.uses & covered).any(axis=1)
+        segments = int(np.argmax(too_large)) if too_large.any() else len(too_large)
+        return Batch(windows, starts, sizes, segments)
+
+    def work(self, batch: Batch) -> float:
+        """Multiply-adds for one window of a batch."""
+        patches = self.patch_work[: batch.segments] @ batch.sizes.prod(axis=1)
+        whole = self.whole_work[batch.segments :].sum() + self.other_work[: batch.segments].sum()
+        return float(patches.sum() + whole)
+
+
+def _whole_work(step: Step) -> float:
+    return step.work * (math.prod(step.shape[:2]) if len(step.shape) == 3 else 1)
