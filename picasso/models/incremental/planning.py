@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from picasso.models.incremental.steps import Step
 
 WHOLE = 0.7  # of a map: from there on a whole one costs less than taking regions of it
 BATCH = 64  # windows at most
+BANDS = 4  # into how many the windows are divided at most
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,14 @@ class Planner:
         return found
 
     def batches(self, corners: IntArray, window: tuple[int, int], size: int = BATCH) -> list[Batch]:
-        """All windows, in batches of at most `size`."""
+        """All windows, in batches of at most `size`.
+
+        The patches of a batch are as large as the largest one of its windows, and those at the image's border are
+        smaller than the others: of several ways to sort the windows, the one that leaves the least work is taken.
+        """
         changes = self.changes(corners, window)
-        order = np.arange(len(corners))
-        return [self._batch(part, changes) for part in np.array_split(order, max(1, math.ceil(len(order) / size)))]
+        plans = ([self._batch(part, changes) for part in parts] for parts in _partitions(changes, size))
+        return min(plans, key=lambda plan: sum(self.work(batch) * len(batch.windows) for batch in plan))
 
     def _batch(self, windows: IntArray, changes: Sequence[tuple[Changes, Changes]]) -> Batch:
         placed = [[axis.patches(windows) for axis in pair] for pair in changes]
@@ -93,3 +98,23 @@ class Planner:
 
 def _whole_work(step: Step) -> float:
     return step.work * (math.prod(step.shape[:2]) if len(step.shape) == 3 else 1)
+
+
+def _partitions(changes: Sequence[tuple[Changes, Changes]], size: int) -> Iterator[list[IntArray]]:
+    """Ways to divide windows into parts of at most `size`: as they come, and by how much they change.
+
+    They are sorted by the share of rows that change, over all spans, divided into bands of equal numbers, and within a
+    band sorted by the share of columns.
+    """
+    shares = [sum(np.maximum(pair[n].high - pair[n].low, 0) / pair[n].cells for pair in changes) for n in (0, 1)]
+    count = len(shares[0])
+    yield _divided(np.arange(count), size)
+    for bands in range(1, min(BANDS, math.ceil(count / size)) + 1):
+        divided = np.array_split(np.argsort(shares[0], kind="stable"), bands)
+        yield [
+            part for band in divided for part in _divided(band[np.argsort(shares[1][band], kind="stable")], size)
+        ]
+
+
+def _divided(windows: IntArray, size: int) -> list[IntArray]:
+    return np.array_split(windows, math.ceil(len(windows) / size))
