@@ -12,7 +12,7 @@ from picasso.models.incremental.geometry import Axis
 from picasso.models.incremental.reading import Graph
 from picasso.models.incremental.steps import Local, Step
 
-SEGMENT = 4  # steps at least: a call of a compiled function costs 0.2 ms, and patches turn whole between segments only
+SEGMENT = 2  # steps at least: a call of a compiled function costs 0.2 ms, and patches turn whole between segments only
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Layout:
     kept: set[int]
 
 
-def lay_out(graph: Graph, shape: tuple[int, ...]) -> Layout:
-    """The layout of a graph for images of `shape` (height, width, channels)."""
-    spans = [Span((Axis(shape[0]), Axis(shape[1])), ())]
+def lay_out(graph: Graph) -> Layout:
+    """The layout of a graph."""
+    spans = [Span((Axis(graph.shape[0]), Axis(graph.shape[1])), ())]
     span_of = {graph.image: 0}
     changing = {graph.image}
     steps = []

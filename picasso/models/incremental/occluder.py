@@ -33,8 +33,10 @@ class Occluder:
     """
 
     def __init__(self, network: Any, shape: tuple[int, int, int], feed: Callable[[Any], Any]) -> None:
-        self.graph = fold(read(network, tf.zeros((1, *shape)), feed))
-        self.layout = lay_out(self.graph, shape)
+        graph = read(network, tf.zeros((1, *shape)), feed)
+        self.dense_work = graph.work
+        self.graph = fold(graph)
+        self.layout = lay_out(self.graph)
         self.planner = Planner(self.layout)
         self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
         self._kept: dict[int, Any] = {}

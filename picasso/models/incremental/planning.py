@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from picasso.models.incremental.geometry import Changes, IntArray, union
 from picasso.models.incremental.layout import Layout
-from picasso.models.incremental.steps import Step
 
-WHOLE = 0.7  # of a map: from there on a whole one costs less than taking regions of it
+WHOLE = 0.85  # of a map: from there on a whole one costs less than taking regions of it
 BATCH = 64  # windows at most
 BANDS = 4  # into how many the windows are divided at most
 
@@ -39,7 +38,7 @@ class Planner:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.whole_work = np.array([sum(_whole_work(step) for step in part.steps) for part in layout.segments])
+        self.whole_work = np.array([sum(step.whole_work for step in part.steps) for part in layout.segments])
         cells = np.array([math.prod(span.cells) for span in layout.spans])
         # patch_work[segment, span]: multiply-adds for one cell of a span's patch
         self.patch_work = np.zeros((len(layout.segments), len(layout.spans)))
@@ -49,7 +48,7 @@ class Planner:
             for step in part.steps:
                 span = layout.span_of.get(step.output)
                 if span is None:
-                    self.other_work[number] += _whole_work(step)
+                    self.other_work[number] += step.whole_work
                 else:
                     self.patch_work[number, span] += step.work
                     self.uses[number, span] = True
@@ -94,10 +93,6 @@ class Planner:
         patches = self.patch_work[: batch.segments] @ batch.sizes.prod(axis=1)
         whole = self.whole_work[batch.segments :].sum() + self.other_work[: batch.segments].sum()
         return float(patches.sum() + whole)
-
-
-def _whole_work(step: Step) -> float:
-    return step.work * (math.prod(step.shape[:2]) if len(step.shape) == 3 else 1)
 
 
 def _partitions(changes: Sequence[tuple[Changes, Changes]], size: int) -> Iterator[list[IntArray]]:

@@ -25,12 +25,24 @@ class Graph:
         image: the number of the image.
         outputs: those of the network's outputs.
         constants: the values of its other inputs, for one image.
+        shape: (height, width, channels) of the image.
     """
 
     steps: list[Step]
     image: int
     outputs: list[int]
     constants: dict[int, Any]
+    shape: tuple[int, ...]
+
+    @property
+    def given(self) -> dict[int, tuple[int, ...]]:
+        """The shapes of the inputs, without the batch."""
+        return {self.image: self.shape} | {number: tuple(x.shape[1:]) for number, x in self.constants.items()}
+
+    @property
+    def work(self) -> float:
+        """Multiply-adds of one run of the network."""
+        return sum(step.whole_work for step in self.steps)
 
 
 def read(network: Any, x: Any, feed: Callable[[Any], Any]) -> Graph:
@@ -72,7 +84,7 @@ def read(network: Any, x: Any, feed: Callable[[Any], Any]) -> Graph:
             )
             shapes = [tuple(values[id(tensor)].shape[1:]) for tensor in tensors]
             steps += known(step, node, shapes, fresh) if len(outputs) == 1 else [step]
-    return Graph(steps, image, [numbers[id(tensor)] for tensor in network.outputs], constants)
+    return Graph(steps, image, [numbers[id(tensor)] for tensor in network.outputs], constants, tuple(x.shape[1:]))
 
 
 def _in_order(network: Any) -> list[Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from picasso.models.incremental.geometry import Axis, same
 LOWEST = float(tf.float32.min)  # what lies outside a map for the largest of its cells
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """One layer, or several folded into one. Values are numbered: `inputs` and `output` are numbers of values.
 
@@ -35,12 +36,17 @@ class Step:
     layer: Any = None
     work: float = 0.0
 
+    @property
+    def whole_work(self) -> float:
+        """Multiply-adds for a whole output."""
+        return self.work * (math.prod(self.shape[:2]) if len(self.shape) == 3 else 1)
+
     def whole(self, inputs: list[Any]) -> Any:
         """The output for whole inputs."""
         return self.call(*inputs)
 
 
-@dataclass
+@dataclass(eq=False)
 class Local(Step):
     """A layer each of whose cells depends on few cells of its inputs: on the same one, unless `axes` say otherwise.
 
@@ -108,7 +114,7 @@ def untouched(x: Any) -> Any:
     return x
 
 
-@dataclass
+@dataclass(eq=False)
 class Padding(Local):
     """Zeros around a map, or its borders cut off."""
 
@@ -122,7 +128,7 @@ class Padding(Local):
         return x[:, top : top + rows.cells, left : left + columns.cells]
 
 
-@dataclass
+@dataclass(eq=False)
 class Convolution(Local):
     """A convolution with bias.
 
@@ -156,7 +162,7 @@ class Convolution(Local):
         return tf.nn.bias_add(x, self.bias)
 
 
-@dataclass
+@dataclass(eq=False)
 class Widened(Local):
     """A 1 x 1 convolution into more channels and the depthwise one after it, as in MobileNetV2.
 
@@ -175,7 +181,7 @@ class Widened(Local):
         return self.depthwise.local([wide * inside()], inside)  # outside the map the depthwise one sees zeros
 
 
-@dataclass
+@dataclass(eq=False)
 class Pool(Local):
     """The largest or the mean of the cells in a window.
 
@@ -206,7 +212,7 @@ class Pool(Local):
         return pool(x, [axis.kernel for axis in self.axes], strides, padding)
 
 
-@dataclass
+@dataclass(eq=False)
 class Mean(Step):
     """The mean of each channel over the whole map. A patch changes it by the sum of what it changed."""
 
