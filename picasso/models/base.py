@@ -110,14 +110,14 @@ class Model(ABC):
 
         Args:
             x: float32, as `preprocess` gives it.
-            logits: the values before the final softmax instead of the model's output.
+            logits: the values before the final softmax or sigmoid instead of the model's output.
 
         Raises:
             NotSupported: `logits` is asked for and the model has none.
             ModelError: the model gave scores that are not finite.
         """
         self._check_logits(logits)
-        scores = np.concatenate([self._scores(part, logits) for part in self._batches(x)])
+        scores = self._sides(np.concatenate([self._scores(part, logits) for part in self._batches(x)]), logits)
         if not np.isfinite(scores).all():
             raise ModelError(f"{self.info.name} gave scores that are NaN or infinite; no map can be made of them.")
         return scores
@@ -129,7 +129,8 @@ class Model(ABC):
             NotSupported: the model has no gradients, or no logits where they are asked for.
         """
         self._check_logits(logits)
-        return np.concatenate([self._gradients(part, indices, logits) for part, indices in self._halves(x, classes)])
+        parts = [self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._halves(x, classes)]
+        return np.concatenate(parts)
 
     def layer(self, path: str) -> Layer:
         """The layer of that path.
@@ -168,8 +169,11 @@ class Model(ABC):
         """
         self._check_logits(logits)
         path = self.layer(layer).path
-        parts = [self._layer_gradients(part, indices, path, logits) for part, indices in self._halves(x, classes)]
-        activations, gradients = zip(*parts, strict=True)
+        activations, gradients = [], []
+        for part, outputs, signs in self._halves(x, classes):
+            activation, gradient = self._layer_gradients(part, outputs, path, logits)
+            activations.append(activation)
+            gradients.append(gradient * signs)
         return np.concatenate(activations), np.concatenate(gradients)
 
     def occlude(
@@ -188,7 +192,7 @@ class Model(ABC):
             corners: int (positions, 2), each window's top and left; a window may overhang the border.
             window: (height, width) in pixels of the model's input.
             fill: float32 (height, width, channels), what hides: its part under the window replaces the image's.
-            logits: values before the final softmax instead of the model's output.
+            logits: values before the final softmax or sigmoid instead of the model's output.
         """
         size = self.batch
         parts = [
@@ -221,12 +225,30 @@ class Model(ABC):
             self.calls += len(part)
             yield part
 
-    def _halves(self, x: FloatArray, classes: Sequence[int]) -> Iterator[tuple[FloatArray, NDArray[np.int64]]]:
-        """Half as many images at a time, each with its class: backward keeps every layer's output."""
+    def _halves(
+        self, x: FloatArray, classes: Sequence[int]
+    ) -> Iterator[tuple[FloatArray, NDArray[np.int64], NDArray[np.float32]]]:
+        """Half as many images at a time, because backward keeps every layer's output.
+
+        With each part come the network's output for each image's class, and the sign (n, 1, 1, 1) of its gradient.
+        """
         size = max(1, self.batch // 2)
         chosen = np.array_split(np.asarray(classes, np.int64), math.ceil(len(x) / size))
-        return zip(self._batches(x, size), chosen, strict=True)
+        for part, outputs in zip(self._batches(x, size), chosen, strict=True):
+            signs = np.ones((len(part), 1, 1, 1), np.float32)
+            if self.info.both_sides:
+                signs[outputs == 0] = -1
+                outputs = np.zeros_like(outputs)
+            yield part, outputs, signs
+
+    def _sides(self, scores: NDArray[np.float32], logits: bool) -> NDArray[np.float32]:
+        """What the network gives as scores of all classes: of both sides, where one sigmoid stands for two."""
+        if not self.info.both_sides:
+            return scores
+        return np.concatenate([-scores if logits else 1 - scores, scores], axis=1)
 
     def _check_logits(self, logits: bool) -> None:
         if logits and "logits" not in self.info.capabilities:
-            raise NotSupported(f"{self.info.name} has no logit: its last layer is not a softmax over earlier scores.")
+            raise NotSupported(
+                f"{self.info.name} has no logit: its scores are neither a softmax nor a sigmoid of earlier ones."
+            )

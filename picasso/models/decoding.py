@@ -28,12 +28,13 @@ class Prediction:
         return asdict(self)
 
 
-def load_labels(source: list[str] | str | None, classes: int) -> list[str]:
+def load_labels(source: list[str] | str | None, classes: int, sigmoid: bool = False) -> list[str]:
     """The names of all classes, in the order of the model's outputs.
 
     Args:
         source: `MODEL_LABELS`: a list, a .txt or .json file, "module:function", or None ("class 0", ...).
         classes: how many outputs the model has.
+        sigmoid: they come out of a sigmoid. A single one may have two names: what a score near 0 means, near 1 means.
 
     Raises:
         ConfigError: the file cannot be read, or has another number of names than the model has classes.
@@ -41,7 +42,8 @@ def load_labels(source: list[str] | str | None, classes: int) -> list[str]:
     if source is None:
         return [f"class {index}" for index in range(classes)]
     labels = source if isinstance(source, list) else _read_labels(source)
-    if len(labels) != classes:
+    both_sides = sigmoid and classes == 1 and len(labels) == 2
+    if len(labels) != classes and not both_sides:
         raise ConfigError(
             f"MODEL_LABELS has {len(labels)} names, but the model has {classes} classes. "
             "Give one name for each class, in the order of the model's outputs.",

@@ -18,7 +18,9 @@ from picasso.models.files import fingerprint, functions_fingerprint, modified
 from picasso.models.info import Assumption, Layer, ModelInfo, ModelInput, ScoreKind
 from picasso.models.preprocessing import FloatArray, OwnFunction, ReadyMade
 
-LOGIT_TOLERANCE = 1e-5  # how far softmax(logits) may be from the model's own output before logits are refused
+LOGIT_TOLERANCE = (
+    1e-5  # how far softmax or sigmoid of the logits may be from the model's own output before logits are refused
+)
 PROBED_IMAGES = 2
 TIMED_IMAGES = 8
 
@@ -79,12 +81,14 @@ class Examined:
         capabilities: "predict", "gradients" (until `warm_up` finds none), "logits" where they are proved.
         warnings: sentences for the page.
         seconds_per_image: measured.
+        sigmoid: the scores come out of a sigmoid.
     """
 
     kind: ScoreKind
     capabilities: frozenset[str]
     warnings: tuple[str, ...]
     seconds_per_image: float
+    sigmoid: bool = False
 
 
 def examine(
@@ -95,7 +99,7 @@ def examine(
     Args:
         model: compiled: `_scores` works.
         shape: of one input, (height, width, channels).
-        logits: the adapter found values before a final softmax.
+        logits: the adapter found values before a final softmax or sigmoid.
         sigmoid: the scores come out of a sigmoid: probabilities, each for itself.
         whole: the model takes whole numbers 0..255.
     """
@@ -103,19 +107,20 @@ def examine(
     scores = model._scores(x, logits=False)
     capabilities, warnings = {"predict", "gradients"}, []
     if logits:
-        difference = float(np.abs(softmax(model._scores(x, logits=True)) - scores).max())
+        link, name = (sigmoid_of, "sigmoid") if sigmoid else (softmax, "softmax")
+        difference = float(np.abs(link(model._scores(x, logits=True)) - scores).max())
         if difference <= LOGIT_TOLERANCE:
             capabilities.add("logits")
         else:
             warnings.append(
-                f"The values before the softmax do not give the model's scores (they differ by {difference:.1e}); "
+                f"The values before the {name} do not give the model's scores (they differ by {difference:.1e}); "
                 "gradients are those of the probability."
             )
     kind: ScoreKind = "probability"
     if not are_probabilities(scores, each_for_itself=sigmoid):
         kind = "raw score"
         warnings.append("The scores are not probabilities: they are shown as raw scores.")
-    return Examined(kind, frozenset(capabilities), tuple(warnings), seconds_per_image(model, shape))
+    return Examined(kind, frozenset(capabilities), tuple(warnings), seconds_per_image(model, shape), sigmoid)
 
 
 def probe(shape: tuple[int, int, int], whole: bool = False) -> FloatArray:
@@ -140,6 +145,11 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Softmax over the last axis."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))  # max first: exp overflows float32 above 88
     return exponents / exponents.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def sigmoid_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sigmoid of each value."""
+    return ((1 + np.tanh(logits / 2)) / 2).astype(np.float32)  # this form does not overflow
 
 
 def are_probabilities(scores: NDArray[np.float32], each_for_itself: bool) -> bool:
@@ -169,6 +179,7 @@ def describe(
     Raises:
         ConfigError: the labels do not fit the number of classes.
     """
+    labels = tuple(load_labels(config.MODEL_LABELS, anatomy.classes, examined.sigmoid))
     return ModelInfo(
         name=config.MODEL_NAME or (path.name if path.is_dir() else path.stem),
         framework=framework,
@@ -177,7 +188,8 @@ def describe(
         fingerprint=fingerprint(file or path, files),
         functions=functions_fingerprint(config),
         input_shape=anatomy.shape,
-        labels=tuple(load_labels(config.MODEL_LABELS, anatomy.classes)),
+        labels=labels,
+        both_sides=len(labels) > anatomy.classes,
         score_kind=examined.kind,
         capabilities=examined.capabilities | ({"activations"} if any(x.convolution for x in anatomy.layers) else set()),
         parameters=anatomy.parameters,

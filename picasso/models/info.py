@@ -59,6 +59,7 @@ class ModelInfo:
         input_shape: (height, width, channels).
         labels: the classes' names, in the order of the outputs.
         score_kind: what `predict` returns.
+        both_sides: the network gives one sigmoid score p, which is shown as two classes: 1 - p and p.
         capabilities: what `needs` of a visualization is compared with: "predict", "gradients", "logits" (the value
             before the final softmax or sigmoid), "activations" (of at least one convolution).
         parameters, weight_bytes: how many numbers the model has learnt, and the bytes they take.
@@ -97,6 +98,7 @@ class ModelInfo:
     outputs: tuple[str, ...] = ()
     output: str = ""
     pixels: str = ""
+    both_sides: bool = False
 
     @property
     def classes(self) -> int:

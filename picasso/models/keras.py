@@ -1,6 +1,6 @@
-"""The Keras adapter, on the TensorFlow backend: scores, logits and gradients. For worker processes only.
+"""The Keras adapter, on the TensorFlow backend: scores, logits, gradients, activations. For worker processes only.
 
-Files are opened by `keras_files`; what of a model is explained is found by `keras_graph`.
+Files are opened by `keras_files`; what of a model is explained is found by `keras_graph`, as one graph (`keras_flat`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,21 @@ import tensorflow as tf
 
 from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
+from picasso.models import keras_anatomy
 from picasso.models.base import Model
 from picasso.models.examination import Anatomy, decoder, describe, examine, preprocessor
-from picasso.models.keras_files import load_network, model_files
-from picasso.models.keras_graph import View, final_activation, view, with_logits
+from picasso.models.gradients import gradient_function
+from picasso.models.keras_files import Loaded, load_network, model_files
+from picasso.models.keras_graph import view
+from picasso.models.keras_history import run
+from picasso.models.keras_layout import TO_LAST
+from picasso.models.keras_logits import ending
 from picasso.models.preprocessing import FloatArray
 
+UNPROVED = (
+    "TensorFlow runs this channels-first model on a GPU only. Picasso convolves channels-last; that this gives the model's "
+    "own scores could not be proved here."
+)
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
 
 
@@ -40,63 +49,88 @@ class KerasModel(Model):
     def __init__(self, config: Config, path: Path) -> None:
         super().__init__()
         file, weights = model_files(config, path)
-        whole = load_network(config, path)
-        found = view(whole, config)
-        self.network, shape = found.network, found.shape
-        self._compile(found)
-        self._prove(found)
-        sigmoid = final_activation(found.network) is keras.activations.sigmoid
+        loaded = load_network(config, path)
+        self._view = view(loaded.network, config)
+        self.network = loaded.network
+        found = ending(self._view.scores)
+        self._ends = [self._view.scores, *([] if found.logits is None else [found.logits])]
+        self._images = tf.TensorSpec((None, *self._view.shape), tf.float32)
+        self._compiled: dict[tuple[str | None, int | None], Any] = {}
+        # One trace serves scores and logits and every batch size; autograph off traces several times faster.
+        self._forward = tf.function(lambda x: self._floats(x, self._ends), [self._images], autograph=False)
+        warnings = self._prove()
         self.info = describe(
             config,
             path,
             framework="keras",
-            anatomy=Anatomy(shape, found.classes, int(whole.count_params()), warnings=found.warnings),
-            examined=examine(self, shape, logits=self._outputs == 2, sigmoid=sigmoid),
+            anatomy=self._anatomy(loaded, warnings),
+            examined=examine(self, self._view.shape, logits=found.logits is not None, sigmoid=found.link == "sigmoid"),
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
         )
-        self.preprocessor = preprocessor(config, shape)
+        self.preprocessor = preprocessor(config, self._view.shape)
         self.own_decode = decoder(config)
 
-    def _compile(self, found: View) -> None:
-        # One trace serves scores and logits and every batch size; autograph off traces several times faster.
-        images = tf.TensorSpec((None, *found.shape), tf.float32)
-        indices = tf.TensorSpec((None,), tf.int64)
-        both = with_logits(found.network)
-        network = found.network if both is None else both
+    def _anatomy(self, loaded: Loaded, warnings: tuple[str, ...]) -> Anatomy:
+        found, flat = self._view, self._view.flat
+        entering = keras_anatomy.entrance(flat, found.image, found.scores)
 
-        def forward(x: Any) -> Any:
-            scores = network(found.feed(x), training=False)
-            return [tf.cast(output, tf.float32) for output in tf.nest.flatten(scores)]
+        def shown(wanted: list[Any]) -> list[Any]:
+            return self._run(tf.zeros((1, *found.shape)), wanted)
 
-        def backward(output: int) -> Any:
-            def gradient(x: Any, classes: Any) -> Any:
-                with tf.GradientTape() as tape:
-                    tape.watch(x)
-                    chosen = tf.gather(forward(x)[output], classes, batch_dims=1)
-                return tape.gradient(chosen, x)
+        def entrance(x: FloatArray) -> FloatArray:
+            return self._map(self._floats(tf.constant(x), [entering])[0], entering)
 
-            return tf.function(gradient, [images, indices], autograph=False)
+        return Anatomy(
+            found.shape,
+            int(found.scores.shape[1]),
+            parameters=int(loaded.network.count_params()),
+            weight_bytes=keras_anatomy.weight_bytes(loaded.network),
+            layers=tuple(keras_anatomy.layers(flat, found.image, found.scores, found.first, shown)),
+            kernels=tuple(keras_anatomy.kernels(flat.operations.values())),
+            entrance=None if entering is None else entrance,
+            inputs=found.inputs,
+            outputs=found.outputs,
+            output=found.output,
+            format=loaded.format,
+            writer=loaded.writer,
+            assumptions=found.assumptions,
+            warnings=warnings,
+        )
 
-        self._outputs = 1 if both is None else 2
-        self._forward = tf.function(forward, [images], autograph=False)
-        self._backward = [backward(output) for output in range(self._outputs)]
+    def _run(self, x: Any, wanted: list[Any], marked: Any = None) -> list[Any]:
+        """Values of Keras tensors for images (n, height, width, channels)."""
+        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, marked)
 
-    def _prove(self, found: View) -> None:
+    def _floats(self, x: Any, wanted: list[Any]) -> list[Any]:
+        return [tf.cast(value, tf.float32) for value in self._run(x, wanted)]
+
+    def _map(self, value: Any, tensor: Any) -> FloatArray:
+        """The value of a Keras tensor, channels last."""
+        last = tf.transpose(value, TO_LAST) if id(tensor) in self._view.first else value
+        return last.numpy()  # type: ignore[no-any-return]
+
+    def _prove(self) -> tuple[str, ...]:
         """Proves with one random input that what is explained gives the scores of the model itself.
 
+        Returns:
+            A sentence if there is nothing to compare with, because TensorFlow cannot run the model itself.
+
         Raises:
-            ModelError: it does not, or TensorFlow cannot run the model.
+            ModelError: it does not, or TensorFlow cannot run the model in any layout.
         """
-        x = np.random.default_rng(1).normal(size=(1, *found.shape)).astype(np.float32)
+        shape = self._view.shape
+        x = np.random.default_rng(1).normal(size=(1, *shape)).astype(np.float32)
         try:
-            own = tf.cast(found.network(found.feed(tf.constant(x)), training=False), tf.float32).numpy()
             scores = self._scores(x, logits=False)
+            own = tf.cast(self._view.own(tf.constant(x)), tf.float32).numpy()
+        except tf.errors.UnimplementedError:  # channels-first on a CPU without oneDNN
+            return (UNPROVED,)
         except (tf.errors.OpError, ValueError, TypeError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise NotSupported(
-                f"TensorFlow cannot run the model on a picture of {found.shape}: {reason.strip()[:300]} Check "
+                f"TensorFlow cannot run the model on a picture of {shape}: {reason.strip()[:300]} Check "
                 "MODEL_INPUT_SIZE and MODEL_OTHER_INPUTS."
             ) from error
         difference = float(np.abs(own - scores).max())
@@ -105,12 +139,48 @@ class KerasModel(Model):
                 "What Picasso would explain gives other scores than the model itself (they differ by "
                 f"{difference:.1e}). Please report this with the model's architecture: model.to_json()."
             )
+        return ()
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
-        gradient = self._backward[int(logits)](tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
+        _, gradient = self._backward(logits)(tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
         if gradient is None:
             raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to its input.")
         return gradient.numpy()  # type: ignore[no-any-return]
+
+    def _activations(self, x: FloatArray, layer: str) -> FloatArray:
+        key, tensor = (layer, None), self._view.flat.tensors[layer]
+        if key not in self._compiled:
+            forward = tf.function(lambda images: self._floats(images, [tensor])[0], [self._images], autograph=False)
+            self._compiled[key] = forward.get_concrete_function()
+        return self._map(self._compiled[key](tf.constant(x, tf.float32)), tensor)
+
+    def _layer_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        backward = self._backward(logits, layer)
+        activation, gradient = backward(tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
+        if gradient is None:
+            raise NotSupported(
+                f"{self.info.name}: its scores cannot be differentiated with respect to the layer {layer}."
+            )
+        tensor = self._view.flat.tensors[layer]
+        return self._map(activation, tensor), self._map(gradient, tensor)
+
+    def _backward(self, logits: bool, layer: str | None = None) -> Any:
+        """The compiled gradient of scores or logits with respect to the images or to what a layer gives."""
+        key = (layer, int(logits))
+        if key not in self._compiled:
+            end = self._ends[int(logits)]
+            tensor = self._view.flat.tensors[layer] if layer else None
+
+            def forward(x: Any) -> tuple[Any, Any]:
+                if tensor is None:
+                    return x, self._floats(x, [end])[0]
+                given, scores = self._run(x, [tensor, end], marked=tensor)
+                return given, tf.cast(scores, tf.float32)
+
+            self._compiled[key] = gradient_function(forward, self._images).get_concrete_function()
+        return self._compiled[key]

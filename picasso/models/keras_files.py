@@ -16,7 +16,7 @@ import h5py
 import keras
 
 from picasso.config import Config, import_function
-from picasso.errors import ConfigError, ModelError, NotSupported, PicassoError, blame
+from picasso.errors import ConfigError, ModelError, PicassoError, blame
 from picasso.models.keras_legacy import modern, old_names
 from picasso.models.keras_safety import custom_objects, refuse_programs, supplied
 from picasso.models.keras_weights import is_keras3, load_by_layer, load_by_path
@@ -30,15 +30,29 @@ BUILD = (
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A Keras model, not compiled; what kind of file it was in, and which Keras wrote that ("" if it does not say)."""
+
+    network: Any
+    format: str
+    writer: str
+
+
+@dataclass(frozen=True)
 class Architecture:
-    """A model's config as a file has it, and which Keras wrote it (its first number; 1 where the file does not say)."""
+    """A model's config as a file has it, and the version of the Keras that wrote it, "" where the file does not say."""
 
     config: dict[str, Any]
-    version: int
+    version: str
+
+    @property
+    def generation(self) -> int:
+        """1, 2 or 3. Keras 1 did not write its version; Keras 3 does not into JSON, but the modules of its classes."""
+        return int(self.version.split(".")[0] or (3 if "module" in self.config else 1))
 
 
-def load_network(config: Config, path: Path) -> Any:
-    """The Keras model of a file or folder, not compiled.
+def load_network(config: Config, path: Path) -> Loaded:
+    """The Keras model of a file or folder.
 
     Args:
         config: MODEL_WEIGHTS, MODEL_BUILD, MODEL_CHECKPOINT, MODEL_CUSTOM_OBJECTS and MODEL_ALLOW_UNSAFE count.
@@ -105,13 +119,12 @@ def _checkpoint(folder: Path, wanted: str | None) -> Path:
     )
 
 
-def _load(config: Config, path: Path, weights: Path | None) -> Any:
+def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
     kind = recognise(path)
     if config.MODEL_BUILD is not None:
         network = _build(config.MODEL_BUILD)
-        _refuse_channels_first(network)
         _load_weights(weights or path, network)
-        return network
+        return Loaded(network, "weights with MODEL_BUILD", "")
     if kind == "hdf5 weights":
         raise ModelError(f"{path.name} holds only weights, not the model itself. {BUILD}", field="MODEL_BUILD")
     if kind == "json" and weights is None:
@@ -120,20 +133,16 @@ def _load(config: Config, path: Path, weights: Path | None) -> Any:
             'MODEL_WEIGHTS = "model.weights.h5".',
             field="MODEL_WEIGHTS",
         )
-    network = _from_config(config, _architecture(path, kind), path.name)
-    _refuse_channels_first(network)
+    architecture = _architecture(path, kind)
+    network = _from_config(config, architecture, path.name)
     _load_weights(weights or path, network)
-    return network
-
-
-def _refuse_channels_first(network: Any) -> None:
-    for layer in network._flatten_layers(include_self=False):
-        if getattr(layer, "data_format", None) == "channels_first" and hasattr(layer, "kernel_size"):
-            raise NotSupported(
-                f"Layer {layer.name} is channels-first, which TensorFlow cannot run on the CPU. Build the model with "
-                'data_format="channels_last", carry its weights over (a Dense layer behind a Flatten needs its rows in '
-                "the new order), and save that."
-            )
+    generation = f"Keras {architecture.generation}"
+    formats = {
+        "keras": f"{generation} (.keras)",
+        "hdf5": "HDF5",
+        "json": "architecture (.json) with weights",
+    }
+    return Loaded(network, formats[kind], f"Keras {architecture.version}" if architecture.version else generation)
 
 
 def recognise(path: Path) -> Kind:
@@ -198,23 +207,22 @@ def _architecture(path: Path, kind: Kind) -> Architecture:
         if kind == "keras":
             with zipfile.ZipFile(path) as archive:
                 content = json.loads(archive.read("config.json"))
-                version = json.loads(archive.read("metadata.json")).get("keras_version", "3")
+                version = json.loads(archive.read("metadata.json")).get("keras_version", "")
         elif kind == "hdf5":
             with h5py.File(path) as file:
                 content = json.loads(file.attrs["model_config"])
-                version = file.attrs.get("keras_version", "1")
+                version = file.attrs.get("keras_version", "")
                 version = version.decode() if isinstance(version, bytes) else version
         else:
             content = json.loads(path.read_text(encoding="utf-8"))
-            new = isinstance(content, dict) and "module" in content
-            version = content.get("keras_version", "3" if new else "1") if isinstance(content, dict) else "1"
+            version = content.get("keras_version", "") if isinstance(content, dict) else ""
     except (ValueError, KeyError) as error:
         raise _damaged(path, f"its model config is not valid JSON ({error})") from error
     if not isinstance(content, dict) or "class_name" not in content or "config" not in content:
         raise ModelError(
             f"{path.name} holds no Keras architecture: it needs class_name and config, as model.to_json() writes them."
         )
-    return Architecture(content, int(str(version).split(".")[0] or 1))
+    return Architecture(content, str(version))
 
 
 def _from_config(config: Config, architecture: Architecture, name: str) -> Any:
@@ -222,7 +230,7 @@ def _from_config(config: Config, architecture: Architecture, name: str) -> Any:
     known = supplied(objects)
     if not config.MODEL_ALLOW_UNSAFE:
         refuse_programs(architecture.config, name, known)
-    content = architecture.config if architecture.version >= 3 else old_names(architecture.config)
+    content = architecture.config if architecture.generation >= 3 else old_names(architecture.config)
     # Short names too: a file says "Package>MyLayer" where the class was registered.
     registered = {entry["registered_name"]: value for entry, value in _supplied(content, objects)}
     network = keras.saving.deserialize_keras_object(

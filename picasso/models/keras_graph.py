@@ -1,4 +1,4 @@
-"""What of a Keras model is explained: which input takes the image, which output gives scores, where its logits are."""
+"""What of a Keras model is explained: which input takes the image, which output gives the scores."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import tensorflow as tf
 
 from picasso.config import Config
 from picasso.errors import ConfigError, NotSupported
+from picasso.models.info import Assumption, ModelInput
+from picasso.models.keras_flat import Flat, as_it_is, flatten, graph_of
+from picasso.models.keras_layout import TO_FIRST, channels_first, image_layout
 
 DEFAULT_SIZE = (224, 224)
 WANTED_OUTPUT = "Picasso explains one score per class, (images, classes)."
 IMAGE_RANK = 4  # (images, height, width, channels)
+SPELLED_OUT = 4  # so many numbers are written one by one
 
 
 @dataclass(frozen=True)
@@ -23,18 +27,30 @@ class View:
     """One image input and one output of a model, the rest filled in.
 
     Attributes:
-        network: the model with that one output.
+        flat: the model with that one output, as one graph.
+        image: the input of `flat` that takes the image.
         shape: (height, width, channels) of the image, all defined.
-        classes: how many scores.
-        feed: makes of a batch of images what `network` takes.
-        warnings: what was assumed, one sentence each with the line to write.
+        first: the `id` of every tensor of `flat` that is channels-first.
+        feed: makes of a batch of images the values of all inputs of `flat`, in their order.
+        own: the scores of a batch of images as the model itself computes them.
+        inputs, outputs, output, assumptions: as in `ModelInfo`.
     """
 
-    network: Any
+    flat: Flat
+    image: Any
     shape: tuple[int, int, int]
-    classes: int
-    feed: Callable[[Any], Any]
-    warnings: tuple[str, ...]
+    first: set[int]
+    feed: Callable[[Any], list[Any]]
+    own: Callable[[Any], Any]
+    inputs: tuple[ModelInput, ...]
+    outputs: tuple[str, ...]
+    output: str
+    assumptions: tuple[Assumption, ...]
+
+    @property
+    def scores(self) -> Any:
+        """The tensor (None, classes) of `flat` that is explained."""
+        return self.flat.model.outputs[0]
 
 
 def view(network: Any, config: Config) -> View:
@@ -44,29 +60,63 @@ def view(network: Any, config: Config) -> View:
         NotSupported: no image input or no class scores.
         ConfigError: one of these settings names what is not there.
     """
-    warnings: list[str] = []
-    network = _with_graph(network, config)
+    assumed: list[Assumption] = []
+    whole, network = network, _with_graph(network)
     inputs = list(network.inputs)
     image = _image_input(inputs, config.MODEL_INPUT)
-    shape = _size(tuple(inputs[image].shape)[1:], config.MODEL_INPUT_SIZE, warnings)
-    constants = _constants(inputs, image, config.MODEL_OTHER_INPUTS, warnings)
-    output = _output(network, config.MODEL_OUTPUT, warnings)
+    others = [tensor for tensor in inputs if tensor is not inputs[image]]
+    constants = _constants(others, config.MODEL_OTHER_INPUTS, assumed)
+    names, fitting = _output_names(network), _fitting(network.outputs)
+    output = _output(network, config.MODEL_OUTPUT, assumed)
     if len(inputs) > 1 or len(network.outputs) > 1:
         network = keras.Model(inputs, network.outputs[output], name=network.name)
+    filled = [constants.get(tensor.name) for tensor in inputs]
+    flat = _flat(network)
+    is_first = image_layout(flat.tensors, flat.model.inputs[image]) == "channels_first"
+    order = (1, 2, 0) if is_first else (0, 1, 2)
+    sizes = tuple(inputs[image].shape)[1:]
+    shape = _size(tuple(sizes[axis] for axis in order), config.MODEL_INPUT_SIZE, assumed)
+    if any(None in tensor.shape[1:] for tensor in inputs):
+        entering = (shape[2], *shape[:2]) if is_first else shape
+        flat = _flat(network, [entering if constant is None else constant.shape for constant in filled])
 
-    def feed(x: Any) -> Any:
-        parts = [
-            x
-            if constant is None
-            else tf.broadcast_to(tf.constant(constant), tf.concat([tf.shape(x)[:1], constant.shape], 0))
-            for constant in constants
+    def feed(x: Any) -> list[Any]:
+        batch = tf.shape(x)[:1]
+        x = tf.transpose(x, TO_FIRST) if is_first else x
+        return [
+            x if constant is None else tf.broadcast_to(constant, tf.concat([batch, constant.shape], 0))
+            for constant in filled
         ]
-        return parts if len(parts) > 1 else parts[0]
 
-    return View(network, shape, int(network.outputs[0].shape[1]), feed, tuple(warnings))
+    def own(x: Any) -> Any:
+        graph = graph_of(whole)
+        given = feed(x)[0] if graph is None else keras.tree.pack_sequence_as(graph._inputs_struct, feed(x))
+        return keras.tree.flatten(whole(given, training=False))[output]
+
+    return View(
+        flat,
+        flat.model.inputs[image],
+        shape,
+        channels_first(flat.tensors, flat.model.inputs[image]),
+        feed,
+        own,
+        inputs=tuple(
+            ModelInput(tensor.name, tuple(tensor.shape)[1:], _filling(constants.get(tensor.name))) for tensor in inputs
+        ),
+        outputs=tuple(names[index] for index in fitting),
+        output=names[output],
+        assumptions=tuple(assumed),
+    )
 
 
-def _with_graph(network: Any, config: Config) -> Any:
+def _flat(network: Any, sizes: list[tuple[int, ...]] | None = None) -> Flat:
+    try:
+        return flatten(network, sizes)
+    except NotSupported:  # less can be seen of it, and what can is right
+        return as_it_is(network)
+
+
+def _with_graph(network: Any) -> Any:
     """A subclassed model has no inputs of its own: it becomes the one layer of a model that has."""
     if getattr(network, "inputs", None) and getattr(network, "outputs", None):
         return network
@@ -100,7 +150,9 @@ def _image_input(inputs: list[Any], wanted: str | None) -> int:
     return found[0]
 
 
-def _size(shape: tuple[int | None, ...], wanted: tuple[int, int] | None, warnings: list[str]) -> tuple[int, int, int]:
+def _size(
+    shape: tuple[int | None, ...], wanted: tuple[int, int] | None, assumed: list[Assumption]
+) -> tuple[int, int, int]:
     height, width, channels = shape
     if channels is None:
         raise NotSupported(f"The model's input is {shape}: the number of its channels is not defined.")
@@ -111,9 +163,11 @@ def _size(shape: tuple[int | None, ...], wanted: tuple[int, int] | None, warning
         )
     if wanted is None and None in shape:
         wanted = DEFAULT_SIZE
-        warnings.append(
-            f"The model takes pictures of any size; {wanted[0]} x {wanted[1]} is used. Write MODEL_INPUT_SIZE = "
-            f"({wanted[0]}, {wanted[1]}) with the (height, width) that it was trained on."
+        assumed.append(
+            Assumption(
+                f"The model takes pictures of any size: {wanted[0]} x {wanted[1]} (height x width) is used.",
+                f"MODEL_INPUT_SIZE = {wanted}",
+            )
         )
     if wanted is not None:
         height, width = height or wanted[0], width or wanted[1]
@@ -121,52 +175,72 @@ def _size(shape: tuple[int | None, ...], wanted: tuple[int, int] | None, warning
 
 
 def _constants(
-    inputs: list[Any], image: int, given: dict[str, float | list[float]], warnings: list[str]
-) -> list[np.ndarray[Any, Any] | None]:
-    names = [tensor.name for index, tensor in enumerate(inputs) if index != image]
+    others: list[Any], given: dict[str, float | list[float]], assumed: list[Assumption]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """What each input besides the image is filled with, by its name, without the batch dimension."""
+    names = [tensor.name for tensor in others]
     for name in given:
         if name not in names:
-            others = ", ".join(names) or "none"
             raise ConfigError(
-                f"MODEL_OTHER_INPUTS names {name}; the inputs besides the image are: {others}.",
+                f"MODEL_OTHER_INPUTS names {name}; the inputs besides the image are: {', '.join(names) or 'none'}.",
                 field="MODEL_OTHER_INPUTS",
             )
-    return [None if index == image else _constant(tensor, given, warnings) for index, tensor in enumerate(inputs)]
+    values = {tensor.name: _constant(tensor, given.get(tensor.name, 0.0)) for tensor in others}
+    missing = [name for name in names if name not in given]
+    if missing:
+        which = ", ".join(f"{name} {values[name].shape}" for name in missing)
+        every = ", ".join(f'"{name}": {given.get(name) or _zeros(values[name].shape)}' for name in names)
+        what = f"input {which} is" if len(missing) == 1 else f"inputs {which} are"
+        assumed.append(Assumption(f"The {what} filled with zeros.", f"MODEL_OTHER_INPUTS = {{{every}}}"))
+    return values
 
 
-def _constant(tensor: Any, given: dict[str, float | list[float]], warnings: list[str]) -> np.ndarray[Any, Any]:
+def _constant(tensor: Any, value: float | list[float]) -> np.ndarray[Any, Any]:
     shape = tuple(size or 1 for size in tuple(tensor.shape)[1:])
     if tensor.dtype == "string":
         raise NotSupported(f"The model's input {tensor.name} takes text; Picasso can fill in numbers only.")
-    if tensor.name not in given:
-        zeros = "0.0" if not shape else str([0.0] * shape[-1]) if len(shape) == 1 and shape[0] <= 4 else "[...]"
-        warnings.append(
-            f"The input {tensor.name} {shape} is filled with zeros. Write MODEL_OTHER_INPUTS = "
-            f'{{"{tensor.name}": {zeros}}} with what it should be.'
-        )
     try:
-        return np.broadcast_to(np.asarray(given.get(tensor.name, 0)), shape).astype(tensor.dtype)
+        return np.broadcast_to(np.asarray(value), shape).astype(tensor.dtype)
     except ValueError as error:
         raise ConfigError(
-            f"MODEL_OTHER_INPUTS: {tensor.name} takes {shape} numbers, got {given[tensor.name]!r}.",
+            f"MODEL_OTHER_INPUTS: {tensor.name} takes {shape} numbers, got {value!r}.",
             field="MODEL_OTHER_INPUTS",
         ) from error
 
 
-def _output(network: Any, wanted: str | int | None, warnings: list[str]) -> int:
+def _zeros(shape: tuple[int, ...]) -> str:
+    """A zero as one writes it: one for each number where there are few, else one for all."""
+    return str([0.0] * shape[0]) if len(shape) == 1 and shape[0] <= SPELLED_OUT else "0.0"
+
+
+def _filling(constant: np.ndarray[Any, Any] | None) -> str:
+    """A constant as pages show it; "" for the image's input, which has none."""
+    if constant is None:
+        return ""
+    if constant.size and (constant == constant.flat[0]).all():
+        return f"{constant.flat[0]:g}"
+    return np.array2string(constant, separator=", ", threshold=SPELLED_OUT)
+
+
+def _fitting(outputs: list[Any]) -> list[int]:
+    """Which outputs are (images, classes)."""
+    return [i for i, tensor in enumerate(outputs) if len(tensor.shape) == 2 and tensor.shape[1] is not None]
+
+
+def _output(network: Any, wanted: str | int | None, assumed: list[Assumption]) -> int:
     outputs, names = list(network.outputs), _output_names(network)
-    fitting = [i for i, tensor in enumerate(outputs) if len(tensor.shape) == 2 and tensor.shape[1] is not None]
+    fitting = _fitting(outputs)
     if wanted is None:
         if not fitting:
             shapes = ", ".join(str(tuple(tensor.shape)) for tensor in outputs)
-            raise NotSupported(
-                f"The model's output is {shapes}; Picasso explains one score per class, (images, classes)."
-            )
-        others = [f"{index} ({name})" for index, name in enumerate(names) if index != fitting[0]]
+            raise NotSupported(f"The model's output is {shapes}; {WANTED_OUTPUT}")
+        first, *others = [names[index] for index in fitting]
         if others:
-            warnings.append(
-                f"The model has several outputs; {names[fitting[0]]} is explained. The others are {', '.join(others)}: "
-                f"write MODEL_OUTPUT = {0 if fitting[0] else 1} for another one."
+            assumed.append(
+                Assumption(
+                    f"The model has several outputs: {first} is explained. Others are {', '.join(others)}.",
+                    f'MODEL_OUTPUT = "{others[0]}"',
+                )
             )
         return fitting[0]
     listed = [str(index) for index in range(len(outputs))]
@@ -184,48 +258,3 @@ def _output_names(network: Any) -> list[str]:
     if isinstance(struct, dict):
         return sorted(struct)
     return [tensor._keras_history.operation.name for tensor in network.outputs]
-
-
-def with_logits(network: Any) -> Any | None:
-    """A model with the weights of `network` that gives [scores, values before the final softmax].
-
-    A softmax inside the last nested model is found there, at any depth; nothing is computed twice. None without one.
-    """
-    try:
-        ends = _before_softmax(network.outputs[0])
-    except (AttributeError, ValueError, IndexError):  # a graph that Keras cannot rebuild
-        return None
-    return None if ends is None else keras.Model(network.inputs, list(ends))
-
-
-def _before_softmax(scores: Any) -> tuple[Any, Any] | None:
-    """Two tensors of the same graph: the scores, and what their softmax was computed from."""
-    operation, node, _ = scores._keras_history
-    sources = operation._inbound_nodes[node].input_tensors
-    activation = getattr(operation, "activation", None)
-    if type(operation).__name__ == "Softmax" or getattr(operation, "function", "").endswith("nn.softmax"):
-        return scores, sources[0]
-    if activation is keras.activations.softmax:
-        if isinstance(operation, keras.layers.Activation):
-            return scores, sources[0]
-        settings = operation.get_config() | {"activation": "linear", "name": f"{operation.name}_logits"}
-        linear = type(operation).from_config(settings)
-        logits = linear(sources[0] if len(sources) == 1 else sources)
-        linear.set_weights(operation.get_weights())
-        return scores, logits
-    if isinstance(operation, keras.Model) and getattr(operation, "outputs", None) and len(operation.outputs) == 1:
-        inner = with_logits(operation)
-        if inner is not None:
-            found, logits = inner(sources[0] if len(sources) == 1 else list(sources))
-            return found, logits
-    return None
-
-
-def final_activation(network: Any) -> Any:
-    """The activation of the layer that gives the scores, inside nested models too; None where there is none."""
-    if not getattr(network, "outputs", None):
-        return None
-    operation = network.outputs[0]._keras_history.operation
-    if isinstance(operation, keras.Model):
-        return final_activation(operation)
-    return getattr(operation, "activation", None)

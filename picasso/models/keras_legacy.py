@@ -6,6 +6,7 @@ regularizers, empty arguments) is left out; what this Keras cannot express is an
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -69,6 +70,12 @@ IGNORED = frozenset(
 )
 BASE_ARGUMENTS = frozenset({"name", "trainable", "dtype", "input_shape", "autocast"})
 MODELS = ("Functional", "Sequential")
+# Layers that networks of keras.applications have, but keras.layers has not, and the modules where they are.
+APPLICATIONS = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+    "StochasticDepth": "keras.src.applications.convnext",
+}
 
 
 def old_names(config: Any) -> Any:
@@ -153,6 +160,8 @@ def _find(kind: str, module: Any, is_operation: bool) -> tuple[str, Any]:
         found = getattr(getattr(keras, package), kind, None)
         if inspect.isclass(found):
             return f"keras.{package}", found
+    if kind in APPLICATIONS and (module is None or ".applications." in str(module)):  # not somebody else's
+        return APPLICATIONS[kind], getattr(importlib.import_module(APPLICATIONS[kind]), kind)
     if kind == "Functional":
         return "keras.src.models.functional", keras.Model
     for package in ("initializers", "regularizers", "constraints", "dtype_policies", "random", "quantizers"):

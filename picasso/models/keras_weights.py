@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,10 @@ def load_by_path(path: Path, network: Any, name: str) -> None:
         ModelError: a layer is missing in the file or has another shape there, or the file has more.
     """
     try:
-        network.load_weights(str(path))
-    except (ValueError, KeyError, AttributeError) as error:
+        with warnings.catch_warnings():  # a part that keeps its random weights is a warning for Keras
+            warnings.filterwarnings("error", "Skipping nested container", UserWarning)
+            network.load_weights(str(path))
+    except (ValueError, KeyError, AttributeError, UserWarning) as error:
         raise _mismatch(error, name) from error
     if path.suffix == ".h5":
         with h5py.File(path) as file:

@@ -53,7 +53,7 @@ def noise(count=1, seed=0):
 def functional(*last):
     """A network with layers that behave differently in training, and `last` at its end."""
     image = keras.Input(SHAPE)
-    outcome = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="tanh")(image))
+    outcome = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="tanh", name="conv")(image))
     outcome = layers.Flatten()(layers.Dropout(0.5)(outcome))
     for layer in last:
         outcome = layer(outcome)
@@ -118,29 +118,81 @@ def test_logits_behind_a_softmax(opened, make, suffix):
     network = make()
     model = opened(network, suffix)
     x = noise(3)
-    assert model.info.capabilities == {"predict", "gradients", "logits"}
+    assert model.info.capabilities - {"activations"} == {"predict", "gradients", "logits"}
     assert (model.info.score_kind, model.info.warnings) == ("probability", ())
     logits = before_last_dense(network, x)
     np.testing.assert_allclose(model.predict(x, logits=True), logits, atol=1e-5)
     np.testing.assert_allclose(model.predict(x), softmax(logits), atol=1e-5)
 
 
-WITHOUT_SOFTMAX = {
+WITH_SIGMOID = {
+    "functional, Dense(sigmoid)": lambda: functional(dense("sigmoid")),
+    "Activation(sigmoid)": lambda: sequential(dense(), layers.Activation("sigmoid")),
+    "one sigmoid": lambda: sequential(dense("sigmoid", classes=1)),
+    "keras.ops": lambda: functional(dense(), keras.ops.sigmoid),
+}
+
+
+@pytest.mark.parametrize("make", WITH_SIGMOID.values(), ids=WITH_SIGMOID)
+def test_logits_behind_a_sigmoid(opened, make):
+    network = make()
+    model, x = opened(network), noise(3)
+    assert {"logits", "gradients"} <= model.info.capabilities
+    assert (model.info.score_kind, model.info.warnings) == ("probability", ())
+    logits = before_last_dense(network, x)
+    np.testing.assert_allclose(model.predict(x, logits=True), logits, atol=1e-5)
+    np.testing.assert_allclose(model.predict(x), 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+def test_one_sigmoid_with_two_labels_is_two_classes(opened):
+    """Class 1 is what the network computes; class 0 is the rest: 1 - p, with the logit -z."""
+    network = functional(dense("sigmoid", classes=1))
+    model, one = opened(network, MODEL_LABELS=["cat", "dog"]), opened(network)
+    x, fill = noise(3), noise(1, seed=1)[0]
+    p, z = one.predict(x), one.predict(x, logits=True)
+    assert (model.info.labels, model.info.both_sides, one.info.both_sides) == (("cat", "dog"), True, False)
+    np.testing.assert_allclose(model.predict(x), np.concatenate([1 - p, p], axis=1), atol=1e-7)
+    np.testing.assert_allclose(model.predict(x, logits=True), np.concatenate([-z, z], axis=1))
+    np.testing.assert_allclose(model.predict(x), softmax(model.predict(x, logits=True) / 2), atol=1e-6)
+    signs = np.float32([-1, 1, -1])[:, None, None, None]
+    for logits in (True, False):
+        gradients = one.gradients(x, [0, 0, 0], logits=logits)
+        np.testing.assert_allclose(model.gradients(x, [0, 1, 0], logits=logits), signs * gradients, atol=1e-7)
+        activations, gradients = one.layer_gradients(x, [0, 0, 0], "conv", logits=logits)
+        found = model.layer_gradients(x, [0, 1, 0], "conv", logits=logits)
+        np.testing.assert_allclose(found[0], activations)
+        np.testing.assert_allclose(found[1], signs * gradients, atol=1e-7)
+    assert model.occlude(x[:1], np.array([(0, 0), (1, 1)]), (2, 2), fill).shape == (2, 2)
+    assert [row[0].label for row in model.decode(model.predict(x), 1)] == [
+        ["cat", "dog"][int(q > 0.5)] for q in p[:, 0]
+    ]
+
+
+@pytest.mark.parametrize("labels", [["cat"], None])
+def test_one_sigmoid_with_one_label_is_one_class(opened, labels):
+    model = opened(sequential(dense("sigmoid", classes=1)), MODEL_LABELS=labels)
+    assert (model.info.classes, model.predict(noise(2)).shape) == (1, (2, 1))
+
+
+def test_only_a_sigmoid_has_two_sides(opened):
+    with pytest.raises(ConfigError, match="MODEL_LABELS has 2 names, but the model has 1 classes"):
+        opened(sequential(dense(classes=1)), MODEL_LABELS=["cat", "dog"])
+
+
+WITHOUT_LOGITS = {
     "raw scores": (lambda: functional(dense()), "raw score"),
     "relu": (lambda: sequential(dense("relu")), "raw score"),
-    "sigmoid": (lambda: functional(dense("sigmoid")), "probability"),
-    "Activation(sigmoid)": (lambda: sequential(dense(), layers.Activation("sigmoid")), "probability"),
-    "one sigmoid": (lambda: sequential(dense("sigmoid", classes=1)), "probability"),
+    "hard sigmoid": (lambda: sequential(dense("hard_sigmoid", classes=1)), "raw score"),
     "softmax with something behind it": (lambda: sequential(dense("softmax"), layers.Identity()), "probability"),
 }
 
 
-@pytest.mark.parametrize(("make", "kind"), WITHOUT_SOFTMAX.values(), ids=WITHOUT_SOFTMAX)
-def test_no_logits_without_a_final_softmax(opened, make, kind):
+@pytest.mark.parametrize(("make", "kind"), WITHOUT_LOGITS.values(), ids=WITHOUT_LOGITS)
+def test_no_logits_without_a_final_softmax_or_sigmoid(opened, make, kind):
     network = make()
     model = opened(network)
     x = noise(2)
-    assert model.info.capabilities == {"predict", "gradients"}
+    assert model.info.capabilities - {"activations"} == {"predict", "gradients"}
     assert model.info.score_kind == kind
     assert bool(model.info.warnings) == (kind == "raw score")
     np.testing.assert_allclose(model.predict(x), network(x, training=False), atol=1e-6)

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from keras_directly import check, noise
 
-from picasso.attribution.saliency import saliency
 from picasso.config import Config
 from picasso.errors import ConfigError, ModelError, NotSupported
+from picasso.models.info import Assumption, ModelInput
+from picasso.models.keras_flat import flatten
 from picasso.models.opening import open_model
 
 pytestmark = pytest.mark.slow  # a zoo of models, each traced
@@ -62,10 +64,6 @@ def opened(tmp_path):
     return open_it
 
 
-def noise(count=2, shape=SHAPE):
-    return np.random.default_rng(0).normal(size=(count, *shape)).astype(np.float32)
-
-
 def dense(activation=None, units=CLASSES, **options):
     return layers.Dense(units, activation, kernel_initializer="he_normal", bias_initializer="normal", **options)
 
@@ -109,6 +107,23 @@ def mixed():
     return keras.Model(image, layers.Softmax(dtype="float32")(dense(dtype="mixed_float16")(layers.Flatten()(y))))
 
 
+def nested_and_shared():
+    """A model called twice in a model that is called twice in a model."""
+    part = around(layers.Conv2D(3, 3, padding="same", activation="tanh", name="conv"))
+    middle = around(part, layers.Dropout(0.5), part, layers.Conv2D(3, 1))
+    image = keras.Input(SHAPE)
+    y = layers.Flatten()(middle(middle(image)) + image / 2.0)
+    return keras.Model(image, dense("softmax")(y))
+
+
+def every_convolution():
+    image = keras.Input(SHAPE)
+    y = layers.DepthwiseConv2D(3, depth_multiplier=2)(layers.ZeroPadding2D(1)(image))
+    y = layers.SeparableConv2D(4, 3, strides=2, padding="same", activation="relu")(y)
+    y = layers.Conv2DTranspose(3, 2, strides=2)(layers.SpectralNormalization(layers.Conv2D(4, 1, groups=2))(y))
+    return keras.Model(image, dense("softmax")(layers.GlobalAveragePooling2D()(layers.LeakyReLU()(y))))
+
+
 def channels(count):
     return keras.Sequential([keras.Input((6, 8, count)), layers.Conv2D(2, 3), layers.Flatten(), dense("softmax")])
 
@@ -147,62 +162,33 @@ ZOO = {
     "shared layers": (shared, True, "probability"),
     "fixed batch size": (fixed_batch, True, "probability"),
     "raw scores": (lambda: around(backbone(), layers.Flatten(), dense()), False, "raw score"),
-    "one sigmoid": (lambda: around(backbone(), head(dense("sigmoid", 1))), False, "probability"),
-    "several sigmoids in a nested model": (lambda: around(backbone(), head(dense("sigmoid"))), False, "probability"),
+    "one sigmoid": (lambda: around(backbone(), head(dense("sigmoid", 1))), True, "probability"),
+    "several sigmoids in a nested model": (lambda: around(backbone(), head(dense("sigmoid"))), True, "probability"),
+    "nested three deep, each shared": (nested_and_shared, True, "probability"),
+    "every convolution": (every_convolution, True, "probability"),
     "regression": (lambda: around(backbone(), layers.Flatten(), dense(units=1)), False, "raw score"),
     "log softmax": (lambda: around(backbone(), head(dense("log_softmax"))), False, "raw score"),
 }
 
 
-def direct_gradient(function, x, classes):
-    x = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        chosen = tf.gather(tf.cast(function(x), tf.float32), classes, batch_dims=1)
-    return tape.gradient(chosen, x).numpy()
-
-
-def check(model, function, classes=CLASSES):
-    """All that the adapter computes, against `function`: images to scores, in plain Keras."""
-    x = noise(2, model.info.input_shape)
-    scores = np.asarray(function(tf.constant(x)), np.float32)
-    assert scores.shape == (2, classes) == (2, model.info.classes)
-    np.testing.assert_allclose(model.predict(x), scores, atol=1e-5)
-    chosen = [classes - 1, 0]
-    gradient = direct_gradient(function, x, chosen)
-    np.testing.assert_allclose(model.gradients(x, chosen, logits=False), gradient, atol=1e-5)
-    np.testing.assert_allclose(saliency(model.gradients(x, chosen, logits=False)), np.abs(gradient).max(-1), atol=1e-5)
-    corners, fill = np.array([(0, 0), (2, 3), (-1, 5)]), np.full(model.info.input_shape, 0.5, np.float32)
-    hidden = np.repeat(x[:1], 3, axis=0)
-    for copy, (top, left) in zip(hidden, corners, strict=True):
-        copy[max(0, top) : top + 3, left : left + 2] = 0.5
-    np.testing.assert_allclose(model.occlude(x[:1], corners, (3, 2), fill), function(tf.constant(hidden)), atol=1e-5)
-    if "logits" in model.info.capabilities:
-        logits = model.predict(x, logits=True)
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        np.testing.assert_allclose(exponents / exponents.sum(axis=1, keepdims=True), scores, atol=1e-5)
-        # d log p_c = d z_c - sum_k p_k d z_k: the logits' gradients belong to the scores
-        each = np.stack([model.gradients(x, [k, k], logits=True) for k in range(classes)])
-        mean = np.einsum("nk,knhwc->nhwc", scores, each)
-        own = np.stack([each[c, n] for n, c in enumerate(chosen)]) - mean
-        log = direct_gradient(lambda x: tf.math.log(function(x)), x, chosen)
-        np.testing.assert_allclose(own, log, atol=1e-4)
-
-
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(("make", "logits", "kind"), ZOO.values(), ids=ZOO)
-def test_the_zoo(opened, make, logits, kind, suffix):
+def test_the_zoo(opened, tmp_path, make, logits, kind, suffix):
     keras.utils.set_random_seed(4)
     network = make()
     model = opened(network, suffix)
     assert ("logits" in model.info.capabilities, model.info.score_kind) == (logits, kind)
     assert all("raw scores" in warning for warning in model.info.warnings)
-    check(model, lambda x: network(x, training=False), int(network.outputs[0].shape[1]))
+    if suffix == ".h5":  # the same network from another file
+        x = noise(model.info.input_shape)
+        np.testing.assert_allclose(model.predict(x), network(x, training=False), atol=1e-6)
+    else:
+        check(model, network, tmp_path)
 
 
 def test_logits_inside_a_nested_model_are_the_values_before_its_softmax(opened):
     last = dense("softmax")
-    model, x = opened(network := around(backbone(), inner := head(last))), noise()
+    model, x = opened(network := around(backbone(), inner := head(last))), noise(SHAPE)
     features = inner.layers[0](network.layers[1](x, training=False))
     expected = features @ last.kernel + last.bias
     np.testing.assert_allclose(model.predict(x, logits=True), expected, atol=1e-5)
@@ -214,13 +200,9 @@ def test_nothing_is_computed_twice_for_nested_logits(opened):
     assert sum(node.op == "Conv2D" for node in nodes) == 2
 
 
-def test_mixed_precision(opened):
+def test_mixed_precision(opened, tmp_path):
     network = mixed()
-    model, x = opened(network), noise()
-    scores = model.predict(x)
-    assert scores.dtype == np.float32
-    np.testing.assert_allclose(scores, network(x, training=False), atol=1e-5)
-    assert model.gradients(x, [0, 1]).dtype == np.float32
+    check(opened(network), network, tmp_path, tolerance=1e-3)  # half precision has 3 digits
 
 
 # Several inputs
@@ -232,25 +214,31 @@ def two_inputs(structure=list):
 
 
 @pytest.mark.parametrize("structure", [list, dict])
-@pytest.mark.parametrize("given", [{}, {"age": 3.0}, {"age": [1.0, -2.0]}])
-def test_two_inputs(opened, structure, given):
+@pytest.mark.parametrize(
+    ("given", "filling"), [({}, "0"), ({"age": 3.0}, "3"), ({"age": [1.0, -2.0]}, "[ 1., -2.]")], ids=str
+)
+def test_two_inputs(opened, tmp_path, structure, given, filling):
     network = two_inputs(structure)
     model = opened(network, MODEL_OTHER_INPUTS=given)
-    age = np.broadcast_to(np.float32(given.get("age", 0)), (2,))
-    assert model.info.warnings == (
-        ()
-        if given
-        else (
-            'The input age (2,) is filled with zeros. Write MODEL_OTHER_INPUTS = {"age": [0.0, 0.0]} with what it '
-            "should be.",
-        )
-    )
+    assumed = Assumption("The input age (2,) is filled with zeros.", 'MODEL_OTHER_INPUTS = {"age": [0.0, 0.0]}')
+    assert (model.info.warnings, model.info.assumptions) == ((), () if given else (assumed,))
+    assert set(model.info.inputs) == {ModelInput("image", SHAPE), ModelInput("age", (2,), filling)}
 
     def direct(x):
-        ages = tf.constant(np.repeat(age[None], len(x), axis=0))
-        return network({"image": x, "age": ages} if structure is dict else [ages, x], training=False)
+        ages = tf.broadcast_to(tf.constant(given.get("age", 0.0)), (len(x), 2))
+        return {"image": x, "age": ages} if structure is dict else [ages, x]
 
-    check(model, direct)
+    check(model, network, tmp_path, direct)
+
+
+def test_the_line_for_several_other_inputs_names_all(opened):
+    image, place, age = keras.Input(SHAPE, name="image"), keras.Input((9,), name="place"), keras.Input((), name="age")
+    y = layers.Concatenate()([layers.Flatten()(image), place, layers.Reshape((1,))(age)])
+    model = opened(keras.Model([image, place, age], dense("softmax")(y)), MODEL_OTHER_INPUTS={"place": 2.0})
+    (assumed,) = model.info.assumptions
+    assert assumed == Assumption(
+        "The input age () is filled with zeros.", 'MODEL_OTHER_INPUTS = {"place": 2.0, "age": 0.0}'
+    )
 
 
 def two_images():
@@ -258,13 +246,13 @@ def two_images():
     return keras.Model([first, second], dense("softmax")(layers.Flatten()(layers.Subtract()([first, second]))))
 
 
-def test_two_image_inputs(opened):
+def test_two_image_inputs(opened, tmp_path):
     network = two_images()
     with pytest.raises(ConfigError, match=r'several image inputs: left, right. Write MODEL_INPUT = "left"'):
         opened(network)
     model = opened(network, MODEL_INPUT="right")
-    assert "input left (6, 8, 3) is filled with zeros" in model.info.warnings[0]
-    check(model, lambda x: network([tf.zeros_like(x), x], training=False))
+    assert "input left (6, 8, 3) is filled with zeros" in model.info.assumptions[0].sentence
+    check(model, network, tmp_path, lambda x: [tf.zeros_like(x), x])
 
 
 @pytest.mark.parametrize(
@@ -292,16 +280,21 @@ def several_outputs(structure=list):
 
 @pytest.mark.parametrize("structure", [list, dict])
 @pytest.mark.parametrize("wanted", [None, "kind", "colour"])
-def test_several_outputs(opened, structure, wanted):
+def test_several_outputs(opened, tmp_path, structure, wanted):
     network = several_outputs(structure)
     model = opened(network, MODEL_OUTPUT=wanted)
-    name = wanted or ("colour" if structure is dict else "kind")
-    assert bool(model.info.warnings) == (wanted is None)
+    order = ["colour", "kind", "map"] if structure is dict else ["map", "kind", "colour"]
+    name = wanted or order[0 if structure is dict else 1]
+    assert (model.info.output, model.info.warnings) == (name, ())
+    assert model.info.outputs == tuple(one for one in order if one != "map")
     if wanted is None:
-        assert f"several outputs; {name} is explained. The others are " in model.info.warnings[0]
-    index = ["map", "kind", "colour"].index(name)
-    key = name if structure is dict else index
-    check(model, lambda x: network(x, training=False)[key], {"kind": 3, "colour": 2}[name])
+        other = ({"kind", "colour"} - {name}).pop()
+        assert model.info.assumptions == (
+            Assumption(
+                f"The model has several outputs: {name} is explained. Others are {other}.", f'MODEL_OUTPUT = "{other}"'
+            ),
+        )
+    check(model, network, tmp_path, output=order.index(name))
 
 
 def test_outputs_by_number_and_wrong_ones(opened):
@@ -320,14 +313,15 @@ def any_size():
     )
 
 
-def test_undefined_sizes(opened):
+def test_undefined_sizes(opened, tmp_path):
     network = any_size()
     model = opened(network)
     assert model.info.input_shape == (224, 224, 3)
-    assert "224 x 224 is used. Write MODEL_INPUT_SIZE = (224, 224) with the" in model.info.warnings[0]
+    assert [one.line for one in model.info.assumptions] == ["MODEL_INPUT_SIZE = (224, 224)"]
     model = opened(network, MODEL_INPUT_SIZE=(10, 14))
-    assert (model.info.input_shape, model.info.warnings) == ((10, 14, 3), ())
-    check(model, lambda x: network(x, training=False))
+    assert (model.info.input_shape, model.info.assumptions) == ((10, 14, 3), ())
+    assert model.info.layers[0].shape == (8, 12, 2)
+    check(model, network, tmp_path)
 
 
 def test_sizes_that_do_not_fit(opened):
@@ -341,11 +335,11 @@ def test_sizes_that_do_not_fit(opened):
         opened(keras.Model(image, layers.GlobalMaxPooling2D()(layers.Resizing(2, 2)(image))[:, :1]))
 
 
-def test_other_channels(opened):
+def test_other_channels(opened, tmp_path):
     with pytest.raises(ConfigError, match=r'takes 5 channels; .* MODEL_PREPROCESS = "module:function"'):
         opened(channels(5))
     network = channels(5)
-    check(opened(network, MODEL_PREPROCESS="picasso_own_network:prepare"), lambda x: network(x, training=False))
+    check(opened(network, MODEL_PREPROCESS="picasso_own_network:prepare"), network, tmp_path)
 
 
 def test_channels_first(opened):
@@ -357,20 +351,31 @@ def test_channels_first(opened):
 
 
 # Subclassed models
-def test_subclassed_models(own, opened):
+def test_subclassed_models(own, opened, tmp_path):
     network = own.Subclassed(width=5)
-    network(noise())
+    network(noise(SHAPE))
     with pytest.raises(
         ModelError, match=r'names Subclassed.*MODEL_CUSTOM_OBJECTS = {"Subclassed": "[a-z_]+:Subclassed"}'
     ):
         opened(network)
     model = opened(network, MODEL_CUSTOM_OBJECTS={"Subclassed": "picasso_own_network:Subclassed"})
     assert model.info.input_shape == SHAPE
-    check(model, lambda x: network(x, training=False))
+    check(model, network, tmp_path)
 
 
 def test_what_is_explained_must_be_the_model(opened, monkeypatch):
-    other = around(backbone(), head(dense("softmax")))
-    monkeypatch.setattr("picasso.models.keras.with_logits", lambda network: other)
+    other = flatten(around(backbone(), head(dense("softmax"))))
+    monkeypatch.setattr("picasso.models.keras_graph.flatten", lambda network, sizes: other)
     with pytest.raises(ModelError, match="gives other scores than the model itself"):
         opened(around(backbone(), layers.Flatten(), dense("softmax")))
+
+
+def test_a_model_that_cannot_be_flattened_is_explained_as_it_is(opened, tmp_path, monkeypatch):
+    def refuse(network, sizes):
+        raise NotSupported("It cannot.")
+
+    monkeypatch.setattr("picasso.models.keras_graph.flatten", refuse)
+    network = around(backbone(), layers.Flatten(), dense("softmax"))
+    model = opened(network)
+    assert [layer.path for layer in model.info.layers] == ["backbone"]
+    check(model, network, tmp_path)

@@ -68,7 +68,7 @@ def noise(count=3):
 
 
 def load(path, **config):
-    return load_network(Config(MODEL_PATH=path, **config), Path(path))
+    return load_network(Config(MODEL_PATH=path, **config), Path(path)).network
 
 
 def same(network, other, x=None):

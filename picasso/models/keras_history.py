@@ -1,0 +1,54 @@
+"""How the tensors of a Keras graph follow from each other, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from graphlib import TopologicalSorter
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def run(inputs: Sequence[Any], values: Sequence[Any], wanted: Sequence[Any], marked: Any = None) -> list[Any]:
+    """Computes tensors of a graph, and nothing that they do not need.
+
+    Args:
+        inputs: the graph's inputs, Keras tensors.
+        values: of the inputs.
+        wanted: Keras tensors that follow from the inputs.
+        marked: one whose value is to be a tensor of its own, also where a layer (Dropout) hands on what it was given:
+            a gradient with respect to it is of what follows this layer alone.
+    """
+    known = {id(tensor): tf.cast(value, tensor.dtype) for tensor, value in zip(inputs, values, strict=True)}
+    for node in leading_to(wanted):
+        if all(id(tensor) in known for tensor in node.outputs):
+            continue  # an input
+        args, kwargs = node.arguments.fill_in(known)
+        results = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
+        for tensor, result in zip(node.outputs, results, strict=True):
+            known[id(tensor)] = tf.identity(result) if tensor is marked else result
+    return [known[id(tensor)] for tensor in wanted]
+
+
+def node_of(tensor: Any) -> Any:
+    """The call that gives a Keras tensor."""
+    operation, index, _ = tensor._keras_history
+    return operation._inbound_nodes[index]
+
+
+def leading_to(tensors: Iterable[Any]) -> Iterable[Any]:
+    """The calls that tensors are made by, each after those that it needs."""
+    graph: dict[Any, list[Any]] = {}
+    pending = [node_of(tensor) for tensor in tensors]
+    while pending:
+        node = pending.pop()
+        if node not in graph:
+            graph[node] = node.parent_nodes
+            pending.extend(graph[node])
+    return TopologicalSorter(graph).static_order()
+
+
+def inference(operation: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, with dropout and the like switched off."""
+    return kwargs | {"training": False} if getattr(operation, "_call_has_training_arg", False) else kwargs
