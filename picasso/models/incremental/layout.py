@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from picasso.errors import NotSupported
 from picasso.models.incremental.geometry import Axis
 from picasso.models.incremental.reading import Graph
 from picasso.models.incremental.steps import Local, Step
@@ -62,7 +63,11 @@ class Layout:
 
 
 def lay_out(graph: Graph) -> Layout:
-    """The layout of a graph."""
+    """The layout of a graph.
+
+    Raises:
+        NotSupported: the outputs do not depend on the image.
+    """
     spans = [Span((Axis(graph.shape[0]), Axis(graph.shape[1])), ())]
     span_of = {graph.image: 0}
     changing = {graph.image}
@@ -83,6 +88,8 @@ def lay_out(graph: Graph) -> Layout:
         else:
             span_of[step.output] = len(spans)
             spans.append(Span(step.axes, sources))
+    if not steps:
+        raise NotSupported("The scores do not depend on the image.")
     kept = {number for step in steps for number in step.inputs} | set(graph.outputs)
     kept |= {step.output for step in steps}
     return Layout(graph, spans, span_of, _segments(graph, steps, changing), kept)

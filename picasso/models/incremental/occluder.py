@@ -1,9 +1,15 @@
-"""Scores with one window hidden at a time, computed only where a window shows (Nakandala et al. 2019, "Krypton")."""
+"""Scores with one window hidden at a time, computed only where a window shows.
+
+Source: Nakandala, Kumar & Papakonstantinou 2019, "Incremental and Approximate Inference for Faster Occlusion-based Deep
+CNN Explanations" (Krypton), section 4.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,38 +22,70 @@ from picasso.models.incremental.layout import lay_out
 from picasso.models.incremental.planning import BATCH, Batch, Planner
 from picasso.models.incremental.reading import read
 from picasso.models.incremental.tracing import compiled
+from picasso.models.keras_flat import Flat
 
 FloatArray = NDArray[np.float32]
+SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
+CALIBRATED = 16  # windows that are timed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an occlusion will cost.
+
+    Attributes:
+        positions: windows.
+        share: multiply-adds, of those that running the network once per window takes; 0..1.
+        whole_from: the path of the first layer that is computed on whole maps for some of the windows.
+        seconds: an estimate; 0.0 before `calibrate`.
+    """
+
+    positions: int
+    share: float
+    whole_from: str
+    seconds: float
 
 
 class Occluder:
-    """A network on a layer graph, for occlusion.
+    """A network as a graph of layers, for occlusion.
+
+    The values of the last un-occluded image are kept, so that parts of one image's windows can be asked for.
 
     Args:
-        network: a functional Keras model; nested models in it are computed whole.
+        flat: the network. Layers that Picasso does not know, nested models too, are computed on whole maps.
+        image: the input of `flat` that takes the image.
+        outputs: Keras tensors of `flat`, (images, classes) each.
         shape: (height, width, channels) of the image.
-        feed: makes of a batch of images what `network` takes.
+        feed: makes of a batch of images the values of all inputs of `flat`.
 
     Raises:
-        NotSupported: a layer computes in another precision than float32.
+        NotSupported: a layer computes in another precision than float32, or none depends on the image.
     """
 
-    def __init__(self, network: Any, shape: tuple[int, int, int], feed: Callable[[Any], Any]) -> None:
-        graph = read(network, tf.zeros((1, *shape)), feed)
+    def __init__(
+        self,
+        flat: Flat,
+        image: Any,
+        outputs: Sequence[Any],
+        shape: tuple[int, int, int],
+        feed: Callable[[Any], list[Any]],
+    ) -> None:
+        graph = read(flat, image, outputs, shape, feed)
         self.dense_work = graph.work
         self.graph = fold(graph)
         self.layout = lay_out(self.graph)
         self.planner = Planner(self.layout)
+        self.work_per_second = 0.0
         self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
         self._kept: dict[int, Any] = {}
         self._digest = b""
 
     def prepare(self, x: FloatArray) -> None:
-        """Runs the un-occluded image (1, height, width, channels) once; the last image's values are kept."""
+        """Runs the un-occluded image (1, height, width, channels), unless it is the last one that was run."""
         digest = hashlib.sha256(np.ascontiguousarray(x)).digest()
         if digest == self._digest:
             return
-        values = {self.graph.image: tf.constant(x, tf.float32), **self.graph.constants}
+        values = {self.graph.image: tf.cast(x, self.graph.dtype), **self.graph.constants}
         for step in self.graph.steps:
             values[step.output] = step.whole([values[number] for number in step.inputs])
         self._kept = {number: values[number] for number in self.layout.kept}
@@ -62,23 +100,55 @@ class Occluder:
         *,
         output: int = 0,
         checkpoint: Callable[[int], None] = lambda windows: None,
-        size: int = BATCH,
+        most: int = BATCH,
     ) -> FloatArray:
-        """The `output`-th output (positions, classes) of the network, as `Model.occlude` gives it.
+        """One of the outputs (positions, classes), as `Model.occlude` gives it.
 
         Args:
+            output: which one, as a number.
             checkpoint: called before each batch with its number of windows.
-            size: windows per batch, at most.
+            most: windows per batch.
         """
         self.prepare(x)
-        image, cover = self._kept[self.graph.image], tf.constant(fill[None], tf.float32)
+        image = self._kept[self.graph.image]
+        cover = tf.cast(fill[None], image.dtype)
         number = self.graph.outputs[output]
         scores = np.empty((len(corners), *self._kept[number].shape[1:]), np.float32)
-        for batch in self.planner.batches(corners, window, size):
+        for batch in self._batches(corners, window, most):
             checkpoint(len(batch.windows))
             hidden = _hidden(image, cover, corners[batch.windows], window, batch)
             scores[batch.windows] = self._run(batch, hidden)[number].numpy()
         return scores
+
+    def plan(self, corners: IntArray, window: tuple[int, int]) -> Plan:
+        """What `occlude` will cost; computes nothing."""
+        batches = self._batches(corners, window)
+        work = self.planner.total(batches)
+        return Plan(
+            positions=len(corners),
+            share=work / (self.dense_work * len(corners)) if self.dense_work else 1.0,
+            whole_from=self.planner.first_whole(batches),
+            seconds=work / self.work_per_second if self.work_per_second else 0.0,
+        )
+
+    def calibrate(self, x: FloatArray, corners: IntArray, window: tuple[int, int]) -> tuple[FloatArray, float]:
+        """Times some windows of an image, evenly spread, which makes `plan` know seconds.
+
+        Returns:
+            The last output for these windows, and the seconds that one of them took.
+        """
+        chosen = corners[np.linspace(0, len(corners) - 1, min(CALIBRATED, len(corners))).astype(int)]
+        fill = np.zeros_like(x[0])
+        times = []
+        for _ in range(3):  # the first time compiles, the second one still prepares buffers
+            start = time.perf_counter()
+            scores = self.occlude(x, chosen, window, fill, output=-1)
+            times.append(time.perf_counter() - start)
+        self.work_per_second = self.planner.total(self._batches(chosen, window)) / min(times)
+        return scores, min(times) / len(chosen)
+
+    def _batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH) -> list[Batch]:
+        return self.planner.batches(corners, window, most, self.work_per_second * SECONDS_PER_BATCH)
 
     def _run(self, batch: Batch, patches: Any) -> dict[int, Any]:
         """The network's outputs for the patches of one batch."""
@@ -94,9 +164,7 @@ class Occluder:
         key = (index, patched, to_patches)
         if key not in self._functions:
             segment = self.layout.segments[index]
-            self._functions[key] = compiled(
-                self.layout, segment, self._kept, patched=patched, to_patches=to_patches
-            )
+            self._functions[key] = compiled(self.layout, segment, self._kept, patched=patched, to_patches=to_patches)
         return self._functions[key]
 
 

@@ -1,20 +1,20 @@
-"""From a flat functional Keras model to steps, in an order in which they can be run."""
+"""From a flat Keras model to steps, in an order in which they can be run."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from picasso.errors import NotSupported
 from picasso.models.incremental.known import is_identity, known
 from picasso.models.incremental.steps import Step
-
-Node = Any
-
+from picasso.models.keras_flat import Flat
+from picasso.models.keras_history import inference, leading_to
 
 @dataclass(frozen=True)
 class Graph:
@@ -26,6 +26,7 @@ class Graph:
         outputs: those of the network's outputs.
         constants: the values of its other inputs, for one image.
         shape: (height, width, channels) of the image.
+        dtype: what the network takes it as.
     """
 
     steps: list[Step]
@@ -33,6 +34,7 @@ class Graph:
     outputs: list[int]
     constants: dict[int, Any]
     shape: tuple[int, ...]
+    dtype: str
 
     @property
     def given(self) -> dict[int, tuple[int, ...]]:
@@ -45,71 +47,52 @@ class Graph:
         return sum(step.whole_work for step in self.steps)
 
 
-def read(network: Any, x: Any, feed: Callable[[Any], Any]) -> Graph:
-    """The steps of a functional model; a layer that is a model itself becomes one step on whole maps.
+def read(
+    flat: Flat, image: Any, outputs: Sequence[Any], shape: tuple[int, ...], feed: Callable[[Any], list[Any]]
+) -> Graph:
+    """The steps that lead from the image to some tensors of a flat model.
+
+    The network is run once, on zeros, which shows the shape of every value.
 
     Args:
-        x: one image (1, height, width, channels); the network is run on it once, which shows every shape.
-        feed: makes of a batch of images what `network` takes.
+        image: the input of `flat` that takes the image.
+        outputs: Keras tensors of `flat`.
+        shape: (height, width, channels) of the image.
+        feed: makes of a batch of images the values of all inputs of `flat`.
 
     Raises:
         NotSupported: a layer computes in another precision than float32.
     """
-    given = tf.nest.flatten(feed(x))
-    values = dict(zip(map(id, network.inputs), given, strict=True))
-    numbers = {id(tensor): number for number, tensor in enumerate(network.inputs)}
-    image = next(number for number, value in enumerate(given) if value is x)
-    constants = {number: value for number, value in enumerate(given) if number != image}
+    inputs = flat.model.inputs
+    given = [tf.cast(value, tensor.dtype) for tensor, value in zip(inputs, feed(tf.zeros((1, *shape))), strict=True)]
+    values = dict(zip(map(id, inputs), given, strict=True))
+    numbers = {id(tensor): number for number, tensor in enumerate(inputs)}
+    constants = {number: value for number, value in enumerate(given) if inputs[number] is not image}
+    paths = {id(tensor): path for path, tensor in flat.tensors.items()}
     steps: list[Step] = []
     fresh = itertools.count(len(given))
-    for node in _in_order(network):
+    for node in leading_to(outputs):
+        if all(id(tensor) in values for tensor in node.outputs):
+            continue  # an input
         _check_precision(node.operation)
         args, kwargs = node.arguments.fill_in(values)
-        outputs = tf.nest.flatten(_called(node.operation, args, kwargs))
-        values.update(zip(map(id, node.outputs), outputs, strict=True))
-        tensors = list({id(tensor): tensor for tensor in node.input_tensors}.values())
-        inputs = [numbers[id(tensor)] for tensor in tensors]
+        computed = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
+        values.update(zip(map(id, node.outputs), computed, strict=True))
+        entering = list({id(tensor): tensor for tensor in node.input_tensors}.values())
+        used = [numbers[id(tensor)] for tensor in entering]
         if is_identity(node.operation):
-            numbers[id(node.outputs[0])] = inputs[0]
+            numbers[id(node.outputs[0])] = used[0]
             continue
         for index, tensor in enumerate(node.outputs):  # of several outputs each is a step that computes them all
             numbers[id(tensor)] = next(fresh)
-            step = Step(
-                node.operation.name,
-                inputs,
-                numbers[id(tensor)],
-                tuple(outputs[index].shape[1:]),
-                _call(node, tensors, index),
-                node.operation,
-            )
-            shapes = [tuple(values[id(tensor)].shape[1:]) for tensor in tensors]
-            steps += known(step, node, shapes, fresh) if len(outputs) == 1 else [step]
-    return Graph(steps, image, [numbers[id(tensor)] for tensor in network.outputs], constants, tuple(x.shape[1:]))
-
-
-def _in_order(network: Any) -> list[Node]:
-    """The applications of layers, each after those it depends on."""
-    order: list[Node] = []
-    seen = {id(tensor) for tensor in network.inputs}
-
-    def add(tensor: Any) -> None:
-        waiting = [tensor]
-        while waiting:  # a deep network would exceed Python's recursion limit
-            latest = waiting[-1]
-            if id(latest) in seen:
-                waiting.pop()
-                continue
-            operation, index, _ = latest._keras_history
-            node = operation._inbound_nodes[index]
-            missing = [needed for needed in node.input_tensors if id(needed) not in seen]
-            waiting.extend(missing)
-            if not missing:
-                order.append(node)
-                seen.update(map(id, node.outputs))
-
-    for tensor in network.outputs:
-        add(tensor)
-    return order
+            path = paths.get(id(tensor), node.operation.name)
+            size = tuple(computed[index].shape[1:])
+            step = Step(path, used, numbers[id(tensor)], size, _call(node, entering, index), node.operation)
+            shapes = [tuple(values[id(given)].shape[1:]) for given in entering]
+            steps += known(step, node, shapes, fresh) if len(computed) == 1 else [step]
+    return Graph(
+        steps, numbers[id(image)], [numbers[id(tensor)] for tensor in outputs], constants, tuple(shape), image.dtype
+    )
 
 
 def _check_precision(operation: Any) -> None:
@@ -118,17 +101,11 @@ def _check_precision(operation: Any) -> None:
         raise NotSupported(f"{operation.name} computes in {precision}: every window is computed as a whole image.")
 
 
-def _called(operation: Any, args: Any, kwargs: Any) -> Any:
-    if getattr(operation, "_call_has_training_arg", False):
-        kwargs = {**kwargs, "training": False}
-    return operation(*args, **kwargs)
-
-
-def _call(node: Node, tensors: list[Any], index: int = 0) -> Callable[..., Any]:
+def _call(node: Any, tensors: list[Any], index: int = 0) -> Callable[..., Any]:
     """Runs the layer itself as the model does, with values for `tensors`."""
 
     def call(*values: Any) -> Any:
         args, kwargs = node.arguments.fill_in(dict(zip(map(id, tensors), values, strict=True)))
-        return tf.nest.flatten(_called(node.operation, args, kwargs))[index]
+        return keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))[index]
 
     return call

@@ -61,6 +61,11 @@ class Local(Step):
     after: list[Callable[[Any], Any]] = field(default_factory=list)
 
     @property
+    def entering(self) -> float:
+        """Channels of the inputs, roughly: how much is held for one cell of them while the step runs."""
+        return len(self.inputs) * self.shape[2]
+
+    @property
     def steps(self) -> tuple[int, int]:
         """How far apart the cells are that are taken from the inputs, so that no cell is taken that is not used."""
         if all(axis.kernel == 1 for axis in self.axes):
@@ -143,6 +148,10 @@ class Convolution(Local):
     bias: Any = field(kw_only=True)
     depthwise: bool = False
 
+    @property
+    def entering(self) -> float:
+        return float(self.kernel.shape[2])
+
     def on_whole(self, inputs: list[Any]) -> Any:
         strides = [axis.stride for axis in self.axes]
         padding = self._padding()
@@ -172,6 +181,10 @@ class Widened(Local):
     call: Callable[..., Any] = untouched
     widen: Convolution = field(kw_only=True)
     depthwise: Convolution = field(kw_only=True)
+
+    @property
+    def entering(self) -> float:
+        return self.widen.entering + self.widen.shape[2]
 
     def on_whole(self, inputs: list[Any]) -> Any:
         return self.depthwise.whole([self.widen.whole(inputs)])
