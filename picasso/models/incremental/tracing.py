@@ -3,91 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from picasso.models.incremental.gathering import Places
 from picasso.models.incremental.layout import Layout, Segment
 from picasso.models.incremental.steps import Local, Mean, Step
 
 Tensor = Any
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Which rows and columns of a map are wanted, for each window: int32 (windows, rows) and (windows, columns)."""
-
-    rows: Tensor
-    columns: Tensor
-
-    def inside(self, height: int, width: int) -> Tensor:
-        """Float mask (windows, rows, columns, 1): 1 for cells of the map."""
-        rows, columns = _within(self.rows, height), _within(self.columns, width)
-        both = tf.logical_and(rows[:, :, None], columns[:, None, :])
-        return tf.cast(both, tf.float32)[..., None]
-
-
-def _within(positions: Tensor, size: Any) -> Tensor:
-    return tf.logical_and(positions >= 0, positions < size)
-
-
-class Places:
-    """Where the patches of each span lie in one batch of windows; inside a trace.
-
-    Args:
-        starts: int32 (spans, 2, windows), their first rows and columns.
-        sizes: int32 (spans, 2), how many rows and columns they have.
-    """
-
-    def __init__(self, layout: Layout, starts: Tensor, sizes: Tensor) -> None:
-        self.spans, self.starts, self.sizes = layout.spans, starts, sizes
-        self.windows = tf.shape(starts)[2]
-
-    def needed(self, step: Local, span: int) -> Cells:
-        """The cells of the inputs that `step` needs for the patches of `span`."""
-        wanted = []
-        for number, (axis, apart) in enumerate(zip(step.axes, step.steps, strict=True)):
-            first = self.starts[span, number] * axis.stride - axis.before
-            count = self.sizes[span, number]
-            if apart == 1:
-                count = (count - 1) * axis.stride + axis.reach
-            wanted.append(first[:, None] + tf.range(count) * apart)
-        return Cells(*wanted)
-
-    def cells(self, span: int) -> Cells:
-        """The cells of the patches of `span`."""
-        rows, columns = (self.starts[span, n][:, None] + tf.range(self.sizes[span, n]) for n in (0, 1))
-        return Cells(rows, columns)
-
-    def everything(self, height: int, width: int) -> Cells:
-        """All cells of a map."""
-        ones = tf.ones((self.windows, 1), tf.int32)
-        return Cells(ones * tf.range(height), ones * tf.range(width))
-
-    def region(self, kept: Tensor, patches: Tensor | None, span: int | None, cells: Cells, pad: float) -> Tensor:
-        """The wanted cells of a value in one gather: from its patches, from the kept map, or `pad` outside it."""
-        _, height, width, channels = kept.shape
-        indices = self._indices(height, width, span, cells)
-        rows = [tf.reshape(kept, (-1, channels)), tf.fill((1, channels), pad)]
-        if patches is not None:
-            rows.append(tf.reshape(patches, (-1, channels)))
-        return tf.gather(tf.concat(rows, 0), indices)
-
-    def _indices(self, height: int, width: int, span: int | None, cells: Cells) -> Tensor:
-        """Where the cells lie in [kept map, one cell of padding, patches]: int32 (windows, rows, columns)."""
-        padding = height * width
-        rows = tf.where(_within(cells.rows, height), cells.rows * width, padding)
-        columns = tf.where(_within(cells.columns, width), cells.columns, padding)
-        kept = tf.minimum(rows[:, :, None] + columns[:, None, :], padding)
-        if span is None:
-            return kept
-        (tall, wide), (top, left) = tf.unstack(self.sizes[span]), tf.unstack(self.starts[span])
-        down, right = cells.rows - top[:, None], cells.columns - left[:, None]
-        below = -(2**30)  # a sum with it is negative: not in the patch
-        down = tf.where(_within(down, tall), (down + tall * tf.range(self.windows)[:, None]) * wide, below)
-        right = tf.where(_within(right, wide), right + padding + 1, below)
-        return tf.maximum(kept, down[:, :, None] + right[:, None, :])
 
 
 def compiled(
@@ -154,22 +78,20 @@ class _Trace:
         self.add(step.output, value, to_patches)
 
     def _local(self, step: Local, span: int) -> Tensor:
-        cells = self.places.needed(step, span)
         regions = []
         for number in step.inputs:
-            at = self.spans.get(number)
+            value, at = self.values.get(number), self.spans.get(number)
             if at == span and step.cellwise:
-                regions.append(self.values[number])
-            elif number not in self.values and self.kept[number].shape[1:3] == (1, 1):
-                regions.append(self.kept[number])
+                regions.append(value)
+            elif value is None and self.kept[number].shape[1:3] == (1, 1):
+                regions.append(self.kept[number])  # one value for all cells
             else:
-                regions.append(self.places.region(self.kept[number], self.values.get(number), at, cells, step.pad))
-        rows, columns = step.axes
-        return step.local(regions, lambda: cells.inside(rows.size, columns.size))
+                regions.append(self.places.region(self.kept[number], value, at, span, step))
+        return step.local(regions, lambda: self.places.inside(span, step))
 
     def _mean(self, step: Mean, patches: Tensor, span: int) -> Tensor:
         kept = self.kept[step.inputs[0]]
-        before = self.places.region(kept, None, None, self.places.cells(span), 0.0)
+        before = self.places.kept(kept, span)
         return step.changed(self.kept[step.output], before, patches, kept.shape[1] * kept.shape[2])
 
     def _whole(self, number: int) -> Tensor:
@@ -177,8 +99,4 @@ class _Trace:
         kept, value = self.kept[number], self.values.get(number)
         if value is None:
             return tf.tile(kept, [self.places.windows, *[1] * (len(kept.shape) - 1)])
-        if number not in self.spans:
-            return value
-        cells = self.places.everything(kept.shape[1], kept.shape[2])
-        whole = self.places.region(kept, value, self.spans[number], cells, 0.0)
-        return tf.ensure_shape(whole, (None, *kept.shape[1:]))
+        return self.places.whole(kept, value, self.spans[number]) if number in self.spans else value
