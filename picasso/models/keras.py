@@ -32,8 +32,8 @@ from picasso.models.keras_logits import ending
 from picasso.models.preprocessing import FloatArray
 
 UNPROVED = (
-    "TensorFlow runs this channels-first model on a GPU only. Picasso convolves channels-last; that this gives the model's "
-    "own scores could not be proved here."
+    "TensorFlow runs this channels-first model on a GPU only. Picasso convolves channels-last; that this gives the "
+    "model's own scores could not be proved here."
 )
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
 

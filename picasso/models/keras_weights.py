@@ -46,8 +46,9 @@ def load_by_layer(group: h5py.Group, network: Any, name: str) -> None:
         by_name = dict(stored)
         stored = [(layer.name, by_name[layer.name]) for layer in layers]
     flips = _text(group.attrs.get("backend", "")) == BACKEND_FLIPS
+    turns = _text(group.attrs.get("keras_version", "1")).startswith("1")
     for layer, (_, weights) in zip(layers, stored, strict=True):
-        _assign(layer, weights, name, flips)
+        _assign(layer, weights, name, flips, turns)
     extra = _weights(group, "top_level_model_weights") if "top_level_model_weights" in group else []
     own = network._trainable_variables + network._non_trainable_variables if extra else []
     for variable, (_, value) in zip(own, extra, strict=True):
@@ -76,7 +77,7 @@ def load_by_path(path: Path, network: Any, name: str) -> None:
             )
 
 
-def _assign(layer: Any, stored: Named, file: str, flips: bool) -> None:
+def _assign(layer: Any, stored: Named, file: str, flips: bool, turns: bool) -> None:
     variables = [*layer.trainable_weights, *layer.non_trainable_weights]
     if len(variables) != len(stored):
         raise ModelError(
@@ -93,7 +94,10 @@ def _assign(layer: Any, stored: Named, file: str, flips: bool) -> None:
             )
         order = list(range(len(stored)))
     values = [stored[index][1] for index in order]
+    first = {id(variable) for variable in _of_channels_first(layer)} if turns else set()
     for variable, value in zip(variables, values, strict=True):
+        if id(variable) in first and value.ndim == 4:
+            value = value.transpose(2, 3, 1, 0)  # Keras 1 kept (outputs, inputs, rows, columns)
         if flips and value.ndim == 4:
             value = value[::-1, ::-1]
         if tuple(variable.shape) != value.shape:
@@ -102,6 +106,13 @@ def _assign(layer: Any, stored: Named, file: str, flips: bool) -> None:
     for part in (layer, *getattr(layer, "_flatten_layers", list)()):
         if hasattr(part, "finalize_state"):  # Normalization derives what it uses from its weights
             part.finalize_state()
+
+
+def _of_channels_first(layer: Any) -> Iterator[Any]:
+    """The weights of a layer, or of those inside it, that take channels-first maps."""
+    for part in getattr(layer, "_flatten_layers", list)():
+        if getattr(part, "data_format", None) == "channels_first":
+            yield from part.weights
 
 
 def _by_name(stored: list[str], wanted: list[str]) -> list[int] | None:

@@ -15,7 +15,7 @@ import pytest
 from keras import layers
 
 from picasso.config import Config
-from picasso.errors import ConfigError, ModelError, NotSupported
+from picasso.errors import ConfigError, ModelError
 from picasso.models.keras_files import load_network
 from picasso.models.opening import open_model
 
@@ -120,13 +120,14 @@ def keras1_layers(ordering="tf"):
         "b_constraint": None,
         "init": "glorot_uniform",
     }
-    size = [None, 3, 6, 5] if ordering == "th" else [None, 6, 5, 3]
+    size, axis = ([None, 3, 6, 5], 1) if ordering == "th" else ([None, 6, 5, 3], 3)
     return [
         keras1_layer("ZeroPadding2D", "pad", padding=[1, 1], batch_input_shape=size, input_dtype="float32",
                      dim_ordering=ordering),
         keras1_layer("Convolution2D", "conv", nb_filter=4, nb_row=3, nb_col=2, subsample=[2, 1], border_mode="same",
                      activation="hard_sigmoid", **conv),
-        keras1_layer("BatchNormalization", "norm", mode=0, axis=3, epsilon=1e-3, momentum=0.9, beta_regularizer=None),
+        keras1_layer("BatchNormalization", "norm", mode=0, axis=axis, epsilon=1e-3, momentum=0.9,
+                     beta_regularizer=None),
         keras1_layer("MaxPooling2D", "pool", pool_size=[2, 2], strides=[2, 2], border_mode="valid",
                      dim_ordering=ordering),
         keras1_layer("Dropout", "drop", p=0.5),
@@ -153,7 +154,7 @@ def same_now():
     )
 
 
-def keras1_weights(path, network, backend=None):
+def keras1_weights(path, network, backend=None, ordering="tf"):
     names = {"conv": ["W", "b"], "norm": ["gamma", "beta", "running_mean", "running_std"], "dense": ["W", "b"]}
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in ("pad", *names)]
@@ -165,19 +166,20 @@ def keras1_weights(path, network, backend=None):
             group.attrs["weight_names"] = [f"{name}_{weight}".encode() for weight in weights]
             for weight, value in zip(weights, network.get_layer(name).get_weights(), strict=True):
                 flipped = value[::-1, ::-1] if backend and value.ndim == 4 else value
-                group[f"{name}_{weight}"] = flipped
+                turned = ordering == "th" and value.ndim == 4
+                group[f"{name}_{weight}"] = flipped.transpose(3, 2, 0, 1) if turned else flipped
 
 
 @pytest.fixture
 def keras1(tmp_path):
     """Writes an architecture and weights of Keras 1; returns what the model is in this Keras."""
 
-    def write(config, backend=None):
+    def write(config, backend=None, ordering="tf"):
         network = same_now()
         random = np.random.default_rng(1)
         network.set_weights([random.uniform(0.1, 1, w.shape) for w in network.get_weights()])
         (tmp_path / "old.json").write_text(json.dumps(config))
-        keras1_weights(tmp_path / "old_weights.h5", network, backend)
+        keras1_weights(tmp_path / "old_weights.h5", network, backend, ordering)
         return network
 
     return write
@@ -206,10 +208,15 @@ def test_keras_1_functional(keras1, tmp_path):
     same(load(tmp_path / "old.json", MODEL_WEIGHTS=tmp_path / "old_weights.h5"), network)
 
 
-def test_keras_1_channels_first(keras1, tmp_path):
-    keras1({"class_name": "Sequential", "config": keras1_layers("th"), "keras_version": "1.2.2"})
-    refused(tmp_path / "old.json", 'Layer conv is channels-first, .* Build the model with data_format="channels_last"',
-            NotSupported, MODEL_WEIGHTS=tmp_path / "old_weights.h5")  # fmt: skip
+@pytest.mark.parametrize("backend", [None, "theano"])
+def test_keras_1_channels_first(keras1, tmp_path, backend):
+    """Kernels are (outputs, inputs, rows, columns) in its files, and maps are flattened channels first."""
+    config = {"class_name": "Sequential", "config": keras1_layers("th"), "keras_version": "1.2.2"}
+    network = keras1(config, backend, "th")
+    model = open_model(Config(MODEL_PATH=tmp_path / "old.json", MODEL_WEIGHTS=tmp_path / "old_weights.h5"))
+    maps = keras.Model(network.inputs, network.layers[3].output)([noise()]).numpy().transpose(0, 3, 1, 2)
+    expected = keras.ops.softmax(network.get_layer("dense")(maps.reshape(len(maps), -1)))
+    np.testing.assert_allclose(model.predict(noise()), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
