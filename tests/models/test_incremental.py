@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from picasso.errors import NotSupported
+from picasso.errors import Cancelled, NotSupported
 from picasso.models.base import Model
+from picasso.models.incremental import planning
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.keras_flat import flatten
 
@@ -19,6 +20,7 @@ TOLERANCE = 2e-5  # of the largest logit
 SHAPE = (19, 14, 3)  # height, width, channels
 KERNELS = st.tuples(st.integers(1, 4), st.integers(1, 4))
 PADDING = st.sampled_from(["same", "valid"])
+GRID = np.stack(np.meshgrid(np.arange(-2, 19, 4), np.arange(-2, 14, 4), indexing="ij"), -1).reshape(-1, 2)
 CELLWISE = [
     lambda: layers.BatchNormalization(),
     lambda: layers.ReLU(6.0),
@@ -39,7 +41,7 @@ CELLWISE = [
 
 def dense(network, x, corners, window, fill):
     """The network run once per window, each image made as the dense occlusion makes it."""
-    return network(Model._hidden(None, x, corners, window, fill), training=False)
+    return np.asarray(network(Model._hidden(None, x, corners, window, fill), training=False))
 
 
 def randomise(network, seed):
@@ -70,7 +72,7 @@ def agrees(network, corners, window, *, shape=SHAPE, seed=0, occluder=None, **op
     occluder = occluder or occluder_of(network, shape)
     corners = np.asarray(corners)
     scores = occluder.occlude(x, corners, window, fill, **options)
-    expected = dense(network, x, corners, window, fill).numpy()
+    expected = dense(network, x, corners, window, fill)
     assert scores.shape == expected.shape
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, expected, rtol=0, atol=TOLERANCE * max(1, np.abs(expected).max()))
@@ -84,7 +86,9 @@ def convolution(draw):
     kernel, padding = draw(KERNELS), draw(PADDING)
     options = {"strides": stride, "padding": padding}
     kind = draw(
-        st.sampled_from(["convolution", "grouped", "depthwise", "separable", "transpose", "max", "average", "zeros", "cut"])
+        st.sampled_from(
+            ["convolution", "grouped", "depthwise", "separable", "transpose", "max", "average", "zeros", "cut"]
+        )
     )
     activation = draw(st.sampled_from([None, "relu", "silu"]))
     wide = {"dilation_rate": dilation, "activation": activation, **options}
@@ -137,9 +141,7 @@ def drawn(draw):
     return keras.Model(image, layers.Dense(3)(end))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_networks_drawn_at_random(data):
+def compare_drawn(data):
     keras.backend.clear_session()
     network = drawn(data.draw)
     randomise(network, data.draw(st.integers(0, 99)))
@@ -147,3 +149,151 @@ def test_networks_drawn_at_random(data):
     overhanging = st.tuples(st.integers(-8, SHAPE[0] + 2), st.integers(-8, SHAPE[1] + 2))
     corners = data.draw(st.lists(overhanging, min_size=1, max_size=7))
     agrees(network, corners, window, most=data.draw(st.integers(1, 7)))
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_networks_drawn_at_random(data):
+    compare_drawn(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_many_networks_drawn_at_random(data):
+    compare_drawn(data)
+
+
+def test_nested_models_are_taken_apart():
+    inner = keras.Sequential([keras.Input((None, None, 4)), layers.Conv2D(4, 3, padding="same"), layers.ReLU()])
+    image = keras.Input(SHAPE)
+    x = inner(inner(layers.Conv2D(4, 3, strides=2)(image)))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    randomise(network, 1)
+    occluder = occluder_of(network)
+    agrees(network, GRID, (3, 2), occluder=occluder)
+    assert occluder.plan(GRID, (3, 2)).whole_from == "flatten"
+
+
+def test_other_inputs_are_the_same_for_every_window():
+    image, mask, factor = keras.Input(SHAPE), keras.Input((*SHAPE[:2], 1)), keras.Input((4,))
+    x = layers.Conv2D(4, 3, padding="same")(layers.Concatenate()([image, layers.Conv2D(2, 1)(mask)]))
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 4))(layers.Dense(4)(factor))])
+    x = layers.Flatten()(layers.MaxPooling2D(2)(x))
+    network = keras.Model([mask, image, factor], layers.Dense(3)(layers.Concatenate()([factor, x])))
+    randomise(network, 2)
+    constants = noise((1, *SHAPE[:2], 1), 5), noise((1, 4), 6)
+
+    def feed(images):
+        return [tf.repeat(constants[0], len(images), 0), images, tf.repeat(constants[1], len(images), 0)]
+
+    flat = flatten(network)
+    occluder = Occluder(flat, flat.model.inputs[1], flat.model.outputs, SHAPE, feed)
+    agrees(lambda x, training: network(feed(x), training=training), GRID, (4, 4), occluder=occluder)
+    assert occluder.plan(GRID, (4, 4)).whole_from == "flatten"
+
+
+def test_scores_and_logits_come_from_one_graph():
+    image = keras.Input(SHAPE)
+    logits = layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(image)))
+    network = keras.Model(image, [layers.Softmax()(logits), logits])
+    randomise(network, 3)
+    occluder = occluder_of(network)
+    for output in (0, 1):
+        agrees(lambda x, training, k=output: network(x)[k], GRID, (5, 5), occluder=occluder, output=output)
+
+
+def test_cells_that_a_stride_passes_over_are_not_computed():
+    image = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    for _ in range(2):
+        y = layers.Conv2D(8, 3, padding="same")(layers.Conv2D(8, 1, activation="relu")(x))
+        x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization()(y)]))
+    first, second = (layers.Conv2D(8, 1, strides=2)(x) for _ in range(2))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(first * second)))
+    randomise(network, 4)
+    occluder = occluder_of(network, (32, 32, 3))
+    agrees(network, GRID, (6, 3), shape=(32, 32, 3), occluder=occluder)
+    assert occluder.graph.work < 0.8 * occluder.dense_work
+
+
+def test_the_mean_is_taken_before_a_convolution_of_single_cells():
+    image = keras.Input((32, 32, 3))
+    x = layers.AveragePooling2D(3, padding="same")(layers.Conv2D(16, 1)(layers.Conv2D(8, 3)(image)))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    randomise(network, 5)
+    occluder = occluder_of(network, (32, 32, 3))
+    agrees(network, GRID, (6, 3), shape=(32, 32, 3), occluder=occluder)
+    assert occluder.graph.work < occluder.dense_work
+
+
+def test_an_image_of_whole_numbers():
+    image = keras.Input(SHAPE, dtype="uint8")
+    x = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    randomise(network, 6)
+    flat = flatten(network)
+    occluder = Occluder(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
+    x, fill = (np.random.default_rng(n).integers(0, 256, SHAPE).astype(np.float32) for n in (0, 1))
+    scores = occluder.occlude(x[None], GRID, (4, 4), fill)
+    np.testing.assert_allclose(scores, dense(network, x[None], GRID, (4, 4), fill), atol=1e-5)
+
+
+def test_the_image_is_run_once_and_another_one_again():
+    network = small()
+    occluder = occluder_of(network)
+    first, fill = noise((1, *SHAPE)), noise(SHAPE, 1)
+    before = occluder.occlude(first, GRID, (4, 4), fill)
+    kept = occluder._kept
+    np.testing.assert_array_equal(occluder.occlude(first.copy(), GRID, (4, 4), fill), before)
+    assert occluder._kept is kept
+    agrees(network, GRID, (4, 4), occluder=occluder, seed=7)
+
+
+def test_each_batch_is_announced_and_can_be_the_last():
+    occluder = occluder_of(small())
+    announced = []
+    occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=announced.append, most=7)
+    assert sum(announced) == len(GRID)
+    assert max(announced) <= 7
+
+    def cancel(windows):
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=cancel)
+
+
+def test_a_plan_says_what_it_costs():
+    occluder = occluder_of(small())
+    small_window, large_window = (occluder.plan(GRID, window) for window in ((2, 2), (12, 12)))
+    assert small_window.positions == len(GRID)
+    assert 0 < small_window.share < large_window.share <= 1
+    assert small_window.seconds == 0
+    occluder.calibrate(noise((1, *SHAPE)), GRID, (4, 4))
+    assert 0 < occluder.plan(GRID, (2, 2)).seconds < 10
+
+
+def test_batches_keep_within_the_memory(monkeypatch):
+    planner = occluder_of(small()).planner
+    monkeypatch.setattr(planning, "MEMORY", 50_000)
+    batches = planner.batches(GRID, (4, 4))
+    assert len(batches) > 1
+    assert max(planner.bytes(batch) for batch in batches) <= 50_000
+    assert sorted(np.concatenate([batch.windows for batch in batches])) == list(range(len(GRID)))
+
+
+def test_half_precision_is_refused():
+    image = keras.Input(SHAPE)
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3, dtype="mixed_bfloat16")(image))))
+    with pytest.raises(NotSupported, match="bfloat16"):
+        occluder_of(network)
+
+
+def small():
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+    x = layers.SeparableConv2D(8, 3, padding="same")(x)
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    randomise(network, 8)
+    return network

@@ -1,4 +1,4 @@
-"""Fewer steps, or smaller ones, with the same numbers: scales and padding into convolutions, activations onto what is before them."""
+"""Fewer steps with the same numbers: scales and padding move into convolutions, activations to what they follow."""
 
 from __future__ import annotations
 
@@ -93,7 +93,10 @@ def _pooled_first(before: Local, step: Local) -> list[Local]:
         return []
     shape = (*step.shape[:2], before.kernel.shape[2])
     rows, columns = (Axis(axis.cells) for axis in step.axes)
-    return [replace(step, shape=shape, after=[]), replace(before, shape=step.shape, axes=(rows, columns), after=step.after)]
+    return [
+        replace(step, shape=shape, after=[]),
+        replace(before, shape=step.shape, axes=(rows, columns), after=step.after),
+    ]
 
 
 def _widened(before: Local, step: Local) -> list[Local]:
@@ -107,5 +110,7 @@ def _widened(before: Local, step: Local) -> list[Local]:
     grown = step.axes[0].stride * step.axes[1].stride
     work = before.work * grown + step.work
     return [
-        Widened(step.path, step.inputs, step.output, step.shape, work=work, axes=step.axes, widen=before, depthwise=step)
+        Widened(
+            step.path, step.inputs, step.output, step.shape, work=work, axes=step.axes, widen=before, depthwise=step
+        )
     ]

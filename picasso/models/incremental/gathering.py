@@ -94,14 +94,14 @@ _SIGNATURE = [
 ]
 
 
-def _cells(starts: Tensor, sizes: Tensor, numbers: Tensor) -> list[Tensor]:
+def _cells(starts: Tensor, sizes: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """The wanted rows and columns: int32 (windows, rows) and (windows, columns)."""
     span, wanted = numbers[0], []
     for axis in (0, 1):
         stride, before, spacing, reach, apart = tf.unstack(numbers[4 + axis * NUMBERS :][:NUMBERS])
         first = starts[span, axis] * stride - before
         wanted.append(first[:, None] + tf.range((sizes[span, axis] - 1) * spacing + reach) * apart)
-    return wanted
+    return wanted[0], wanted[1]
 
 
 def _within(positions: Tensor, size: Tensor) -> Tensor:

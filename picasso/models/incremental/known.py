@@ -79,17 +79,13 @@ def known(step: Step, node: Any, shapes: list[Shape], fresh: Iterator[int]) -> l
     if _is_cellwise(node, shapes, step.shape):
         if type(layer) is layers.BatchNormalization:
             step.call = _normalise(layer, shapes[0][-1])
-        return [_local(step)]
+        return [_like(Local, step, axes=(Axis(step.shape[0]), Axis(step.shape[1])))]
     return [step]
 
 
 def _like(kind: type[Local], step: Step, **more: Any) -> Local:
-    content = {"path": step.path, "inputs": step.inputs, "output": step.output, "shape": step.shape}
-    return kind(**content, layer=step.layer, work=step.work, **more)
-
-
-def _local(step: Step) -> Local:
-    return Local(**vars(step), axes=(Axis(step.shape[0]), Axis(step.shape[1])))
+    content: dict[str, Any] = vars(step) if kind is Local else {k: v for k, v in vars(step).items() if k != "call"}
+    return kind(**content, **more)
 
 
 def _axes(shape: Shape, kernel: Any, strides: Any, dilation: Any, padding: str) -> tuple[Axis, Axis]:
@@ -122,7 +118,13 @@ def _convolutions(step: Step, layer: Any, shape: Shape, fresh: Iterator[int]) ->
     if not separable:
         return [_like(Convolution, step, axes=axes, kernel=kernel, bias=bias, depthwise=depthwise, after=after)]
     between = Step(
-        step.path, step.inputs, next(fresh), (axes[0].cells, axes[1].cells, width), step.call, layer, math.prod(kernel.shape)
+        step.path,
+        step.inputs,
+        next(fresh),
+        (axes[0].cells, axes[1].cells, width),
+        step.call,
+        layer,
+        math.prod(kernel.shape),
     )
     first = _like(Convolution, between, axes=axes, kernel=kernel, bias=tf.zeros(width), depthwise=True)
     step.inputs, step.work = [between.output], float(math.prod(layer.pointwise_kernel.shape))
@@ -185,4 +187,4 @@ def _is_cellwise(node: Any, shapes: list[Shape], shape: Shape) -> bool:
 def _work(layer: Any, shape: Shape) -> float:
     """Multiply-adds for one cell of the output, or for all of it where it is not a map."""
     kernel = getattr(layer, "kernel", None)
-    return float(math.prod(kernel.shape)) if hasattr(kernel, "shape") else 0.0
+    return 0.0 if kernel is None else float(math.prod(kernel.shape))

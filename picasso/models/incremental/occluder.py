@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,28 +21,12 @@ from picasso.models.incremental.layout import lay_out
 from picasso.models.incremental.planning import BATCH, Batch, Planner
 from picasso.models.incremental.reading import read
 from picasso.models.incremental.tracing import compiled
+from picasso.models.info import OcclusionPlan
 from picasso.models.keras_flat import Flat
 
 FloatArray = NDArray[np.float32]
 SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
-CALIBRATED = 16  # windows that are timed
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an occlusion will cost.
-
-    Attributes:
-        positions: windows.
-        share: multiply-adds, of those that running the network once per window takes; 0..1.
-        whole_from: the path of the first layer that is computed on whole maps for some of the windows.
-        seconds: an estimate; 0.0 before `calibrate`.
-    """
-
-    positions: int
-    share: float
-    whole_from: str
-    seconds: float
+TIMED = 3  # the first time compiles, the second one still prepares buffers
 
 
 class Occluder:
@@ -82,7 +65,7 @@ class Occluder:
 
     def prepare(self, x: FloatArray) -> None:
         """Runs the un-occluded image (1, height, width, channels), unless it is the last one that was run."""
-        digest = hashlib.sha256(np.ascontiguousarray(x)).digest()
+        digest = hashlib.sha256(x.tobytes()).digest()
         if digest == self._digest:
             return
         values = {self.graph.image: tf.cast(x, self.graph.dtype), **self.graph.constants}
@@ -120,11 +103,11 @@ class Occluder:
             scores[batch.windows] = self._run(batch, hidden)[number].numpy()
         return scores
 
-    def plan(self, corners: IntArray, window: tuple[int, int]) -> Plan:
+    def plan(self, corners: IntArray, window: tuple[int, int]) -> OcclusionPlan:
         """What `occlude` will cost; computes nothing."""
         batches = self._batches(corners, window)
         work = self.planner.total(batches)
-        return Plan(
+        return OcclusionPlan(
             positions=len(corners),
             share=work / (self.dense_work * len(corners)) if self.dense_work else 1.0,
             whole_from=self.planner.first_whole(batches),
@@ -132,20 +115,18 @@ class Occluder:
         )
 
     def calibrate(self, x: FloatArray, corners: IntArray, window: tuple[int, int]) -> tuple[FloatArray, float]:
-        """Times some windows of an image, evenly spread, which makes `plan` know seconds.
+        """Times some windows of an image, so that plans know seconds and batches are short.
 
         Returns:
-            The last output for these windows, and the seconds that one of them took.
+            The last output for these windows (windows, classes), and the seconds that one of them took.
         """
-        chosen = corners[np.linspace(0, len(corners) - 1, min(CALIBRATED, len(corners))).astype(int)]
-        fill = np.zeros_like(x[0])
-        times = []
-        for _ in range(3):  # the first time compiles, the second one still prepares buffers
+        fill, times = np.zeros_like(x[0]), []
+        for _ in range(TIMED):
             start = time.perf_counter()
-            scores = self.occlude(x, chosen, window, fill, output=-1)
+            scores = self.occlude(x, corners, window, fill, output=-1)
             times.append(time.perf_counter() - start)
-        self.work_per_second = self.planner.total(self._batches(chosen, window)) / min(times)
-        return scores, min(times) / len(chosen)
+        self.work_per_second = self.planner.total(self._batches(corners, window)) / min(times)
+        return scores, min(times) / len(corners)
 
     def _batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH) -> list[Batch]:
         return self.planner.batches(corners, window, most, self.work_per_second * SECONDS_PER_BATCH)

@@ -16,6 +16,7 @@ from picasso.models.incremental.steps import Step
 from picasso.models.keras_flat import Flat
 from picasso.models.keras_history import inference, leading_to
 
+
 @dataclass(frozen=True)
 class Graph:
     """A network as steps. Everything that is computed has a number.

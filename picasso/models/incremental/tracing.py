@@ -49,7 +49,7 @@ def compiled(
         ],
         autograph=False,
     )
-    return lambda entering, all_kept, starts, sizes: function(  # type: ignore[no-any-return]
+    return lambda entering, all_kept, starts, sizes: function(
         entering, [all_kept[number] for number in numbers], starts, sizes
     )
 
