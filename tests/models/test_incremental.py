@@ -185,7 +185,8 @@ def test_other_inputs_are_the_same_for_every_window():
     constants = noise((1, *SHAPE[:2], 1), 5), noise((1, 4), 6)
 
     def feed(images):
-        return [tf.repeat(constants[0], len(images), 0), images, tf.repeat(constants[1], len(images), 0)]
+        mask, factor = (tf.repeat(constant, len(images), 0) for constant in constants)
+        return [mask, tf.constant(images), factor]
 
     flat = flatten(network)
     occluder = Occluder(flat, flat.model.inputs[1], flat.model.outputs, SHAPE, feed)
@@ -288,6 +289,45 @@ def test_half_precision_is_refused():
     network = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3, dtype="mixed_bfloat16")(image))))
     with pytest.raises(NotSupported, match="bfloat16"):
         occluder_of(network)
+
+
+def settle(network, shape):
+    """Batch normalizations that fit some noise: outputs of a deep random network differ visibly then."""
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(noise((8, *shape), 3), training=True)
+
+
+def in_double_precision(network):
+    """The same network in float64: what both ways of computing it in float32 are compared with."""
+    precise = keras.models.clone_model(
+        network, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"dtype": "float64"})
+    )
+    precise.set_weights(network.get_weights())
+    return precise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("MobileNetV2", "MobileNetV3Small", "ResNet50", "ResNet50V2", "VGG16", "DenseNet121", "EfficientNetB0"),
+        *("InceptionV3", "Xception", "NASNetMobile", "ConvNeXtTiny"),
+    ],
+)
+def test_known_networks_are_as_near_to_the_truth_as_the_dense_way(name):
+    shape, window = (96, 96, 3), (12, 10)
+    keras.utils.set_random_seed(0)
+    network = getattr(keras.applications, name)(weights=None, input_shape=shape, classes=10, classifier_activation=None)
+    settle(network, shape)
+    corners = np.stack(np.meshgrid([-6, 10, 30, 87], [-6, 16, 41, 76], indexing="ij"), -1).reshape(-1, 2)
+    x, fill = noise((1, *shape)), noise(shape, 1)
+    scores = occluder_of(network, shape).occlude(x, corners, window, fill)
+    truth = dense(in_double_precision(network), x, corners, window, fill)
+    scale, expected = np.abs(truth).max(), dense(network, x, corners, window, fill)
+    assert np.abs(scores - truth).max() < 2 * np.abs(expected - truth).max() + TOLERANCE * scale
+    assert np.abs(scores - truth).max() < 0.01 * np.ptp(truth, axis=0).max()
 
 
 def small():
