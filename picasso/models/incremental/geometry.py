@@ -5,7 +5,6 @@ An interval is [low, high) in cells of a map; one that is empty has low >= high.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,37 +53,3 @@ def same(size: int, kernel: int, stride: int, dilation: int = 1) -> Axis:
     """The axis of a layer with "same" padding, as TensorFlow divides it: the odd cell comes after."""
     total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
     return Axis(size, kernel, stride, dilation, total // 2, total - total // 2)
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Which cells along one axis of one tensor change, for each window.
-
-    Attributes:
-        low, high: int (windows,).
-        cells: of the tensor along this axis.
-    """
-
-    low: IntArray
-    high: IntArray
-    cells: int
-
-    def through(self, axis: Axis) -> Changes:
-        """What of the output of a layer changes."""
-        return Changes(*axis.changed(self.low, self.high), axis.cells)
-
-    def patches(self, windows: IntArray | slice) -> tuple[IntArray, int]:
-        """Where patches of one size begin that hold the changes of these windows, and that size.
-
-        They lie inside the map: at its borders they are moved inward.
-        """
-        low, high = self.low[windows], self.high[windows]
-        size = max(1, int((high - low).max()))
-        return np.clip(low, 0, self.cells - size), size
-
-
-def union(changes: Sequence[Changes]) -> Changes:
-    """The smallest intervals that hold those of several tensors of one size."""
-    low = np.minimum.reduce([change.low for change in changes])
-    high = np.maximum.reduce([change.high for change in changes])
-    return Changes(low, high, changes[0].cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from picasso.models.incremental.geometry import Changes, IntArray, union
+from picasso.models.incremental.geometry import IntArray
 from picasso.models.incremental.layout import Layout
 from picasso.models.incremental.steps import Local, Step
 
@@ -18,6 +19,7 @@ BATCH = 64  # windows at most: more of them save no time
 BANDS = 4  # into how many the windows are divided at most
 MEMORY = 2**28  # bytes of a batch's activations: 256 MB
 FLOAT = 4  # bytes
+CALL = 2e7  # multiply-adds that the 0.2 ms that calling a segment takes are worth
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,38 @@ class Batch:
     starts: NDArray[np.int32]
     sizes: NDArray[np.int32]
     segments: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Which cells of each span change for each window: [low, high) along rows and columns.
+
+    Attributes:
+        low, high: int (spans, 2, windows).
+        cells: how many rows and columns there are: int (spans, 2).
+    """
+
+    low: IntArray
+    high: IntArray
+    cells: IntArray
+
+    def patches(self, windows: IntArray) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Where patches of one size for each span begin that hold the changes of some windows, and that size.
+
+        They lie inside the map: at its borders they are moved inward.
+
+        Returns:
+            int32 (spans, 2, windows) and (spans, 2).
+        """
+        low, high = self.low[:, :, windows], self.high[:, :, windows]
+        sizes = np.maximum(1, (high - low).max(axis=2))
+        starts = np.clip(low, 0, (self.cells - sizes)[:, :, None])
+        return starts.astype(np.int32), sizes.astype(np.int32)
+
+    def shares(self) -> NDArray[np.float64]:
+        """How large a share of the rows and of the columns each window changes, summed over all spans (2, windows)."""
+        shares: NDArray[np.float64] = (np.maximum(self.high - self.low, 0) / self.cells[:, :, None]).sum(axis=0)
+        return shares
 
 
 class Costs:
@@ -75,7 +109,7 @@ class Planner:
                 span = layout.span_of.get(step.output)
                 self._work.add(number, span, step.work, step.whole_work)
                 self._floats.add(number, span, *_floats(step))
-        self._cells = np.array([math.prod(span.cells) for span in layout.spans])
+        self._sizes = np.array([span.cells for span in layout.spans])
 
     def batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH, work: float = 0) -> list[Batch]:
         """All windows, in batches.
@@ -93,8 +127,10 @@ class Planner:
         fitting = MEMORY / FLOAT / max(1.0, self._floats.of(largest).max())
         quick = work / max(1.0, self.work(largest)) if work else most
         size = max(1, int(min(most, fitting, quick)))
-        plans = ([self._batch(part, changes) for part in parts] for parts in _partitions(changes, size))
-        return min(plans, key=self.total)
+        ways = itertools.chain(*(_partitions(changes, part) for part in {size, math.ceil(size / 2)}))
+        plans = ([self._batch(part, changes) for part in parts] for parts in ways)
+        calls = CALL * len(self.layout.segments)
+        return min(plans, key=lambda plan: self.total(plan) + calls * len(plan))
 
     def work(self, batch: Batch) -> float:
         """Multiply-adds for one window of a batch."""
@@ -117,26 +153,23 @@ class Planner:
                     return step.path
         return ""
 
-    def _changes(self, corners: IntArray, window: tuple[int, int]) -> list[tuple[Changes, Changes]]:
+    def _changes(self, corners: IntArray, window: tuple[int, int]) -> Changes:
         """Which rows and columns of each span change, for every window."""
-        found: list[tuple[Changes, Changes]] = []
-        for span in self.layout.spans:
-            both = []
-            for n in (0, 1):
-                if span.sources:
-                    both.append(union([found[source][n] for source in span.sources]).through(span.axes[n]))
-                    continue
-                size = span.cells[n]
-                low, high = np.clip(corners[:, n], 0, size), np.clip(corners[:, n] + window[n], 0, size)
-                both.append(Changes(low, high, size))
-            found.append((both[0], both[1]))
-        return found
+        low, high = np.zeros((2, len(self.layout.spans), 2, len(corners)), np.int64)
+        for number, span in enumerate(self.layout.spans):
+            sources = list(span.sources)
+            for n, axis in enumerate(span.axes):
+                if sources:
+                    first, last = low[sources, n].min(axis=0), high[sources, n].max(axis=0)
+                    low[number, n], high[number, n] = axis.changed(first, last)
+                else:  # the image
+                    low[number, n] = np.clip(corners[:, n], 0, axis.size)
+                    high[number, n] = np.clip(corners[:, n] + window[n], 0, axis.size)
+        return Changes(low, high, self._sizes)
 
-    def _batch(self, windows: IntArray, changes: Sequence[tuple[Changes, Changes]]) -> Batch:
-        placed = [[axis.patches(windows) for axis in pair] for pair in changes]
-        starts = np.array([[start for start, _ in pair] for pair in placed], np.int32)
-        sizes = np.array([[size for _, size in pair] for pair in placed], np.int32)
-        covered = sizes.prod(axis=1) > WHOLE * self._cells
+    def _batch(self, windows: IntArray, changes: Changes) -> Batch:
+        starts, sizes = changes.patches(windows)
+        covered = sizes.prod(axis=1) > WHOLE * self._sizes.prod(axis=1)
         too_large = ((self._floats.patches > 0) & covered).any(axis=1)
         segments = int(np.argmax(too_large)) if too_large.any() else len(too_large)
         return Batch(windows, starts, sizes, segments)
@@ -152,18 +185,17 @@ def _floats(step: Step) -> tuple[float, float]:
     return each + (1 if step.cellwise else 2) * entering, (each + entering) * cells
 
 
-def _partitions(changes: Sequence[tuple[Changes, Changes]], size: int) -> Iterator[list[IntArray]]:
+def _partitions(changes: Changes, size: int) -> Iterator[list[IntArray]]:
     """Ways to divide windows into parts of at most `size`: as they come, and by how much they change.
 
-    They are sorted by the share of rows that change, over all spans, divided into bands of equal numbers, and within a
-    band sorted by the share of columns.
+    They are sorted by the share of rows that change, divided into bands of equal numbers, and within a band sorted by
+    the share of columns.
     """
-    shares = [sum(np.maximum(pair[n].high - pair[n].low, 0) / pair[n].cells for pair in changes) for n in (0, 1)]
-    count = len(shares[0])
-    yield _divided(np.arange(count), size)
-    for bands in range(1, min(BANDS, math.ceil(count / size)) + 1):
-        divided = np.array_split(np.argsort(shares[0], kind="stable"), bands)
-        yield [part for band in divided for part in _divided(band[np.argsort(shares[1][band], kind="stable")], size)]
+    rows, columns = changes.shares()
+    yield _divided(np.arange(len(rows)), size)
+    for bands in range(1, min(BANDS, math.ceil(len(rows) / size)) + 1):
+        divided = np.array_split(np.argsort(rows, kind="stable"), bands)
+        yield [part for band in divided for part in _divided(band[np.argsort(columns[band], kind="stable")], size)]
 
 
 def _divided(windows: IntArray, size: int) -> list[IntArray]:
