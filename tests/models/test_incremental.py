@@ -168,18 +168,18 @@ def test_nested_models_are_taken_apart():
     inner = keras.Sequential([keras.Input((None, None, 4)), layers.Conv2D(4, 3, padding="same"), layers.ReLU()])
     image = keras.Input(SHAPE)
     x = inner(inner(layers.Conv2D(4, 3, strides=2)(image)))
-    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten(name="flat")(x)))
     randomise(network, 1)
     occluder = occluder_of(network)
     agrees(network, GRID, (3, 2), occluder=occluder)
-    assert occluder.plan(GRID, (3, 2)).whole_from == "flatten"
+    assert occluder.plan(GRID, (3, 2)).whole_from == "flat"
 
 
 def test_other_inputs_are_the_same_for_every_window():
     image, mask, factor = keras.Input(SHAPE), keras.Input((*SHAPE[:2], 1)), keras.Input((4,))
     x = layers.Conv2D(4, 3, padding="same")(layers.Concatenate()([image, layers.Conv2D(2, 1)(mask)]))
     x = layers.Multiply()([x, layers.Reshape((1, 1, 4))(layers.Dense(4)(factor))])
-    x = layers.Flatten()(layers.MaxPooling2D(2)(x))
+    x = layers.Flatten(name="flat")(layers.MaxPooling2D(2)(x))
     network = keras.Model([mask, image, factor], layers.Dense(3)(layers.Concatenate()([factor, x])))
     randomise(network, 2)
     constants = noise((1, *SHAPE[:2], 1), 5), noise((1, 4), 6)
@@ -191,7 +191,7 @@ def test_other_inputs_are_the_same_for_every_window():
     flat = flatten(network)
     occluder = Occluder(flat, flat.model.inputs[1], flat.model.outputs, SHAPE, feed)
     agrees(lambda x, training: network(feed(x), training=training), GRID, (4, 4), occluder=occluder)
-    assert occluder.plan(GRID[7:9], (2, 2)).whole_from == "flatten"
+    assert occluder.plan(GRID[7:9], (2, 2)).whole_from == "flat"
 
 
 def test_scores_and_logits_come_from_one_graph():
