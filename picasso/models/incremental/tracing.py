@@ -24,7 +24,7 @@ def compiled(
         patched: the entering values that have a span are patches.
         to_patches: the computed ones are, too; else they are whole maps.
     """
-    numbers = sorted({number for step in segment.steps for number in (*step.inputs, step.output)})
+    numbers = sorted(_needed(layout, segment, patched, to_patches))
 
     def run(entering: list[Tensor], kept: list[Tensor], starts: Tensor, sizes: Tensor) -> list[Tensor]:
         trace = _Trace(layout, Places(layout, starts, sizes), dict(zip(numbers, kept, strict=True)))
@@ -52,6 +52,17 @@ def compiled(
     return lambda entering, all_kept, starts, sizes: function(
         entering, [all_kept[number] for number in numbers], starts, sizes
     )
+
+
+def _needed(layout: Layout, segment: Segment, patched: bool, to_patches: bool) -> set[int]:
+    """The kept values that a segment reads: those beside patches, and those that no window changes."""
+    patches = {number for number in segment.entering if patched and number in layout.span_of}
+    changing = {*segment.entering, *(step.output for step in segment.steps)}
+    if to_patches:
+        patches |= {step.output for step in segment.steps if step.output in layout.span_of}
+    used = {number for step in segment.steps for number in step.inputs if number in patches or number not in changing}
+    means = {step.output for step in segment.steps if isinstance(step, Mean) and step.inputs[0] in patches}
+    return used | means
 
 
 class _Trace:
@@ -96,7 +107,8 @@ class _Trace:
 
     def _whole(self, number: int) -> Tensor:
         """The whole value, for each window."""
-        kept, value = self.kept[number], self.values.get(number)
+        value = self.values.get(number)
         if value is None:
+            kept = self.kept[number]
             return tf.tile(kept, [self.places.windows, *[1] * (len(kept.shape) - 1)])
-        return self.places.whole(kept, value, self.spans[number]) if number in self.spans else value
+        return self.places.whole(self.kept[number], value, self.spans[number]) if number in self.spans else value
