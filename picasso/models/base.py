@@ -19,7 +19,7 @@ from PIL import Image
 
 from picasso.errors import ModelError, NotSupported
 from picasso.models.decoding import Prediction, highest, own_decode
-from picasso.models.info import Layer, ModelInfo
+from picasso.models.info import Layer, ModelInfo, OcclusionPlan
 from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, ReadyMade
 
 MAX_BATCH = 32
@@ -122,10 +122,7 @@ class Model(ABC):
             ModelError: the model gave scores that are not finite.
         """
         self._check_logits(logits)
-        scores = self._sides(np.concatenate([self._scores(part, logits) for part in self._batches(x)]), logits)
-        if not np.isfinite(scores).all():
-            raise ModelError(f"{self.info.name} gave scores that are NaN or infinite; no map can be made of them.")
-        return scores
+        return self._checked(np.concatenate([self._scores(part, logits) for part in self._batches(x)]), logits)
 
     def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """The gradient of `classes[i]`'s logit (or score) for image i with respect to it; the shape of `x`.
@@ -205,6 +202,15 @@ class Model(ABC):
         ]
         return np.concatenate([self.predict(part, logits=logits) for part in parts])
 
+    def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
+        """What `occlude` costs for these windows, before it is begun."""
+        return OcclusionPlan(len(corners), 1.0, "", len(corners) * self.info.seconds_per_image)
+
+    @property
+    def occlusion_batch(self) -> int:
+        """How many windows at a time are given to `occlude` where partial maps are shown."""
+        return self.batch
+
     def decode(self, scores: NDArray[np.float32], top: int) -> list[list[Prediction]]:
         """The `top` best classes for each row of `scores` (N, classes), best first."""
         if self.own_decode is not None:
@@ -226,9 +232,13 @@ class Model(ABC):
     def _batches(self, x: FloatArray, size: int | None = None) -> Iterator[FloatArray]:
         """Balanced parts of at most `size` images; asks `checkpoint` before each."""
         for part in np.array_split(x, math.ceil(len(x) / (size or self.batch))):
-            self.checkpoint()
-            self.calls += len(part)
+            self._passed(len(part))
             yield part
+
+    def _passed(self, images: int) -> None:
+        """Before each batch."""
+        self.checkpoint()
+        self.calls += images
 
     def _halves(
         self, x: FloatArray, classes: Sequence[int]
@@ -251,6 +261,13 @@ class Model(ABC):
         if not self.info.both_sides:
             return scores
         return np.concatenate([-scores if logits else 1 - scores, scores], axis=1)
+
+    def _checked(self, scores: NDArray[np.float32], logits: bool) -> NDArray[np.float32]:
+        """The network's output as scores, one for each class, all finite."""
+        scores = self._sides(scores, logits)
+        if not np.isfinite(scores).all():
+            raise ModelError(f"{self.info.name} gave scores that are NaN or infinite; no map can be made of them.")
+        return scores
 
     def _check_logits(self, logits: bool) -> None:
         if logits and "logits" not in self.info.capabilities:

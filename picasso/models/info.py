@@ -48,6 +48,24 @@ class Assumption:
 
 
 @dataclass(frozen=True)
+class OcclusionPlan:
+    """What an occlusion will cost.
+
+    Attributes:
+        positions: windows.
+        share: of the multiply-adds that running the network once per window takes, 0..1.
+        whole_from: the path of the first layer that is computed on whole maps for some of the windows; "" where no
+            layer is computed on patches.
+        seconds: an estimate.
+    """
+
+    positions: int
+    share: float
+    whole_from: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What is known about a model.
 

@@ -23,8 +23,12 @@ from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import decoder, describe, examine, preprocessor
+from picasso.models.examination import decoder, describe, examine, preprocessor, probe
 from picasso.models.gradients import gradient_function
+from picasso.models.incremental.choosing import quicker
+from picasso.models.incremental.occluder import Occluder
+from picasso.models.incremental.planning import BATCH
+from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
 from picasso.models.keras_history import run
@@ -57,6 +61,7 @@ class KerasModel(Model):
         found = ending(self._view.scores)
         self._ends = [self._view.scores, *([] if found.logits is None else [found.logits])]
         self._images = tf.TensorSpec((None, *self._view.shape), tf.float32)
+        self._occluder: Occluder | None = None
         self._compiled: dict[tuple[str | None, int | None], Any] = {}
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.
         self._forward = tf.function(lambda x: self._floats(x, self._ends), [self._images], autograph=False)
@@ -164,6 +169,44 @@ class KerasModel(Model):
         if gradient is None:
             raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to its input.")
         return gradient.numpy()  # type: ignore[no-any-return]
+
+    def warm_up(self) -> None:
+        """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
+        super().warm_up()
+        if not self._view.first:
+            self._occluder = quicker(
+                lambda: Occluder(self._view.flat, self._view.image, self._ends, self._view.shape, self._view.feed),
+                lambda *hidden: self._scores(self._hidden(*hidden), logits=len(self._ends) > 1),
+                probe(self._view.shape)[:1],
+                self.info.seconds_per_image,
+            )
+
+    def occlude(
+        self,
+        x: FloatArray,
+        corners: NDArray[np.int64],
+        window: tuple[int, int],
+        fill: FloatArray,
+        *,
+        logits: bool = False,
+    ) -> NDArray[np.float32]:
+        """As in `Model`, computed only where a window shows, where that is quicker."""
+        if self._occluder is None:
+            return super().occlude(x, corners, window, fill, logits=logits)
+        self._check_logits(logits)
+        scores = self._occluder.occlude(x, corners, window, fill, output=int(logits), checkpoint=self._passed)
+        return self._checked(scores, logits)
+
+    def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
+        """As in `Model`."""
+        if self._occluder is None:
+            return super().occlusion_plan(corners, window)
+        return self._occluder.plan(corners, window)
+
+    @property
+    def occlusion_batch(self) -> int:
+        """As in `Model`."""
+        return self.batch if self._occluder is None else BATCH
 
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
         key, tensor = (layer, None), self._view.flat.tensors[layer]

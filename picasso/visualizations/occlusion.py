@@ -93,8 +93,10 @@ class Occlusion(BaseVisualization):
                 "stride": min(settings.stride, *window),
             }
 
-        for start in range(0, len(positions), self.model.batch):  # the page sees a sharper map after every batch
-            part = slice(start, start + self.model.batch)
+        for start in range(
+            0, len(positions), self.model.occlusion_batch
+        ):  # the page sees a sharper map after every batch
+            part = slice(start, start + self.model.occlusion_batch)
             scores[part] = self.model.occlude(x, positions[part], window, fill, logits=logits)
             count = min(part.stop, len(positions))
             step(count / len(positions), result(count))

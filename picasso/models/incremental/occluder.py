@@ -1,0 +1,163 @@
+"""Scores with one window hidden at a time, computed only where a window shows.
+
+Source: Nakandala, Kumar & Papakonstantinou 2019, "Incremental and Approximate Inference for Faster Occlusion-based Deep
+CNN Explanations" (Krypton), section 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from picasso.models.incremental.folding import fold
+from picasso.models.incremental.geometry import IntArray
+from picasso.models.incremental.layout import lay_out
+from picasso.models.incremental.planning import BATCH, Batch, Planner
+from picasso.models.incremental.reading import read
+from picasso.models.incremental.tracing import compiled
+from picasso.models.info import OcclusionPlan
+from picasso.models.keras_flat import Flat
+
+FloatArray = NDArray[np.float32]
+SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
+TIMED = 3  # the first time compiles, the second one still prepares buffers
+
+
+class Occluder:
+    """A network as a graph of layers, for occlusion.
+
+    The values of the last un-occluded image are kept, so that parts of one image's windows can be asked for.
+
+    Args:
+        flat: the network. Layers that Picasso does not know, nested models too, are computed on whole maps.
+        image: the input of `flat` that takes the image.
+        outputs: Keras tensors of `flat`, (images, classes) each.
+        shape: (height, width, channels) of the image.
+        feed: makes of a batch of images the values of all inputs of `flat`.
+
+    Raises:
+        NotSupported: a layer computes in another precision than float32, or none depends on the image.
+    """
+
+    def __init__(
+        self,
+        flat: Flat,
+        image: Any,
+        outputs: Sequence[Any],
+        shape: tuple[int, int, int],
+        feed: Callable[[Any], list[Any]],
+    ) -> None:
+        graph = read(flat, image, outputs, shape, feed)
+        self.dense_work = graph.work
+        self.graph = fold(graph)
+        self.layout = lay_out(self.graph)
+        self.planner = Planner(self.layout)
+        self.work_per_second = 0.0
+        self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
+        self._kept: dict[int, Any] = {}
+        self._digest = b""
+
+    def prepare(self, x: FloatArray) -> None:
+        """Runs the un-occluded image (1, height, width, channels), unless it is the last one that was run."""
+        digest = hashlib.sha256(x.tobytes()).digest()
+        if digest == self._digest:
+            return
+        values = {self.graph.image: tf.cast(x, self.graph.dtype), **self.graph.constants}
+        for step in self.graph.steps:
+            values[step.output] = step.whole([values[number] for number in step.inputs])
+        self._kept = {number: values[number] for number in self.layout.kept}
+        self._digest = digest
+
+    def occlude(
+        self,
+        x: FloatArray,
+        corners: IntArray,
+        window: tuple[int, int],
+        fill: FloatArray,
+        *,
+        output: int = 0,
+        checkpoint: Callable[[int], None] = lambda windows: None,
+        most: int = BATCH,
+    ) -> FloatArray:
+        """One of the outputs (positions, classes), as `Model.occlude` gives it.
+
+        Args:
+            output: which one, as a number.
+            checkpoint: called before each batch with its number of windows.
+            most: windows per batch.
+        """
+        self.prepare(x)
+        image = self._kept[self.graph.image]
+        cover = tf.cast(fill[None], image.dtype)
+        number = self.graph.outputs[output]
+        scores = np.empty((len(corners), *self._kept[number].shape[1:]), np.float32)
+        for batch in self._batches(corners, window, most):
+            checkpoint(len(batch.windows))
+            hidden = _hidden(image, cover, corners[batch.windows], window, batch)
+            scores[batch.windows] = self._run(batch, hidden)[number].numpy()
+        return scores
+
+    def plan(self, corners: IntArray, window: tuple[int, int]) -> OcclusionPlan:
+        """What `occlude` will cost; computes nothing."""
+        batches = self._batches(corners, window)
+        work = self.planner.total(batches)
+        return OcclusionPlan(
+            positions=len(corners),
+            share=work / (self.dense_work * len(corners)) if self.dense_work else 1.0,
+            whole_from=self.planner.first_whole(batches),
+            seconds=work / self.work_per_second if self.work_per_second else 0.0,
+        )
+
+    def calibrate(self, x: FloatArray, corners: IntArray, window: tuple[int, int]) -> tuple[FloatArray, float]:
+        """Times some windows of an image, so that plans know seconds and batches are short.
+
+        Returns:
+            The last output for these windows (windows, classes), and the seconds that one of them took.
+        """
+        fill, times = np.zeros_like(x[0]), []
+        for _ in range(TIMED):
+            start = time.perf_counter()
+            scores = self.occlude(x, corners, window, fill, output=-1)
+            times.append(time.perf_counter() - start)
+        self.work_per_second = self.planner.total(self._batches(corners, window)) / min(times)
+        return scores, min(times) / len(corners)
+
+    def _batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH) -> list[Batch]:
+        return self.planner.batches(corners, window, most, self.work_per_second * SECONDS_PER_BATCH)
+
+    def _run(self, batch: Batch, patches: Any) -> dict[int, Any]:
+        """The network's outputs for the patches of one batch."""
+        values = {self.graph.image: patches}
+        starts, sizes = tf.constant(batch.starts), tf.constant(batch.sizes)
+        for index, segment in enumerate(self.layout.segments):
+            function = self._function(index, index <= batch.segments, index < batch.segments)
+            entering = [values[number] for number in segment.entering]
+            values = dict(zip(segment.leaving, function(entering, self._kept, starts, sizes), strict=True))
+        return {**self._kept, **values}
+
+    def _function(self, index: int, patched: bool, to_patches: bool) -> Callable[..., Any]:
+        key = (index, patched, to_patches)
+        if key not in self._functions:
+            segment = self.layout.segments[index]
+            self._functions[key] = compiled(self.layout, segment, self._kept, patched=patched, to_patches=to_patches)
+        return self._functions[key]
+
+
+def _hidden(image: Any, cover: Any, corners: IntArray, window: tuple[int, int], batch: Batch) -> Any:
+    """The image's patches (windows, rows, columns, channels) with their windows hidden."""
+    inside, cells = [], []
+    for axis in (0, 1):
+        positions = batch.starts[0, axis][:, None] + np.arange(batch.sizes[0, axis])
+        first = corners[:, axis, None]
+        inside.append((positions >= first) & (positions < first + window[axis]))
+        cells.append(positions)
+    height, width, channels = image.shape[1:]
+    covered = inside[0][:, :, None] & inside[1][:, None, :]
+    indices = cells[0][:, :, None] * width + cells[1][:, None, :] + covered * (height * width)
+    return tf.gather(tf.reshape(tf.concat([image, cover], 0), (-1, channels)), indices.astype(np.int32))

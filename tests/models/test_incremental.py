@@ -1,0 +1,342 @@
+"""Incremental occlusion gives the numbers of the dense one, for networks drawn at random and for known ones."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+from picasso.errors import Cancelled, NotSupported
+from picasso.models.base import Model
+from picasso.models.incremental import planning
+from picasso.models.incremental.occluder import Occluder
+from picasso.models.keras_flat import flatten
+
+TOLERANCE = 2e-5  # of the largest logit
+SHAPE = (19, 14, 3)  # height, width, channels
+KERNELS = st.tuples(st.integers(1, 4), st.integers(1, 4))
+PADDING = st.sampled_from(["same", "valid"])
+GRID = np.stack(np.meshgrid(np.arange(-2, 19, 4), np.arange(-2, 14, 4), indexing="ij"), -1).reshape(-1, 2)
+CELLWISE = [
+    lambda: layers.BatchNormalization(),
+    lambda: layers.ReLU(6.0),
+    lambda: layers.LeakyReLU(0.2),
+    lambda: layers.PReLU(shared_axes=[1, 2]),
+    lambda: layers.PReLU(),  # a weight for each cell: not cellwise
+    lambda: layers.Activation("tanh"),
+    lambda: layers.Activation("softmax"),
+    lambda: layers.Dropout(0.5),
+    lambda: layers.LayerNormalization(),
+    lambda: layers.GroupNormalization(1),  # over the whole map
+    lambda: layers.Rescaling(1.5, offset=-0.1),
+    lambda: layers.Dense(4, activation="elu"),
+    lambda: layers.RandomFlip(),
+    lambda: layers.UpSampling2D(2),
+]
+
+
+def dense(network, x, corners, window, fill):
+    """The network run once per window, each image made as the dense occlusion makes it."""
+    return np.asarray(network(Model._hidden(None, x, corners, window, fill), training=False))
+
+
+def randomise(network, seed):
+    """Weights of both signs everywhere, scales near 1: outputs differ visibly between windows."""
+    rng = np.random.default_rng(seed)
+    for weight in network.weights:
+        if weight.dtype != "float32":
+            continue
+        if "variance" in weight.name or "gamma" in weight.name:
+            values = rng.uniform(0.5, 1.5, weight.shape)
+        else:
+            values = rng.normal(size=weight.shape) / max(1, np.prod(weight.shape[:-1])) ** 0.5
+        weight.assign(values.astype(np.float32))
+
+
+def noise(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def occluder_of(network, shape=SHAPE, outputs=None):
+    flat = flatten(network)
+    return Occluder(flat, flat.model.inputs[0], outputs or flat.model.outputs, shape, lambda images: [images])
+
+
+def agrees(network, corners, window, *, shape=SHAPE, seed=0, occluder=None, **options):
+    """Asserts that both ways give the same scores, and returns them."""
+    x, fill = noise((1, *shape), seed), noise(shape, seed + 1)
+    occluder = occluder or occluder_of(network, shape)
+    corners = np.asarray(corners)
+    scores = occluder.occlude(x, corners, window, fill, **options)
+    expected = dense(network, x, corners, window, fill)
+    assert scores.shape == expected.shape
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=TOLERANCE * max(1, np.abs(expected).max()))
+    return scores
+
+
+def convolution(draw):
+    """A layer that moves a kernel over the map. Layers draw random weights, which hypothesis' strategies must not."""
+    stride = draw(st.integers(1, 3))
+    dilation = draw(st.integers(1, 2)) if stride == 1 else 1
+    kernel, padding = draw(KERNELS), draw(PADDING)
+    options = {"strides": stride, "padding": padding}
+    kind = draw(
+        st.sampled_from(
+            ["convolution", "grouped", "depthwise", "separable", "transpose", "max", "average", "zeros", "cut"]
+        )
+    )
+    activation = draw(st.sampled_from([None, "relu", "silu"]))
+    wide = {"dilation_rate": dilation, "activation": activation, **options}
+    return {
+        "convolution": lambda: layers.Conv2D(4, kernel, **wide),
+        "grouped": lambda: layers.Conv2D(4, kernel, groups=4, **wide),
+        "depthwise": lambda: layers.DepthwiseConv2D(kernel, depth_multiplier=1, **wide),
+        "separable": lambda: layers.SeparableConv2D(4, kernel, **wide),
+        "transpose": lambda: layers.Conv2DTranspose(4, kernel, **options),
+        "max": lambda: layers.MaxPooling2D(kernel, **options),
+        "average": lambda: layers.AveragePooling2D(kernel, **options),
+        "zeros": lambda: layers.ZeroPadding2D((kernel, (stride, 0))),
+        "cut": lambda: layers.Cropping2D(((0, 1), (1, 0))),
+    }[kind]()
+
+
+def _applied(layer, x):
+    """The layer's output; the input where the map is too small for it."""
+    try:
+        y = layer(x)
+    except ValueError:
+        return x
+    return y if min(y.shape[1:3]) > 0 and max(y.shape[1:3]) < 60 else x
+
+
+def drawn(draw):
+    """A network of convolutions, pools and cellwise layers, with branches that are joined again."""
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(4, draw(KERNELS), padding=draw(PADDING))(image)
+    for _ in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(["convolution", "cellwise", "branch", "squeeze"]))
+        if kind == "convolution":
+            x = _applied(convolution(draw), x)
+        elif kind == "cellwise":
+            x = draw(st.sampled_from(CELLWISE))()(x)
+        elif kind == "squeeze":
+            factor = layers.Dense(x.shape[-1], activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+            x = layers.Multiply()([x, factor])
+        else:
+            y = layers.Conv2D(x.shape[-1], draw(KERNELS), padding="same", activation="relu")(x)
+            y = layers.BatchNormalization()(y) if draw(st.booleans()) else y
+            join = draw(st.sampled_from(["add", "concatenate", "maximum", "operation"]))
+            x = {
+                "add": lambda x=x, y=y: layers.Add()([x, y]),
+                "concatenate": lambda x=x, y=y: layers.Conv2D(4, 1)(layers.Concatenate()([x, y])),
+                "maximum": lambda x=x, y=y: layers.Maximum()([y, x]),
+                "operation": lambda x=x, y=y: 1.0 - x * y / 2,
+            }[join]()
+    end = draw(st.sampled_from([layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D]))()(x)
+    return keras.Model(image, layers.Dense(3)(end))
+
+
+def compare_drawn(data):
+    keras.backend.clear_session()
+    network = drawn(data.draw)
+    randomise(network, data.draw(st.integers(0, 99)))
+    window = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+    overhanging = st.tuples(st.integers(-8, SHAPE[0] + 2), st.integers(-8, SHAPE[1] + 2))
+    corners = data.draw(st.lists(overhanging, min_size=1, max_size=7))
+    agrees(network, corners, window, most=data.draw(st.integers(1, 7)))
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_networks_drawn_at_random(data):
+    compare_drawn(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_many_networks_drawn_at_random(data):
+    compare_drawn(data)
+
+
+def test_nested_models_are_taken_apart():
+    inner = keras.Sequential([keras.Input((None, None, 4)), layers.Conv2D(4, 3, padding="same"), layers.ReLU()])
+    image = keras.Input(SHAPE)
+    x = inner(inner(layers.Conv2D(4, 3, strides=2)(image)))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten(name="flat")(x)))
+    randomise(network, 1)
+    occluder = occluder_of(network)
+    agrees(network, GRID, (3, 2), occluder=occluder)
+    assert occluder.plan(GRID, (3, 2)).whole_from == "flat"
+
+
+def test_other_inputs_are_the_same_for_every_window():
+    image, mask, factor = keras.Input(SHAPE), keras.Input((*SHAPE[:2], 1)), keras.Input((4,))
+    x = layers.Conv2D(4, 3, padding="same")(layers.Concatenate()([image, layers.Conv2D(2, 1)(mask)]))
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 4))(layers.Dense(4)(factor))])
+    x = layers.Flatten(name="flat")(layers.MaxPooling2D(2)(x))
+    network = keras.Model([mask, image, factor], layers.Dense(3)(layers.Concatenate()([factor, x])))
+    randomise(network, 2)
+    constants = noise((1, *SHAPE[:2], 1), 5), noise((1, 4), 6)
+
+    def feed(images):
+        mask, factor = (tf.repeat(constant, len(images), 0) for constant in constants)
+        return [mask, tf.constant(images), factor]
+
+    flat = flatten(network)
+    occluder = Occluder(flat, flat.model.inputs[1], flat.model.outputs, SHAPE, feed)
+    agrees(lambda x, training: network(feed(x), training=training), GRID, (4, 4), occluder=occluder)
+    assert occluder.plan(GRID[7:9], (2, 2)).whole_from == "flat"
+
+
+def test_scores_and_logits_come_from_one_graph():
+    image = keras.Input(SHAPE)
+    logits = layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(image)))
+    network = keras.Model(image, [layers.Softmax()(logits), logits])
+    randomise(network, 3)
+    occluder = occluder_of(network)
+    for output in (0, 1):
+        agrees(lambda x, training, k=output: network(x)[k], GRID, (5, 5), occluder=occluder, output=output)
+
+
+def test_cells_that_a_stride_passes_over_are_not_computed():
+    image = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    for _ in range(2):
+        y = layers.Conv2D(8, 3, padding="same")(layers.Conv2D(8, 1, activation="relu")(x))
+        x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization()(y)]))
+    first, second = (layers.Conv2D(8, 1, strides=2)(x) for _ in range(2))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(first * second)))
+    randomise(network, 4)
+    occluder = occluder_of(network, (32, 32, 3))
+    agrees(network, GRID, (6, 3), shape=(32, 32, 3), occluder=occluder)
+    assert occluder.graph.work < 0.8 * occluder.dense_work
+
+
+def test_the_mean_is_taken_before_a_convolution_of_single_cells():
+    image = keras.Input((32, 32, 3))
+    x = layers.AveragePooling2D(3, padding="same")(layers.Conv2D(16, 1)(layers.Conv2D(8, 3)(image)))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    randomise(network, 5)
+    occluder = occluder_of(network, (32, 32, 3))
+    agrees(network, GRID, (6, 3), shape=(32, 32, 3), occluder=occluder)
+    assert occluder.graph.work < occluder.dense_work
+
+
+def test_an_image_of_whole_numbers():
+    image = keras.Input(SHAPE, dtype="uint8")
+    x = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image))
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    randomise(network, 6)
+    flat = flatten(network)
+    occluder = Occluder(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
+    x, fill = (np.random.default_rng(n).integers(0, 256, SHAPE).astype(np.float32) for n in (0, 1))
+    scores = occluder.occlude(x[None], GRID, (4, 4), fill)
+    np.testing.assert_allclose(scores, dense(network, x[None], GRID, (4, 4), fill), atol=1e-5)
+
+
+def test_the_image_is_run_once_and_another_one_again():
+    network = small()
+    occluder = occluder_of(network)
+    first, fill = noise((1, *SHAPE)), noise(SHAPE, 1)
+    before = occluder.occlude(first, GRID, (4, 4), fill)
+    kept = occluder._kept
+    np.testing.assert_array_equal(occluder.occlude(first.copy(), GRID, (4, 4), fill), before)
+    assert occluder._kept is kept
+    agrees(network, GRID, (4, 4), occluder=occluder, seed=7)
+
+
+def test_each_batch_is_announced_and_can_be_the_last():
+    occluder = occluder_of(small())
+    announced = []
+    occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=announced.append, most=7)
+    assert sum(announced) == len(GRID)
+    assert max(announced) <= 7
+
+    def cancel(windows):
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=cancel)
+
+
+def test_a_plan_says_what_it_costs():
+    occluder = occluder_of(small())
+    small_window, large_window = (occluder.plan(GRID, window) for window in ((2, 2), (12, 12)))
+    assert small_window.positions == len(GRID)
+    assert 0 < small_window.share < large_window.share <= 1
+    assert small_window.seconds == 0
+    occluder.calibrate(noise((1, *SHAPE)), GRID, (4, 4))
+    assert 0 < occluder.plan(GRID, (2, 2)).seconds < 10
+
+
+def test_batches_keep_within_the_memory(monkeypatch):
+    planner = occluder_of(small()).planner
+    monkeypatch.setattr(planning, "MEMORY", 50_000)
+    batches = planner.batches(GRID, (4, 4))
+    assert len(batches) > 1
+    assert max(planner.bytes(batch) for batch in batches) <= 50_000
+    assert sorted(np.concatenate([batch.windows for batch in batches])) == list(range(len(GRID)))
+
+
+def test_half_precision_is_refused():
+    image = keras.Input(SHAPE)
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3, dtype="mixed_bfloat16")(image))))
+    with pytest.raises(NotSupported, match="bfloat16"):
+        occluder_of(network)
+
+
+def settle(network, shape):
+    """Batch normalizations that fit some noise: outputs of a deep random network differ visibly then."""
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(noise((8, *shape), 3), training=True)
+
+
+def in_double_precision(network):
+    """The same network in float64: what both ways of computing it in float32 are compared with."""
+
+    def convert(layer):
+        double = {"dtype": "float64"} if isinstance(layer, layers.Layer) else {}
+        return type(layer).from_config(layer.get_config() | double)
+
+    precise = keras.models.clone_model(network, clone_function=convert)
+    precise.set_weights(network.get_weights())
+    return precise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("MobileNetV2", "MobileNetV3Small", "ResNet50", "ResNet50V2", "VGG16", "DenseNet121", "EfficientNetB0"),
+        *("InceptionV3", "Xception", "NASNetMobile", "ConvNeXtTiny"),
+    ],
+)
+def test_known_networks_are_as_near_to_the_truth_as_the_dense_way(name):
+    shape, window = (96, 96, 3), (12, 10)
+    keras.utils.set_random_seed(0)
+    network = getattr(keras.applications, name)(weights=None, input_shape=shape, classes=10, classifier_activation=None)
+    settle(network, shape)
+    corners = np.stack(np.meshgrid([-6, 10, 30, 87], [-6, 16, 41, 76], indexing="ij"), -1).reshape(-1, 2)
+    x, fill = noise((1, *shape)), noise(shape, 1)
+    scores = occluder_of(network, shape).occlude(x, corners, window, fill)
+    truth = dense(in_double_precision(network), x, corners, window, fill)
+    scale, expected = np.abs(truth).max(), dense(network, x, corners, window, fill)
+    assert np.abs(scores - truth).max() < 2 * np.abs(expected - truth).max() + TOLERANCE * scale
+    assert np.abs(scores - truth).max() < 0.01 * np.ptp(truth, axis=0).max()
+
+
+def small():
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+    x = layers.SeparableConv2D(8, 3, padding="same")(x)
+    network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    randomise(network, 8)
+    return network

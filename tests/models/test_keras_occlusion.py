@@ -1,0 +1,114 @@
+"""When a Keras model's occlusion is computed on its layer graph, and that it is the same from outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from picasso.config import Config
+from picasso.errors import Cancelled, ModelError, NotSupported
+from picasso.models.base import Model
+from picasso.models.incremental.choosing import quicker
+from picasso.models.incremental.occluder import Occluder
+from picasso.models.incremental.planning import BATCH
+from picasso.models.keras_flat import flatten
+from picasso.models.opening import open_model
+
+SHAPE = (20, 24, 3)
+WINDOW = (5, 4)
+CORNERS = np.stack(np.meshgrid([-2, 4, 9, 17], [-1, 8, 21], indexing="ij"), -1).reshape(-1, 2)
+SLOW = 10.0  # seconds for an image, as if the model were a large one
+
+
+def network(**last):
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(8, 3, activation="tanh")(image)
+    return keras.Model(
+        image, layers.Dense(**{"units": 3, "activation": "softmax"} | last)(layers.Flatten(name="flat")(x))
+    )
+
+
+def opened(folder, model):
+    model.save(folder / "model.keras")
+    found = open_model(Config(MODEL_PATH=folder / "model.keras", DATA_DIR=folder))
+    found.info = replace(found.info, seconds_per_image=SLOW)
+    found.warm_up()
+    return found
+
+
+def noise(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=["softmax", "sigmoid"])
+def model(request, tmp_path_factory):
+    last = {"units": 1, "activation": "sigmoid"} if request.param == "sigmoid" else {}
+    return opened(tmp_path_factory.mktemp(request.param), network(**last))
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_scores_are_those_of_the_dense_way(model, logits):
+    x, fill = noise((1, *SHAPE)), noise(SHAPE, 1)
+    scores = model.occlude(x, CORNERS, WINDOW, fill, logits=logits)
+    expected = Model.occlude(model, x, CORNERS, WINDOW, fill, logits=logits)
+    assert model._occluder is not None
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-5)
+    assert np.ptp(scores, axis=0).max() > 1e-3
+
+
+def test_windows_are_counted_and_can_be_cancelled(model):
+    x, calls, asked = noise((1, *SHAPE)), model.calls, []
+    with model.watched(lambda: asked.append(1)):
+        model.occlude(x, CORNERS, WINDOW, x[0])
+    assert model.calls == calls + len(CORNERS)
+    assert asked
+
+    def cancel():
+        raise Cancelled("enough")
+
+    with model.watched(cancel), pytest.raises(Cancelled):
+        model.occlude(x, CORNERS, WINDOW, x[0])
+
+
+def test_what_it_costs_is_known_before(model):
+    plan = model.occlusion_plan(CORNERS, (2, 2))
+    assert plan.positions == len(CORNERS)
+    assert 0 < plan.share < 1
+    assert plan.whole_from == "flat"
+    assert 0 < plan.seconds < SLOW
+    assert model.occlusion_batch == BATCH
+
+
+def test_a_small_model_is_run_once_per_window(tiny_model):
+    tiny_model.warm_up()
+    plan = tiny_model.occlusion_plan(CORNERS, WINDOW)
+    assert (plan.share, plan.whole_from) == (1.0, "")
+    assert tiny_model.occlusion_batch == tiny_model.batch
+
+
+def test_scores_that_are_not_numbers_are_refused(tmp_path):
+    model = opened(tmp_path, network())
+    with pytest.raises(ModelError, match="NaN"):
+        model.occlude(noise((1, *SHAPE)), CORNERS, WINDOW, np.full(SHAPE, np.nan, np.float32))
+
+
+def choose(dense, seconds=SLOW, make=None):
+    made = network()
+    flat = flatten(made)
+    occluder = Occluder(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
+    answer = dense or (lambda *hidden: np.asarray(made(Model._hidden(None, *hidden))))
+    return quicker(make or (lambda: occluder), answer, noise((1, *SHAPE)), seconds)
+
+
+def test_it_is_used_only_where_it_is_right_and_quicker():
+    def unknown():
+        raise NotSupported("half precision")
+
+    assert choose(None) is not None
+    assert choose(lambda x, corners, window, fill: np.zeros((len(corners), 3), np.float32)) is None
+    assert choose(None, seconds=0.0021 / 100) is None
+    assert choose(None, make=unknown) is None
