@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ARGS ?=
+# Tests that start processes of their own; they are run one at a time.
+ALONE := tests/browser tests/runs tests/test_processes.py
 
 .PHONY: serve install test check format screenshots clean
 
@@ -32,7 +34,8 @@ check: .venv/.dev
 test: .venv/.dev install
 	$(BIN)/python tools/find_chromium.py --install
 	$(MAKE) check
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(ALONE))
+	$(BIN)/pytest -m slow $(ALONE)
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -318,6 +318,7 @@ class DaskEngine:
             outcome = flight.future.result(timeout=60)
         except Exception as error:  # KilledWorker, CancelledError, a lost connection: the worker is gone
             log.warning("Run %s lost its worker: %s", run.id, error)
+            self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
             if run.attempts + 1 < ATTEMPTS:
                 self.store.change_run(run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="")
                 self._wake.set()
