@@ -151,14 +151,14 @@ def compare_drawn(data):
     agrees(network, corners, window, most=data.draw(st.integers(1, 7)))
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_networks_drawn_at_random(data):
     compare_drawn(data)
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_many_networks_drawn_at_random(data):
     compare_drawn(data)
@@ -316,7 +316,7 @@ def in_double_precision(network):
     "name",
     [
         *("MobileNetV2", "MobileNetV3Small", "ResNet50", "ResNet50V2", "VGG16", "DenseNet121", "EfficientNetB0"),
-        *("InceptionV3", "Xception", "NASNetMobile", "ConvNeXtTiny"),
+        *("InceptionV3", "Xception"),
     ],
 )
 def test_known_networks_are_as_near_to_the_truth_as_the_dense_way(name):
