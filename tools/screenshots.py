@@ -69,6 +69,11 @@ def main() -> None:
             keep(page, "saliency")
             run(page, address, "class-probabilities")
             keep(page, "class-probabilities")
+            for name in ("class-activation", "random-masks", "feature-maps"):
+                run(page, address, name)
+                keep(page, name)
+            page.goto(f"{address}/model")
+            keep(page, "model")
             browser.close()
         finally:
             process.terminate()
