@@ -46,7 +46,7 @@ SAME_SCORES = 1e-5  # how far the explained function may be from the model itsel
 
 
 def rounding(tensors: Iterable[Any]) -> float:
-    """The step between 1 and the next number, in the coarsest precision of some Keras tensors, float32 at the finest."""
+    """The step between 1 and the next number, in the coarsest precision of some Keras tensors; float32 at least."""
     floats = [tf.as_dtype(tensor.dtype) for tensor in tensors if keras.backend.is_float_dtype(tensor.dtype)]
     return max([FLOAT32, *(float(np.spacing(np.ones((), dtype.as_numpy_dtype))) for dtype in floats)])
 

@@ -60,14 +60,11 @@ def load_network(config: Config, path: Path) -> Loaded:
 
     Raises:
         ModelError: it cannot be opened; one sentence with the reason and the remedy.
-        ConfigError: a function or file that the config names is not there.
+        ConfigError: a function or file that the config names is not there, or MODEL_SIGNATURE is set.
     """
     if config.MODEL_SIGNATURE is not None:
-        raise ConfigError(
-            "MODEL_SIGNATURE chooses a signature of a TensorFlow SavedModel; a Keras model has none. Remove the line, "
-            "or choose an output: MODEL_OUTPUT.",
-            field="MODEL_SIGNATURE",
-        )
+        problem = "MODEL_SIGNATURE belongs to TensorFlow SavedModels; a Keras model has none. Remove the line."
+        raise ConfigError(problem, field="MODEL_SIGNATURE")
     path, weights = model_files(config, path)
     try:
         return _load(config, path, weights)

@@ -432,15 +432,15 @@ def test_a_picture_without_channels_is_greyscale(opened, size, layout):
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 def test_scores_of_one_cell(opened, layout):
-    convolve = {"data_format": layout}
     order, axis = ((3, 1, 2), 1) if layout == "channels_first" else ((1, 2, 3), -1)
-    network = keras.Sequential([keras.Input(SHAPE), layers.Permute(order), layers.Conv2D(CLASSES, 3, **convolve),
-                                layers.GlobalMaxPooling2D(keepdims=True, **convolve), layers.Softmax(axis)])  # fmt: skip
+    convolve = layers.Conv2D(CLASSES, 3, data_format=layout)
+    pool = layers.GlobalMaxPooling2D(keepdims=True, data_format=layout)
+    network = keras.Sequential([keras.Input(SHAPE), layers.Permute(order), convolve, pool, layers.Softmax(axis)])
     model, x = opened(network), noise(SHAPE)
     assert model.info.score_kind == "probability"
     assert "logits" in model.info.capabilities
     model.warm_up()
-    maps = model.activations(x, network.layers[1].name).max(axis=(1, 2))
+    maps = model.activations(x, convolve.name).max(axis=(1, 2))
     np.testing.assert_allclose(model.predict(x, logits=True), maps, atol=1e-6)
     np.testing.assert_allclose(model.predict(x), keras.ops.softmax(maps), atol=1e-6)
     corners, fill = np.array([(0, 0), (2, 3)]), np.zeros(SHAPE, np.float32)

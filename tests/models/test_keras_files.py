@@ -279,7 +279,7 @@ def test_legacy_arguments(tmp_path, config, expected):
             file[f"l/l/{name}:0"] = np.full(shape, name in ("gamma", "moving_variance", "kernel"), np.float32)
     network = load(tmp_path / "m.json", MODEL_WEIGHTS=tmp_path / "w.h5")
     x = noise()
-    np.testing.assert_allclose(network(x), x if expected is None else expected(x), atol=1e-5)
+    np.testing.assert_allclose(network(x, training=False), x if expected is None else expected(x), atol=1e-5)
 
 
 def test_tensorflow_functions_that_are_refused(tmp_path):
