@@ -26,6 +26,8 @@ from picasso.models.samples import sample_pictures
 
 LOGIT_TOLERANCE = 1e-5  # how far softmax or sigmoid of the logits may be from the scores before logits are refused
 SUM_TOLERANCE = 1e-3
+FLOAT32 = float(np.finfo(np.float32).eps)
+ROUNDINGS = 2  # of scores in half precision, whose last digit is larger than these tolerances
 # Scores that differ by less than this share of the largest are the same: eight times float32's last digit. Networks
 # with random weights differ by more, or give the very same scores where their signal dies out.
 SAME_TOLERANCE = 1e-6
@@ -65,6 +67,7 @@ def examine(
     *,
     logits: bool,
     sigmoid: bool,
+    rounding: float = FLOAT32,
 ) -> Examined:
     """Finds out with pictures what the scores are, and that the logits found belong to them.
 
@@ -74,6 +77,7 @@ def examine(
         preprocess: makes the input; one's own is tried here for the first time.
         logits: the adapter found values before a final softmax or sigmoid.
         sigmoid: the scores come out of a sigmoid: probabilities, each for itself.
+        rounding: the step between 1 and the next number in the precision that the scores are computed in.
 
     Raises:
         ModelError: the user's own preprocess function failed or does not fit the model; or no score is finite.
@@ -94,7 +98,7 @@ def examine(
     if logits:
         found = model._scores(x, logits=True)
         difference = float(np.abs(activated(found, sigmoid) - scores).max())
-        if difference <= LOGIT_TOLERANCE:
+        if difference <= max(LOGIT_TOLERANCE, ROUNDINGS * rounding):
             capabilities.add("logits")
             answer = found
         else:
@@ -102,7 +106,7 @@ def examine(
                 f"The values before the {'sigmoid' if sigmoid else 'softmax'} do not give the model's scores (they "
                 f"differ by {difference:.1e}); gradients are those of the probability."
             )
-    problem = no_probabilities(scores, each_for_itself=sigmoid)
+    problem = no_probabilities(scores, each_for_itself=sigmoid, rounding=rounding)
     if problem:
         warnings.append(f"{problem}: they are shown as raw scores.")
     if is_constant(answer):
@@ -119,7 +123,7 @@ def is_constant(answers: NDArray[np.float32]) -> bool:
     return float(np.ptp(answers, axis=0).max()) <= SAME_TOLERANCE * float(np.abs(answers).max())
 
 
-def no_probabilities(scores: NDArray[np.float32], each_for_itself: bool) -> str:
+def no_probabilities(scores: NDArray[np.float32], each_for_itself: bool, rounding: float = FLOAT32) -> str:
     """What keeps scores (N, classes) from being probabilities, the begin of a sentence; empty where they are.
 
     They lie in 0..1 and, unless each stands for itself, sum to 1.
@@ -127,7 +131,7 @@ def no_probabilities(scores: NDArray[np.float32], each_for_itself: bool) -> str:
     if scores.min() < 0 or scores.max() > 1:
         return f"The scores do not lie in 0..1 (those of sample pictures in {scores.min():.3g}..{scores.max():.3g})"
     sums = scores.sum(axis=-1)
-    if each_for_itself or np.allclose(sums, 1, atol=SUM_TOLERANCE):
+    if each_for_itself or np.allclose(sums, 1, atol=max(SUM_TOLERANCE, ROUNDINGS * rounding)):
         return ""
     first, second = sums[np.argsort(np.abs(sums - 1))[-2:]]
     return f"The scores do not sum to 1 (they sum to {first:.3g} and {second:.3g} for two sample pictures)"

@@ -6,6 +6,7 @@ Files are opened by `keras_files`; what of a model is explained is found by `ker
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import decoder, describe, examine, preprocessor, probe
+from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
 from picasso.models.gradients import gradient_function
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.occluder import Occluder
@@ -42,6 +43,12 @@ UNPROVED = (
     "model's own scores could not be proved here."
 )
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
+
+
+def rounding(tensors: Iterable[Any]) -> float:
+    """The step between 1 and the next number, in the coarsest precision of some Keras tensors; float32 at least."""
+    floats = [tf.as_dtype(tensor.dtype) for tensor in tensors if keras.backend.is_float_dtype(tensor.dtype)]
+    return max([FLOAT32, *(float(np.spacing(np.ones((), dtype.as_numpy_dtype))) for dtype in floats)])
 
 
 class KerasModel(Model):
@@ -70,7 +77,8 @@ class KerasModel(Model):
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
         logits, sigmoid = found.logits is not None, found.link == "sigmoid"
-        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
+        rounds = rounding([self._view.scores])
+        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid, rounding=rounds)
         self.info = describe(
             config,
             path,
@@ -145,7 +153,8 @@ class KerasModel(Model):
         if own is None:
             return (UNPROVED,)
         difference = float(np.abs(own - scores).max())
-        if not difference <= SAME_SCORES * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
+        tolerance = max(SAME_SCORES, ROUNDINGS * rounding(self._view.flat.tensors.values()))
+        if not difference <= tolerance * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
             raise ModelError(
                 "What Picasso would explain gives other scores than the model itself (they differ by "
                 f"{difference:.1e}). Please report this with the model's architecture: model.to_json()."
@@ -173,7 +182,7 @@ class KerasModel(Model):
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
-        if not self._view.first:
+        if self._view.takes_pictures:
             self._occluder = quicker(
                 lambda: Occluder(self._view.flat, self._view.image, self._ends, self._view.shape, self._view.feed),
                 lambda *hidden: self._scores(self._hidden(*hidden), logits=len(self._ends) > 1),

@@ -60,8 +60,11 @@ def load_network(config: Config, path: Path) -> Loaded:
 
     Raises:
         ModelError: it cannot be opened; one sentence with the reason and the remedy.
-        ConfigError: a function or file that the config names is not there.
+        ConfigError: a function or file that the config names is not there, or MODEL_SIGNATURE is set.
     """
+    if config.MODEL_SIGNATURE is not None:
+        problem = "MODEL_SIGNATURE belongs to TensorFlow SavedModels; a Keras model has none. Remove the line."
+        raise ConfigError(problem, field="MODEL_SIGNATURE")
     path, weights = model_files(config, path)
     try:
         return _load(config, path, weights)
@@ -272,7 +275,8 @@ def _load_weights(path: Path, network: Any) -> None:
         raise ModelError(f"{path.name} holds an architecture, not weights. Check MODEL_WEIGHTS.", field="MODEL_WEIGHTS")
     if not network.built:
         raise ModelError(
-            "The model has no defined input, so that its weights cannot be loaded: start it with keras.Input(shape)."
+            "The model has no defined input, so that its weights cannot be loaded: start it with keras.Input(shape), "
+            "or call it once on an input, model(keras.Input(shape)), inside the function that MODEL_BUILD names."
         )
     if kind == "keras":
         with _named(path, ".keras") as file:

@@ -147,6 +147,12 @@ def graph_of(network: Any) -> Any | None:
     return network if isinstance(network, Functional) and type(network).call is Functional.call else None
 
 
+def arranged(network: Any, values: Sequence[Any]) -> Any:
+    """Values of the inputs of a model, as its `call` takes them: one alone, a list or a dictionary."""
+    struct = getattr(getattr(network, "_functional", network), "_inputs_struct", None)
+    return values[0] if struct is None else keras.tree.pack_sequence_as(struct, list(values))
+
+
 def _inner_graph(node: Any) -> Any | None:
     """The graph of the nested model that a node calls; None for a layer, and where the call is not a plain one."""
     graph = graph_of(node.operation) if isinstance(node.operation, keras.Model) else None

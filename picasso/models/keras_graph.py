@@ -12,12 +12,14 @@ import tensorflow as tf
 from picasso.config import Config
 from picasso.errors import ConfigError, NotSupported
 from picasso.models.info import Assumption, ModelInput
-from picasso.models.keras_flat import Flat, as_it_is, flatten, graph_of
+from picasso.models.keras_flat import Flat, arranged, as_it_is, flatten, graph_of
 from picasso.models.keras_layout import TO_FIRST, channels_first, image_layout
+from picasso.models.keras_logits import is_row, one_row
 
 DEFAULT_SIZE = (224, 224)
 WANTED_OUTPUT = "Picasso explains one score per class, (images, classes)."
 IMAGE_RANK = 4  # (images, height, width, channels)
+GREYSCALE_RANK = 3  # (images, height, width)
 SPELLED_OUT = 4  # so many numbers are written one by one
 Constant = np.ndarray[Any, Any]
 
@@ -31,7 +33,8 @@ class View:
         flat: the same as one graph.
         number: which of its outputs is explained.
         image: the input of `flat` that takes the image.
-        shape: (height, width, channels) of the image, all defined.
+        scores: the tensor (None, classes) that is explained: an output of `flat`, without axes of one value.
+        shape: (height, width, channels) of the image, all defined; one channel where `image` has no axis for it.
         constants: what the inputs of `flat` are filled with, in their order; None for the image's.
         first: the `id` of every tensor of `flat` that is channels-first.
         inputs, outputs, output, assumptions: as in `ModelInfo`.
@@ -41,6 +44,7 @@ class View:
     flat: Flat
     number: int
     image: Any
+    scores: Any
     shape: tuple[int, int, int]
     constants: list[Constant | None]
     first: set[int]
@@ -50,14 +54,15 @@ class View:
     assumptions: tuple[Assumption, ...]
 
     @property
-    def scores(self) -> Any:
-        """The tensor (None, classes) of `flat` that is explained."""
-        return self.flat.model.outputs[self.number]
+    def takes_pictures(self) -> bool:
+        """Whether the image's input is (images, height, width, channels) itself."""
+        return not self.first and len(self.image.shape) == IMAGE_RANK
 
     def feed(self, x: Any) -> list[Any]:
         """The values of all inputs, in their order, for images (n, height, width, channels)."""
         batch = tf.shape(x)[:1]
         x = tf.transpose(x, TO_FIRST) if id(self.image) in self.first else x
+        x = tf.squeeze(x, -1) if len(self.image.shape) == GREYSCALE_RANK else x
         return [
             x if constant is None else tf.broadcast_to(constant, tf.concat([batch, constant.shape], 0))
             for constant in self.constants
@@ -65,9 +70,8 @@ class View:
 
     def own(self, x: Any) -> Any:
         """The scores of images as the model itself computes them."""
-        given, graph = self.feed(x), graph_of(self.whole)
-        arranged = given[0] if graph is None else keras.tree.pack_sequence_as(graph._inputs_struct, given)
-        return keras.tree.flatten(self.whole(arranged, training=False))[self.number]
+        scores = keras.tree.flatten(self.whole(arranged(self.whole, self.feed(x)), training=False))[self.number]
+        return tf.reshape(scores, (-1, self.scores.shape[1]))
 
 
 def view(whole: Any, config: Config) -> View:
@@ -80,22 +84,26 @@ def view(whole: Any, config: Config) -> View:
     assumed: list[Assumption] = []
     network = _with_graph(whole)
     inputs = list(network.inputs)
-    place = _image_input(inputs, config.MODEL_INPUT)
+    place = _image_input(inputs, config.MODEL_INPUT, assumed)
     constants = _constants(inputs, place, config.MODEL_OTHER_INPUTS, assumed)
     flat = _flat(network)
     first = image_layout(flat.tensors, flat.model.inputs[place]) == "channels_first"
-    shape = _size(tuple(inputs[place].shape)[1:], first, config.MODEL_INPUT_SIZE, assumed)
+    sizes = tuple(inputs[place].shape)[1:]
+    is_greyscale = len(sizes) + 1 == GREYSCALE_RANK
+    shape = _size((*sizes, 1) if is_greyscale else sizes, first, config.MODEL_INPUT_SIZE, assumed)
     if any(None in tensor.shape[1:] for tensor in inputs):
-        entering = (shape[2], *shape[:2]) if first else shape
+        entering = (shape[2], *shape[:2]) if first else shape[: len(sizes)]
         flat = _flat(network, [entering if constant is None else constant.shape for constant in constants])
-    names, fitting = _output_names(network), _fitting(network.outputs)
-    number = _output(network, config.MODEL_OUTPUT, assumed)
+    names, outputs = _output_names(network), list(flat.model.outputs)
+    fitting = _fitting(outputs)
+    number = _output(names, outputs, config.MODEL_OUTPUT, assumed)
     image = flat.model.inputs[place]
     return View(
         whole,
         flat,
         number,
         image,
+        one_row(outputs[number]),
         shape,
         constants,
         channels_first(flat.tensors, image),
@@ -117,17 +125,26 @@ def _flat(network: Any, sizes: list[tuple[int, ...]] | None = None) -> Flat:
 
 
 def _with_graph(network: Any) -> Any:
-    """A subclassed model has no inputs of its own: it becomes the one layer of a model that has."""
-    if getattr(network, "inputs", None) and getattr(network, "outputs", None):
+    """A model whose `call` is its own has no graph that says what it computes: it becomes the one layer of another."""
+    if graph_of(network) is not None:
         return network
-    shape = (network.get_build_config() or {}).get("input_shape") if network.built else None
-    if not isinstance(shape, list | tuple) or len(shape) != IMAGE_RANK or shape[-1] is None:
-        raise NotSupported("The model has no defined input: build it, or save it after calling it once.")
-    image = keras.Input(tuple(shape[1:]), name="image")
-    return keras.Model(image, network(image, training=False))
+    if getattr(network, "inputs", None):
+        inputs = [
+            keras.Input(tuple(tensor.shape)[1:], name=tensor.name, dtype=tensor.dtype) for tensor in network.inputs
+        ]
+    else:
+        shape = (network.get_build_config() or {}).get("input_shape") if network.built else None
+        if not isinstance(shape, list | tuple) or len(shape) not in (IMAGE_RANK, GREYSCALE_RANK):
+            raise NotSupported(
+                "The model has no defined input: save it after calling it once, or call it once on an input, "
+                "model(keras.Input(shape)), inside the function that MODEL_BUILD names."
+            )
+        inputs = [keras.Input(tuple(shape[1:]), name="image")]
+    return keras.Model(inputs, network(arranged(network, inputs), training=False))
 
 
-def _image_input(inputs: list[Any], wanted: str | None) -> int:
+def _image_input(inputs: list[Any], wanted: str | None, assumed: list[Assumption]) -> int:
+    """Which input takes the image: one with channels, else one that is (images, height, width)."""
     names = [tensor.name for tensor in inputs]
     if wanted is not None:
         if wanted not in names:
@@ -136,7 +153,11 @@ def _image_input(inputs: list[Any], wanted: str | None) -> int:
             )
         found = [names.index(wanted)]
     else:
-        found = [index for index, tensor in enumerate(inputs) if len(tensor.shape) == IMAGE_RANK]
+        of_rank = {
+            rank: [index for index, tensor in enumerate(inputs) if len(tensor.shape) == rank]
+            for rank in (IMAGE_RANK, GREYSCALE_RANK)
+        }
+        found = of_rank[IMAGE_RANK] or of_rank[GREYSCALE_RANK]
     if len(found) > 1:
         choices = ", ".join(names[index] for index in found)
         raise ConfigError(
@@ -144,9 +165,18 @@ def _image_input(inputs: list[Any], wanted: str | None) -> int:
             "takes the image.",
             field="MODEL_INPUT",
         )
-    if not found or len(inputs[found[0]].shape) != IMAGE_RANK:
+    if not found or len(inputs[found[0]].shape) not in (IMAGE_RANK, GREYSCALE_RANK):
         shapes = ", ".join(f"{tensor.name} {tuple(tensor.shape)[1:]}" for tensor in inputs)
         raise NotSupported(f"No input of the model takes an image, (height, width, channels): it has {shapes}.")
+    image = inputs[found[0]]
+    if wanted is None and len(image.shape) == GREYSCALE_RANK:
+        assumed.append(
+            Assumption(
+                f"The model's input {tuple(image.shape)[1:]} has no channels: it is given greyscale pictures, (height, "
+                "width).",
+                f'MODEL_INPUT = "{image.name}"',
+            )
+        )
     return found[0]
 
 
@@ -162,17 +192,17 @@ def _size(
             f"MODEL_INPUT_SIZE = {wanted}: this model takes {(height, width)} only. Remove the line.",
             field="MODEL_INPUT_SIZE",
         )
+    default_height, default_width = wanted or DEFAULT_SIZE
+    size = int(height or default_height), int(width or default_width)
     if wanted is None and None in (height, width):
-        wanted = DEFAULT_SIZE
+        free = "size" if height is width else "height" if height is None else "width"
         assumed.append(
             Assumption(
-                f"The model takes pictures of any size: {wanted[0]} x {wanted[1]} (height x width) is used.",
-                f"MODEL_INPUT_SIZE = {wanted}",
+                f"The model takes pictures of any {free}: {size[0]} x {size[1]} (height x width) is used.",
+                f"MODEL_INPUT_SIZE = {size}",
             )
         )
-    if wanted is not None:
-        height, width = height or wanted[0], width or wanted[1]
-    return int(height or 0), int(width or 0), int(channels)
+    return *size, int(channels)
 
 
 def _constants(
@@ -225,12 +255,12 @@ def _filling(constant: Constant | None) -> str:
 
 
 def _fitting(outputs: list[Any]) -> list[int]:
-    """Which outputs are (images, classes)."""
-    return [i for i, tensor in enumerate(outputs) if len(tensor.shape) == 2 and tensor.shape[1] is not None]
+    """Which outputs are (images, classes); behind them those that are so but for further axes of one value."""
+    found = [index for index, tensor in enumerate(outputs) if is_row(tensor)]
+    return sorted(found, key=lambda index: len(outputs[index].shape))
 
 
-def _output(network: Any, wanted: str | int | None, assumed: list[Assumption]) -> int:
-    outputs, names = list(network.outputs), _output_names(network)
+def _output(names: list[str], outputs: list[Any], wanted: str | int | None, assumed: list[Assumption]) -> int:
     fitting = _fitting(outputs)
     if wanted is None:
         if not fitting:

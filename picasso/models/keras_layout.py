@@ -55,8 +55,10 @@ def image_layout(tensors: Mapping[str, Any], image: Any) -> Layout:
 
     Args:
         tensors: of the graph, in topological order.
-        image: one of its inputs.
+        image: one of its inputs; without an axis for channels it has no layout, and counts as channels-last.
     """
+    if len(image.shape) != IMAGE_RANK:
+        return "channels_last"
     reached = {id(image)}
     for tensor in tensors.values():
         node = node_of(tensor)

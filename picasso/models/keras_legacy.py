@@ -66,7 +66,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 WITHOUT_EFFECT = ("init", "_init", "initializer", "_initializer", "regularizer", "_regularizer", "_constraint")
 IGNORED = frozenset(
     {"input_dtype", "input_dim", "input_length", "sparse", "ragged", "weights", "mode_type", "time_major", "fused"}
-    | {"implementation", "virtual_batch_size", "adjustment", "renorm_momentum", "renorm_clipping"}
+    | {"implementation", "virtual_batch_size", "adjustment", "renorm_momentum", "renorm_clipping", "rng_type"}
 )
 BASE_ARGUMENTS = frozenset({"name", "trainable", "dtype", "input_shape", "autocast"})
 MODELS = ("Functional", "Sequential")
@@ -230,7 +230,7 @@ def _arguments(values: dict[str, Any], kind: str, known: Any, custom: Mapping[st
         value = VALUES.get(new, {}).get(value, value) if isinstance(value, str) else value
         if new in accepted:
             result[new] = _value(new, value, custom)
-        elif old not in IGNORED and not _neutral(value):
+        elif new not in BASE_ARGUMENTS and old not in IGNORED and not _neutral(value):
             raise _unknown_argument(kind, values, old)
     return result
 
@@ -264,12 +264,17 @@ def _activation(value: Any, custom: Mapping[str, Any]) -> Any:
 
 
 def _accepted(known: Any) -> set[str]:
-    names = set(BASE_ARGUMENTS)
+    """The arguments that a layer's class takes: its own, and those of the classes that it hands others on to."""
+    names: set[str] = set()
     for base in known.__mro__:
         if base is keras.layers.Layer:
+            names |= BASE_ARGUMENTS
             break
         if "__init__" in vars(base):
-            names |= set(inspect.signature(base.__init__).parameters)
+            parameters = inspect.signature(base.__init__).parameters
+            names |= set(parameters)
+            if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+                break
     if known is not keras.layers.InputLayer:
         names |= {"batch_shape"}  # taken out again by `_explicit_input`, or by `keras_operations.graph`
     return names - {"self", "kwargs"}

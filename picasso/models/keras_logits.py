@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
 
+from picasso.models.incremental.known import is_identity
 from picasso.models.keras_history import node_of
 from picasso.models.keras_layout import layer_of
 from picasso.models.keras_operations import TensorFlowOperation
@@ -15,6 +17,7 @@ Link = Literal["softmax", "sigmoid"]
 ACTIVATIONS: dict[Any, Link] = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
 OPERATIONS: dict[str, Link] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # layers and functions of keras.ops
 FUNCTIONS: dict[str, Link] = {"softmax": "softmax", "sigmoid": "sigmoid"}  # the last part of a name in TensorFlow
+RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "ExpandDims"})  # layers and functions of keras.ops
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,37 @@ class Ending:
     logits: Any = None
 
 
+def is_row(tensor: Any) -> bool:
+    """Whether a Keras tensor is (images, classes), or that with further axes of one value: (images, 1, 1, classes)."""
+    sizes = tuple(tensor.shape)[1:]
+    return bool(sizes) and None not in sizes and sum(size != 1 for size in sizes) <= 1
+
+
+def one_row(tensor: Any) -> Any:
+    """A tensor that `is_row`, as (images, classes)."""
+    return tensor if len(tensor.shape) == 2 else keras.ops.reshape(tensor, (-1, math.prod(tensor.shape[1:])))
+
+
 def ending(scores: Any) -> Ending:
-    """What the Keras tensor `scores` was computed from, where a softmax or sigmoid comes last."""
+    """What the Keras tensor `scores` was computed from, where a softmax or sigmoid comes last.
+
+    What only hands values on, as dropout and a Reshape of one row do, may come behind it. Logits are (images, classes).
+    """
     node = node_of(scores)
+    while _hands_on(node):
+        node = node_of(node.input_tensors[0])
+    found = _ending(node)
+    return found if found.logits is None else Ending(found.link, one_row(found.logits))
+
+
+def _hands_on(node: Any) -> bool:
+    if is_identity(node.operation):
+        return True
+    reshapes = type(node.operation).__name__ in RESHAPES and len(node.input_tensors) == 1
+    return reshapes and all(is_row(tensor) for tensor in (*node.input_tensors, *node.outputs))
+
+
+def _ending(node: Any) -> Ending:
     operation = layer_of(node.operation)
     if isinstance(operation, TensorFlowOperation):
         link = FUNCTIONS.get(operation.function.rpartition(".")[2])

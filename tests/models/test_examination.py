@@ -74,6 +74,12 @@ def test_logits_of_other_scores_are_refused(end, is_sigmoid):
     assert "do not give the model's scores" in outcome.warnings[0]
 
 
+def test_the_tolerance_follows_the_precision_of_the_scores():
+    halves = Scores(lambda z: softmax(z).astype(np.float16))
+    assert "logits" not in examined(halves, logits=True).capabilities
+    assert "logits" in examined(halves, logits=True, rounding=float(np.finfo(np.float16).eps)).capabilities
+
+
 def test_scores_that_do_not_sum_to_1():
     outcome = examined(Scores(sigmoid))
     assert outcome.kind == "raw score"

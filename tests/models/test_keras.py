@@ -109,6 +109,11 @@ WITH_SOFTMAX = {
     "Sequential, Dense(softmax)": lambda: sequential(dense("softmax")),
     "Sequential, Softmax layer": lambda: sequential(dense(), layers.Softmax()),
     "Sequential, Activation(softmax)": lambda: sequential(dense(), layers.Activation("softmax")),
+    "dropout behind it": lambda: functional(dense("softmax"), layers.Dropout(0.5), layers.Activation("linear")),
+    "a map of one cell": lambda: functional(layers.Reshape((1, 1, -1)), dense(), layers.Softmax()),
+    "a map of one cell, reshaped": lambda: sequential(
+        layers.Reshape((1, 1, -1)), dense("softmax"), layers.Flatten(), layers.Reshape((CLASSES,)), layers.Identity()
+    ),
 }
 
 
@@ -121,6 +126,7 @@ def test_logits_behind_a_softmax(opened, make, suffix):
     assert model.info.capabilities - {"activations"} == {"predict", "gradients", "logits"}
     assert (model.info.score_kind, model.info.warnings) == ("probability", ())
     logits = before_last_dense(network, x)
+    logits = logits.reshape(3, CLASSES)
     np.testing.assert_allclose(model.predict(x, logits=True), logits, atol=1e-5)
     np.testing.assert_allclose(model.predict(x), softmax(logits), atol=1e-5)
 
@@ -183,7 +189,7 @@ WITHOUT_LOGITS = {
     "raw scores": (lambda: functional(dense()), "raw score"),
     "relu": (lambda: sequential(dense("relu")), "raw score"),
     "hard sigmoid": (lambda: sequential(dense("hard_sigmoid", classes=1)), "raw score"),
-    "softmax with something behind it": (lambda: sequential(dense("softmax"), layers.Identity()), "probability"),
+    "softmax with something behind it": (lambda: sequential(dense("softmax"), layers.Rescaling(1.0)), "probability"),
 }
 
 

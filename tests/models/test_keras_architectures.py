@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from keras_directly import check, noise
+from keras_directly import check, gradient, noise
 
 from picasso.config import Config
 from picasso.errors import ConfigError, ModelError, NotSupported
@@ -41,6 +41,14 @@ class Subclassed(keras.Model):
 
     def get_config(self):
         return super().get_config() | {"width": self.width}
+
+class Halved(keras.Model):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(keras.tree.map_structure(lambda x: x / 2, inputs), training=training)
+
+class HalvedSequential(keras.Sequential):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs / 2, training=training)
 """
 
 
@@ -151,7 +159,7 @@ ZOO = {
         "probability",
     ),
     "three deep, something behind the softmax": (
-        lambda: around(around(around(backbone(), head(dense("softmax")))), layers.Activation("linear")),
+        lambda: around(around(around(backbone(), head(dense("softmax")))), layers.Rescaling(1.0)),
         False,
         "probability",
     ),
@@ -204,6 +212,15 @@ def test_nothing_is_computed_twice_for_nested_logits(opened):
 def test_mixed_precision(opened, tmp_path):
     network = mixed()
     check(opened(network), network, tmp_path, tolerance=1e-3)  # half precision has 3 digits
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_scores_in_half_precision_have_their_logit(opened, precision):
+    keras.utils.set_random_seed(4)
+    network = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), dense("softmax", 10, dtype=f"mixed_{precision}")])
+    model = opened(network)
+    assert "logits" in model.info.capabilities
+    assert (model.info.score_kind, model.info.warnings) == ("probability", ())
 
 
 # Several inputs
@@ -319,6 +336,12 @@ def test_undefined_sizes(opened, tmp_path):
     model = opened(network)
     assert model.info.input_shape == (224, 224, 3)
     assert [one.line for one in model.info.assumptions] == ["MODEL_INPUT_SIZE = (224, 224)"]
+    assert "pictures of any size: 224 x 224 (height" in model.info.assumptions[0].sentence
+    narrow = opened(keras.Sequential([keras.Input((None, 9, 3)), layers.GlobalMaxPooling2D(), dense("softmax")]))
+    assert narrow.info.input_shape == (224, 9, 3)
+    (assumed,) = narrow.info.assumptions
+    assert "pictures of any height: 224 x 9 (height x width)" in assumed.sentence
+    assert assumed.line == "MODEL_INPUT_SIZE = (224, 9)"
     model = opened(network, MODEL_INPUT_SIZE=(10, 14))
     assert (model.info.input_shape, model.info.assumptions) == ((10, 14, 3), ())
     assert model.info.layers[0].shape == (8, 12, 2)
@@ -354,6 +377,76 @@ def test_subclassed_models(own, opened, tmp_path):
     model = opened(network, MODEL_CUSTOM_OBJECTS={"Subclassed": "picasso_own_network:Subclassed"})
     assert model.info.input_shape == SHAPE
     check(model, network, tmp_path)
+
+
+def two_pictures_as_dictionary(own):
+    image, other = keras.Input(SHAPE, name="image"), keras.Input(SHAPE, name="other")
+    y = dense("softmax")(layers.Flatten()(layers.Subtract()([image, other])))
+    return own.Halved({"other": other, "image": image}, y)
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "config"),
+    [
+        (lambda own: own.Halved(*(lambda net: (net.inputs[0], net.outputs[0]))(channels(3))), lambda x: x, {}),
+        (lambda own: own.HalvedSequential([keras.Input(SHAPE), layers.Flatten(), dense("softmax")]), lambda x: x, {}),
+        (
+            two_pictures_as_dictionary,
+            lambda x: {"image": x, "other": tf.zeros_like(x)},
+            {"MODEL_INPUT": "image", "MODEL_OTHER_INPUTS": {"other": 0.0}},
+        ),
+    ],
+    ids=["functional", "Sequential", "two inputs"],
+)
+def test_models_with_a_graph_and_a_call_of_their_own(own, opened, tmp_path, make, given, config):
+    network = make(own)
+    names = {name: f"picasso_own_network:{name}" for name in ("Halved", "HalvedSequential")}
+    model = opened(network, MODEL_CUSTOM_OBJECTS=names, **config)
+    assert (model.info.layers, "logits" in model.info.capabilities) == ((), False)
+    check(model, network, tmp_path, given)
+
+
+# Pictures without channels, maps of one cell as scores
+@pytest.mark.parametrize("size", [(6, 8), (None, 8)])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_a_picture_without_channels_is_greyscale(opened, size, layout):
+    shape = (6, 8, 1) if layout == "channels_last" else (1, 6, 8)
+    network = keras.Sequential([keras.Input(size, name="rows"), layers.Reshape(shape),
+                                layers.Conv2D(2, 3, data_format=layout, name="conv"), layers.Flatten(),
+                                dense("softmax")])  # fmt: skip
+    model = opened(network, MODEL_INPUT_SIZE=(6, 8))
+    assert model.info.input_shape == (6, 8, 1)
+    assert [one.line for one in model.info.assumptions] == ['MODEL_INPUT = "rows"']
+    x, chosen = noise((6, 8, 1)), [2, 0]
+    if layout == "channels_last":
+        np.testing.assert_allclose(model.predict(x), network(x[..., 0], training=False), atol=1e-6)
+        expected = gradient(lambda x: network(x[..., 0], training=False), x, chosen)
+        np.testing.assert_allclose(model.gradients(x, chosen, logits=False), expected, atol=1e-6)
+    assert model.activations(x, "conv").shape == (2, 4, 6, 2)
+    model.warm_up()
+    hidden = np.concatenate([x[:1], x[:1]])
+    hidden[0, :3, :2], hidden[1, 2:5, 3:5] = 0.5, 0.5
+    found = model.occlude(x[:1], np.array([(0, 0), (2, 3)]), (3, 2), np.full((6, 8, 1), 0.5, np.float32))
+    np.testing.assert_allclose(found, model.predict(hidden), atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_scores_of_one_cell(opened, layout):
+    order, axis = ((3, 1, 2), 1) if layout == "channels_first" else ((1, 2, 3), -1)
+    convolve = layers.Conv2D(CLASSES, 3, data_format=layout)
+    pool = layers.GlobalMaxPooling2D(keepdims=True, data_format=layout)
+    network = keras.Sequential([keras.Input(SHAPE), layers.Permute(order), convolve, pool, layers.Softmax(axis)])
+    model, x = opened(network), noise(SHAPE)
+    assert model.info.score_kind == "probability"
+    assert "logits" in model.info.capabilities
+    model.warm_up()
+    maps = model.activations(x, convolve.name).max(axis=(1, 2))
+    np.testing.assert_allclose(model.predict(x, logits=True), maps, atol=1e-6)
+    np.testing.assert_allclose(model.predict(x), keras.ops.softmax(maps), atol=1e-6)
+    corners, fill = np.array([(0, 0), (2, 3)]), np.zeros(SHAPE, np.float32)
+    hidden = np.repeat(x[:1], 2, axis=0)
+    hidden[0, :2, :2], hidden[1, 2:4, 3:5] = 0, 0
+    np.testing.assert_allclose(model.occlude(x[:1], corners, (2, 2), fill), model.predict(hidden), atol=1e-6)
 
 
 def test_what_is_explained_must_be_the_model(opened, monkeypatch):

@@ -48,6 +48,9 @@ def shallower(): return keras.Sequential([keras.Input((6, 5, 3)), layers.Conv2D(
                                           layers.GlobalAveragePooling2D()])
 def broken(): raise RuntimeError("no network today")
 def number(): return 3
+
+class Uncalled(keras.Model):
+    pass
 """
 
 
@@ -252,6 +255,8 @@ LEGACY = {
     ),
     "axis as a list": (legacy("BatchNormalization", axis=[3]), lambda x: x / np.sqrt(1.001)),
     "time_major": (legacy("Dropout", rate=0.5, noise_shape=None, time_major=False), lambda x: x),
+    "rng_type": (legacy("RandomFlip", mode="horizontal", seed=None, rng_type="stateful"), lambda x: x),
+    "a layer that takes no trainable": (legacy("SpatialDropout2D", trainable=True, rate=0.5), lambda x: x),
     "a tuple": (
         legacy("Cropping2D", cropping={"class_name": "__tuple__", "items": [[1, 1], [0, 0]]}),
         lambda x: x[:, 1:-1],
@@ -274,7 +279,7 @@ def test_legacy_arguments(tmp_path, config, expected):
             file[f"l/l/{name}:0"] = np.full(shape, name in ("gamma", "moving_variance", "kernel"), np.float32)
     network = load(tmp_path / "m.json", MODEL_WEIGHTS=tmp_path / "w.h5")
     x = noise()
-    np.testing.assert_allclose(network(x), x if expected is None else expected(x), atol=1e-5)
+    np.testing.assert_allclose(network(x, training=False), x if expected is None else expected(x), atol=1e-5)
 
 
 def test_tensorflow_functions_that_are_refused(tmp_path):
@@ -385,6 +390,18 @@ def test_weights_without_a_function(network, tmp_path):
 def test_functions_that_build_nothing(network, tmp_path, function, sentence):
     network.save_weights(tmp_path / "w.weights.h5")
     refused(tmp_path / "w.weights.h5", sentence, ConfigError, MODEL_BUILD=f"picasso_own_keras:{function}")
+
+
+def test_a_function_that_returns_a_model_without_an_input(network, tmp_path):
+    network.save_weights(tmp_path / "w.weights.h5")
+    sentence = r"call it once on an input, model\(keras.Input\(shape\)\), inside the function that MODEL_BUILD names"
+    refused(tmp_path / "w.weights.h5", sentence, MODEL_BUILD="picasso_own_keras:Uncalled")
+
+
+def test_a_signature_is_for_tensorflow(network, tmp_path):
+    network.save(tmp_path / "m.keras")
+    error = refused(tmp_path / "m.keras", "a Keras model has none. Remove the line", ConfigError, MODEL_SIGNATURE="a")
+    assert error.field == "MODEL_SIGNATURE"
 
 
 # Folders of checkpoints
