@@ -14,6 +14,7 @@ from picasso.errors import ConfigError, NotSupported
 from picasso.models.graph_walks import after, behind, between, root
 from picasso.models.graphs import Source, placeholders
 from picasso.models.info import Assumption, ModelInput
+from picasso.models.open_inputs import assumed_zeros
 
 PREFERENCE = ({"Softmax"}, {"Sigmoid"}, {"BiasAdd", "MatMul", "Add", "AddV2"})  # what scores come out of, best first
 NO_SCORES = {"TopK", "TopKV2"}
@@ -30,7 +31,7 @@ class Ends:
         scores: (batch, classes).
         logits: what enters the final softmax or sigmoid, in its shape; None without one.
         sigmoid: the scores come out of a sigmoid.
-        others: placeholders that need a constant, with the key of `MODEL_OTHER_INPUTS` that gives it.
+        others: placeholders that need a constant, by the name that a config uses; `values`: these constants.
         way: the operations that lead from the image to the scores, each after those that it computes with.
         inputs: all that the scores are computed with, the image first.
         outputs: the names of those that can be explained; `output`: the one that is.
@@ -42,6 +43,7 @@ class Ends:
     logits: Any | None
     sigmoid: bool
     others: dict[str, Any]
+    values: dict[str, float | list[float]]
     way: tuple[Any, ...]
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
@@ -67,7 +69,11 @@ def find_ends(source: Source, config: Config) -> Ends:
             field="MODEL_OUTPUT",
         )
     others = {name: tensor for name, tensor in given.items() if tensor.op in operations and tensor.name != image.name}
-    _check_fed(scores, operations, {image.op, *(tensor.op for tensor in others.values())})
+    missing = _missing(source, operations, {image.op, *(tensor.op for tensor in others.values())})
+    _check_fed(scores, {name: tensor for name, tensor in missing.items() if not _is_fillable(tensor)})
+    others |= missing
+    shapes = {name: tuple(size or 1 for size in _inner_shape(tensor)) for name, tensor in others.items()}
+    values = {name: config.MODEL_OTHER_INPUTS.get(name, 0.0) for name in others}
     last = root(scores).op
     return Ends(
         image=image,
@@ -75,11 +81,12 @@ def find_ends(source: Source, config: Config) -> Ends:
         logits=last.inputs[0] if last.type in ("Softmax", "Sigmoid") else None,
         sigmoid=last.type == "Sigmoid",
         others=others,
+        values=values,
         way=between(image, scores),
-        inputs=_inputs(source, image, others, operations, config),
+        inputs=_inputs(source, image, others, values, operations),
         outputs=tuple(dict.fromkeys([*found, output])),
         output=output,
-        assumptions=assumptions,
+        assumptions=(*assumptions, *assumed_zeros(shapes, config.MODEL_OTHER_INPUTS)),
     )
 
 
@@ -123,15 +130,14 @@ def _image(source: Source, config: Config) -> Any:
 
 
 def _inputs(
-    source: Source, image: Any, others: dict[str, Any], operations: set[Any], config: Config
+    source: Source, image: Any, others: dict[str, Any], values: dict[str, float | list[float]], operations: set[Any]
 ) -> tuple[ModelInput, ...]:
     keys = {tensor.name: name for name, tensor in source.inputs.items()}
 
     def described(tensor: Any, constant: str = "") -> ModelInput:
-        shape = tuple(tensor.shape[1:]) if tensor.shape.rank else ()
-        return ModelInput(keys.get(tensor.name, tensor.name.removesuffix(":0")), shape, constant)
+        return ModelInput(keys.get(tensor.name, tensor.name.removesuffix(":0")), _inner_shape(tensor), constant)
 
-    given = [described(tensor, str(config.MODEL_OTHER_INPUTS[name])) for name, tensor in others.items()]
+    given = [described(tensor, str(values[name])) for name, tensor in others.items()]
     own = [
         described(operation.outputs[0], "its default")
         for operation in source.graph.get_operations()
@@ -234,17 +240,33 @@ def _is_switch(tensor: Any) -> bool:
     return tensor.shape.rank in (0, None) and (tensor.dtype.is_floating or tensor.dtype.is_bool)
 
 
-def _check_fed(scores: Any, operations: set[Any], fed: set[Any]) -> None:
-    missing = [operation for operation in operations if operation.type in FED and operation not in fed]
+def _missing(source: Source, operations: set[Any], fed: set[Any]) -> dict[str, Any]:
+    """The placeholders among `operations` that nothing is fed to, by the name that a config uses."""
+    keys = {tensor.name: name for name, tensor in source.inputs.items()}
+    missing = [operation.outputs[0] for operation in operations if operation.type in FED and operation not in fed]
+    named = {keys.get(tensor.name, tensor.op.name): tensor for tensor in missing}
+    return dict(sorted(named.items()))
+
+
+def _is_fillable(tensor: Any) -> bool:
+    """Whether zeros say "nothing" there: a switch such as `keep_prob`, a single number, would be turned off by one."""
+    return bool(tensor.shape.rank) and _is_number(tensor)
+
+
+def _check_fed(scores: Any, missing: dict[str, Any]) -> None:
     if not missing:
         return
-    names = {operation.name: operation.outputs[0] for operation in sorted(missing, key=lambda one: one.name)}
-    values = ", ".join(f'"{name}": {1.0 if "keep" in name else 0}' for name in names)
+    values = ", ".join(f'"{name}": {1.0 if "keep" in name else 0}' for name in missing)
     raise ConfigError(
-        f"The output {scores.name} also needs {_listed(names)}. Write the constants: "
+        f"The output {scores.name} also needs {_listed(missing)}. Write the constants: "
         f"MODEL_OTHER_INPUTS = {{{values}}}.",
         field="MODEL_OTHER_INPUTS",
     )
+
+
+def _inner_shape(tensor: Any) -> tuple[int | None, ...]:
+    """A tensor's shape without the batch dimension; () where it has none or it is not known."""
+    return tuple(tensor.shape[1:]) if tensor.shape.rank else ()
 
 
 def _is_number(tensor: Any) -> bool:
