@@ -167,13 +167,7 @@ def _entrance(network: Network, name: str) -> Callable[[FloatArray], FloatArray]
 
 def _shape(ends: Ends, first: bool, config: Config) -> tuple[tuple[int, int, int], tuple[Assumption, ...]]:
     """(height, width, channels) of what a graph takes, and what was assumed; `first`: it has the channels first."""
-    image = ends.image
-    height, width, channels = (image.shape[axis] for axis in (TO_LAST[1:] if first else (1, 2, 3)))
-    if channels is None:
-        raise NotSupported(
-            f"The model's input {image.name} has an undefined number of channels; Picasso needs (batch, height, width, "
-            "channels). Name a tensor further in: MODEL_INPUT."
-        )
+    height, width, channels = _sizes(ends, first)
     size = config.MODEL_INPUT_SIZE
     if size is not None and (height or size[0], width or size[1]) != size:
         raise ConfigError(
@@ -183,7 +177,19 @@ def _shape(ends: Ends, first: bool, config: Config) -> tuple[tuple[int, int, int
     if size is None and None in (height, width):
         size, assumption = assumed_size(height, width)
         return (*size, channels), (assumption,)
-    return (*(size or (height, width)), channels), ()
+    return (*(size or (int(height or 0), int(width or 0))), channels), ()
+
+
+def _sizes(ends: Ends, first: bool) -> tuple[int | None, int | None, int]:
+    """(height, width, channels) of the image input, where the graph tells them."""
+    shape = ends.image.shape
+    if shape.rank == 3:
+        return shape[1], shape[2], 1
+    height, width, channels = (
+        None if shape.rank is None else shape[axis] for axis in (TO_LAST[1:] if first else (1, 2, 3))
+    )
+    # Where the input leaves the channels open, the first convolution has them; images have three.
+    return height, width, channels or next((kernel.inputs for kernel in kernels(ends.way)), 3)
 
 
 def _constant(value: float | list[float], tensor: Any, name: str) -> Callable[[Any], Any]:
