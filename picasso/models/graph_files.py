@@ -64,7 +64,8 @@ def find_graph_files(path: Path, checkpoint: str | None = None) -> GraphFiles:
     if kind is None:
         raise ModelError(
             f"{path.name} is not a TensorFlow model: that is a SavedModel folder (with {SAVED_MODEL}), a frozen graph "
-            "(.pb), or a TF1 checkpoint (.meta, .index and .data files). Check MODEL_PATH."
+            "(.pb), or a TF1 checkpoint (.meta, .index and .data files). Check MODEL_PATH.",
+            field="MODEL_PATH",
         )
     if kind == "frozen graph":
         return GraphFiles(kind, path, [path])

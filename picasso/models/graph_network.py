@@ -46,7 +46,7 @@ class Network:
     ) -> None:
         image = entrance(ends)
         self.whole = bool(ends.image.dtype.is_integer)
-        self.batch = ends.image.shape[0]
+        self.batch = None if ends.image.shape.rank is None else ends.image.shape[0]
         self._first = frozenset(first)
         self._maps: dict[str, Any] = {}
         self._gradients: dict[tuple[str, bool], Any] = {}
@@ -60,7 +60,7 @@ class Network:
                 fed = {ends.others[name].name: constant(count) for name, constant in constants.items()}
             tf.graph_util.import_graph_def(runnable(graph_def), {**fed, image.name: entering}, name="")
             self._image, self._entering = image.name, entering
-            self.scores = tf.cast(self._tensor(ends.scores.name), tf.float32)
+            self.scores = _row(tf.cast(self._tensor(ends.scores.name), tf.float32))
             self.logits = None
             if ends.logits is not None:
                 shaped = tf.reshape(self._tensor(ends.logits.name), tf.shape(self.scores))
@@ -153,10 +153,18 @@ class Network:
     def _enter(self, image: Any) -> Any:
         """The images as the graph's entrance takes them."""
         x = tf.transpose(self._images, TO_FIRST) if image.name in self._first else self._images
+        if image.shape.rank == 3:  # without an axis for the one channel
+            x = self._images[..., 0]
         if self.whole:
             # Rounding has no gradient: that of what follows it is meant.
             x = tf.round(x) if image.dtype.is_integer else x + tf.stop_gradient(tf.round(x) - x)
         return tf.cast(x, image.dtype)
+
+
+def _row(scores: Any) -> Any:
+    """Scores (images, classes), of those that have more dimensions."""
+    rank = scores.shape.rank
+    return scores if rank in (2, None) else tf.reshape(scores, [tf.shape(scores)[0], -1])
 
 
 def entrance(ends: Ends) -> Any:

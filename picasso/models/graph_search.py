@@ -1,19 +1,20 @@
-"""Finds in a TensorFlow graph where the image goes in, where the scores come out, and the logits behind them.
+"""Finds in a TensorFlow graph where it is entered and left: the scores, the logits behind them, all other inputs.
 
 What cannot be decided is asked: each `ConfigError` lists the candidates and the line to write.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
 from picasso.config import Config
 from picasso.errors import ConfigError, NotSupported
+from picasso.models.graph_image import described, find_image, is_number, listed, named
 from picasso.models.graph_walks import after, behind, between, root
 from picasso.models.graphs import Source, placeholders
 from picasso.models.info import Assumption, ModelInput
+from picasso.models.open_inputs import assumed_zeros
 
 PREFERENCE = ({"Softmax"}, {"Sigmoid"}, {"BiasAdd", "MatMul", "Add", "AddV2"})  # what scores come out of, best first
 NO_SCORES = {"TopK", "TopKV2"}
@@ -26,11 +27,11 @@ class Ends:
     """Where a graph is entered and left; all tensors are of `Source.graph`.
 
     Attributes:
-        image: (batch, height, width, channels), or channels first.
-        scores: (batch, classes).
+        image: as `find_image` gives it.
+        scores: (batch, classes), or that with dimensions of 1.
         logits: what enters the final softmax or sigmoid, in its shape; None without one.
         sigmoid: the scores come out of a sigmoid.
-        others: placeholders that need a constant, with the key of `MODEL_OTHER_INPUTS` that gives it.
+        others: placeholders that need a constant, by the name that a config uses; `values`: these constants.
         way: the operations that lead from the image to the scores, each after those that it computes with.
         inputs: all that the scores are computed with, the image first.
         outputs: the names of those that can be explained; `output`: the one that is.
@@ -42,6 +43,7 @@ class Ends:
     logits: Any | None
     sigmoid: bool
     others: dict[str, Any]
+    values: dict[str, float | list[float]]
     way: tuple[Any, ...]
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
@@ -56,8 +58,8 @@ def find_ends(source: Source, config: Config) -> Ends:
         ConfigError: several fit, none fits, or a name is not in the graph.
         NotSupported: the input is no image of known shape, or the output no scores.
     """
-    image = _image(source, config)
-    given = {name: _named(source, name, source.inputs, "MODEL_OTHER_INPUTS") for name in config.MODEL_OTHER_INPUTS}
+    image = find_image(source, config)
+    given = {name: named(source, name, source.inputs, "MODEL_OTHER_INPUTS") for name in config.MODEL_OTHER_INPUTS}
     found = _candidates(source, image, list(given.values()))
     output, scores, assumptions = _scores(source, image, found, config)
     operations = behind([scores.op], image) | {scores.op}
@@ -67,7 +69,11 @@ def find_ends(source: Source, config: Config) -> Ends:
             field="MODEL_OUTPUT",
         )
     others = {name: tensor for name, tensor in given.items() if tensor.op in operations and tensor.name != image.name}
-    _check_fed(scores, operations, {image.op, *(tensor.op for tensor in others.values())})
+    missing = _missing(source, operations, {image.op, *(tensor.op for tensor in others.values())})
+    _check_fed(scores, {name: tensor for name, tensor in missing.items() if not _is_fillable(tensor)})
+    others |= missing
+    shapes = {name: tuple(size or 1 for size in _inner_shape(tensor)) for name, tensor in others.items()}
+    values = {name: config.MODEL_OTHER_INPUTS.get(name, 0.0) for name in others}
     last = root(scores).op
     return Ends(
         image=image,
@@ -75,63 +81,24 @@ def find_ends(source: Source, config: Config) -> Ends:
         logits=last.inputs[0] if last.type in ("Softmax", "Sigmoid") else None,
         sigmoid=last.type == "Sigmoid",
         others=others,
+        values=values,
         way=between(image, scores),
-        inputs=_inputs(source, image, others, operations, config),
+        inputs=_inputs(source, image, others, values, operations),
         outputs=tuple(dict.fromkeys([*found, output])),
         output=output,
-        assumptions=assumptions,
-    )
-
-
-def _named(source: Source, name: str, keys: dict[str, Any], setting: str) -> Any:
-    """The tensor that the config calls `name`: a signature's key, or a tensor's name with or without ":0"."""
-    if name in keys:
-        return keys[name]
-    try:
-        return source.graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
-    except (KeyError, ValueError) as error:
-        known = [*keys, *(operation.name for operation in source.graph.get_operations())]
-        near = difflib.get_close_matches(name.partition(":")[0], known, n=3, cutoff=0.5) or list(keys)
-        raise ConfigError(
-            f"{setting}: the graph has no tensor {name!r}. The nearest: {', '.join(near)}.", field=setting
-        ) from error
-
-
-def _image(source: Source, config: Config) -> Any:
-    if config.MODEL_INPUT is not None:
-        image = _named(source, config.MODEL_INPUT, source.inputs, "MODEL_INPUT")
-        if image.shape.rank != 4 or not _is_number(image):
-            raise NotSupported(
-                f"MODEL_INPUT: {_described(config.MODEL_INPUT, image)} is not an image input; Picasso needs numbers "
-                "(batch, height, width, channels)."
-            )
-        return image
-    fit = {name: tensor for name, tensor in source.inputs.items() if tensor.shape.rank == 4 and _is_number(tensor)}
-    if len(fit) == 1:
-        return next(iter(fit.values()))
-    if fit:
-        raise ConfigError(
-            f"The model has several inputs that could take the image: {_listed(fit)}. Write which: "
-            f'MODEL_INPUT = "{next(iter(fit))}".',
-            field="MODEL_INPUT",
-        )
-    raise ConfigError(
-        f"No image input was found among the model's inputs ({_listed(source.inputs) or 'there are none'}). Name the "
-        'tensor of shape (batch, height, width, channels) where the image goes in: MODEL_INPUT = "name:0".',
-        field="MODEL_INPUT",
+        assumptions=(*assumptions, *assumed_zeros(shapes, config.MODEL_OTHER_INPUTS)),
     )
 
 
 def _inputs(
-    source: Source, image: Any, others: dict[str, Any], operations: set[Any], config: Config
+    source: Source, image: Any, others: dict[str, Any], values: dict[str, float | list[float]], operations: set[Any]
 ) -> tuple[ModelInput, ...]:
     keys = {tensor.name: name for name, tensor in source.inputs.items()}
 
     def described(tensor: Any, constant: str = "") -> ModelInput:
-        shape = tuple(tensor.shape[1:]) if tensor.shape.rank else ()
-        return ModelInput(keys.get(tensor.name, tensor.name.removesuffix(":0")), shape, constant)
+        return ModelInput(keys.get(tensor.name, tensor.name.removesuffix(":0")), _inner_shape(tensor), constant)
 
-    given = [described(tensor, str(config.MODEL_OTHER_INPUTS[name])) for name, tensor in others.items()]
+    given = [described(tensor, str(values[name])) for name, tensor in others.items()]
     own = [
         described(operation.outputs[0], "its default")
         for operation in source.graph.get_operations()
@@ -143,9 +110,8 @@ def _inputs(
 def _candidates(source: Source, image: Any, given: list[Any]) -> dict[str, Any]:
     """What could be the class scores, by name: the file's outputs, or else those that are found."""
     outputs = _final(source, image, given) if source.outputs is None else source.outputs
-    return {
-        name: tensor for name, tensor in outputs.items() if tensor.shape.rank in (2, None) and tensor.dtype.is_floating
-    }
+    rows = {name: tensor for name, tensor in outputs.items() if tensor.dtype.is_floating and _is_row(tensor)}
+    return {name: tensor for name, tensor in rows.items() if tensor.shape.rank in (2, None)} or rows
 
 
 def _scores(
@@ -154,14 +120,14 @@ def _scores(
     """The output's name, its tensor, and what was assumed in choosing it."""
     wanted = config.MODEL_OUTPUT
     if isinstance(wanted, str) and not wanted.isdecimal():
-        scores = _named(source, wanted, source.outputs or {}, "MODEL_OUTPUT")
-        if scores.shape.rank not in (2, None):
+        scores = named(source, wanted, source.outputs or {}, "MODEL_OUTPUT")
+        if not _is_row(scores):
             raise NotSupported(
-                f"MODEL_OUTPUT: {_described(wanted, scores)} has not one score per class, (images, classes)."
+                f"MODEL_OUTPUT: {described(wanted, scores)} has not one score per class, (images, classes)."
             )
         return wanted.removesuffix(":0"), scores, ()
     if not found:
-        seen = f": its outputs are {_listed(source.outputs)}" if source.outputs else ""
+        seen = f": its outputs are {listed(source.outputs)}" if source.outputs else ""
         raise ConfigError(
             f"No output with one score per class, (images, classes), was found{seen}. Name it: "
             'MODEL_OUTPUT = "name:0".',
@@ -172,7 +138,7 @@ def _scores(
     best = _preferred(found)
     if len(best) > 1:
         raise ConfigError(
-            f"The model has several outputs that could be the class scores: {_listed(best)}. Write which: "
+            f"The model has several outputs that could be the class scores: {listed(best)}. Write which: "
             f'MODEL_OUTPUT = "{next(iter(best))}".',
             field="MODEL_OUTPUT",
         )
@@ -188,7 +154,7 @@ def _scores(
 def _numbered(found: dict[str, Any], number: int) -> tuple[str, Any]:
     if not 0 <= number < len(found):
         raise ConfigError(
-            f"MODEL_OUTPUT = {number}: the outputs are numbered 0 to {len(found) - 1}: {_listed(found)}.",
+            f"MODEL_OUTPUT = {number}: the outputs are numbered 0 to {len(found) - 1}: {listed(found)}.",
             field="MODEL_OUTPUT",
         )
     return list(found.items())[number]
@@ -223,38 +189,50 @@ def _final(source: Source, image: Any, given: list[Any]) -> dict[str, Any]:
         for operation in after([image])
         if operation not in unusable and operation.type not in NO_SCORES
         for tensor in operation.outputs
-        if tensor.shape.rank == 2 and tensor.dtype.is_floating and not operation.name.startswith("gradients/")
+        if tensor.shape.rank
+        and _is_row(tensor)
+        and tensor.dtype.is_floating
+        and not operation.name.startswith("gradients/")
     ]
     inner = behind([tensor.op for tensor in candidates])
-    roots = {root(tensor, rank=2).name: root(tensor, rank=2) for tensor in candidates if tensor.op not in inner}
-    return {name.removesuffix(":0"): tensor for name, tensor in sorted(roots.items())}
+    roots = [root(tensor, rank=tensor.shape.rank) for tensor in candidates if tensor.op not in inner]
+    return {tensor.name.removesuffix(":0"): tensor for tensor in sorted(roots, key=lambda one: one.name)}
+
+
+def _is_row(tensor: Any) -> bool:
+    """Whether it has one score per class, as far as is known: (images, classes), or that with dimensions of 1."""
+    rank = tensor.shape.rank
+    return rank in (2, None) or (rank > 2 and sum(size != 1 for size in tensor.shape[1:]) <= 1)
 
 
 def _is_switch(tensor: Any) -> bool:
     return tensor.shape.rank in (0, None) and (tensor.dtype.is_floating or tensor.dtype.is_bool)
 
 
-def _check_fed(scores: Any, operations: set[Any], fed: set[Any]) -> None:
-    missing = [operation for operation in operations if operation.type in FED and operation not in fed]
+def _missing(source: Source, operations: set[Any], fed: set[Any]) -> dict[str, Any]:
+    """The placeholders among `operations` that nothing is fed to, by the name that a config uses."""
+    keys = {tensor.name: name for name, tensor in source.inputs.items()}
+    missing = [operation.outputs[0] for operation in operations if operation.type in FED and operation not in fed]
+    named = {keys.get(tensor.name, tensor.op.name): tensor for tensor in missing}
+    return dict(sorted(named.items()))
+
+
+def _is_fillable(tensor: Any) -> bool:
+    """Whether zeros say "nothing" there: a switch such as `keep_prob`, a single number, would be turned off by one."""
+    return bool(tensor.shape.rank) and is_number(tensor)
+
+
+def _check_fed(scores: Any, missing: dict[str, Any]) -> None:
     if not missing:
         return
-    names = {operation.name: operation.outputs[0] for operation in sorted(missing, key=lambda one: one.name)}
-    values = ", ".join(f'"{name}": {1.0 if "keep" in name else 0}' for name in names)
+    values = ", ".join(f'"{name}": {1.0 if "keep" in name else 0}' for name in missing)
     raise ConfigError(
-        f"The output {scores.name} also needs {_listed(names)}. Write the constants: "
+        f"The output {scores.name} also needs {listed(missing)}. Write the constants: "
         f"MODEL_OTHER_INPUTS = {{{values}}}.",
         field="MODEL_OTHER_INPUTS",
     )
 
 
-def _is_number(tensor: Any) -> bool:
-    return bool(tensor.dtype.is_floating or tensor.dtype.is_integer)
-
-
-def _listed(tensors: dict[str, Any]) -> str:
-    return ", ".join(_described(name, tensor) for name, tensor in tensors.items())
-
-
-def _described(name: str, tensor: Any) -> str:
-    shape = "unknown shape" if tensor.shape.rank is None else tuple(tensor.shape)
-    return f"{name} ({shape} {tensor.dtype.name})"
+def _inner_shape(tensor: Any) -> tuple[int | None, ...]:
+    """A tensor's shape without the batch dimension; () where it has none or it is not known."""
+    return tuple(tensor.shape[1:]) if tensor.shape.rank else ()

@@ -15,12 +15,11 @@ from picasso.models.info import Assumption, ModelInput
 from picasso.models.keras_flat import Flat, arranged, as_it_is, flatten, graph_of
 from picasso.models.keras_layout import TO_FIRST, channels_first, image_layout
 from picasso.models.keras_logits import is_row, one_row
+from picasso.models.open_inputs import SPELLED_OUT, assumed_size, assumed_zeros
 
-DEFAULT_SIZE = (224, 224)
 WANTED_OUTPUT = "Picasso explains one score per class, (images, classes)."
 IMAGE_RANK = 4  # (images, height, width, channels)
 GREYSCALE_RANK = 3  # (images, height, width)
-SPELLED_OUT = 4  # so many numbers are written one by one
 Constant = np.ndarray[Any, Any]
 
 
@@ -192,17 +191,12 @@ def _size(
             f"MODEL_INPUT_SIZE = {wanted}: this model takes {(height, width)} only. Remove the line.",
             field="MODEL_INPUT_SIZE",
         )
-    default_height, default_width = wanted or DEFAULT_SIZE
-    size = int(height or default_height), int(width or default_width)
     if wanted is None and None in (height, width):
-        free = "size" if height is width else "height" if height is None else "width"
-        assumed.append(
-            Assumption(
-                f"The model takes pictures of any {free}: {size[0]} x {size[1]} (height x width) is used.",
-                f"MODEL_INPUT_SIZE = {size}",
-            )
-        )
-    return *size, int(channels)
+        wanted, assumption = assumed_size(height, width)
+        assumed.append(assumption)
+    if wanted is not None:
+        height, width = height or wanted[0], width or wanted[1]
+    return int(height or 0), int(width or 0), int(channels)
 
 
 def _constants(
@@ -218,12 +212,7 @@ def _constants(
                 field="MODEL_OTHER_INPUTS",
             )
     values = {tensor.name: _constant(tensor, given.get(tensor.name, 0.0)) for tensor in others}
-    missing = [name for name in names if name not in given]
-    if missing:
-        which = ", ".join(f"{name} {values[name].shape}" for name in missing)
-        every = ", ".join(f'"{name}": {given.get(name) or _zeros(values[name].shape)}' for name in names)
-        what = f"input {which} is" if len(missing) == 1 else f"inputs {which} are"
-        assumed.append(Assumption(f"The {what} filled with zeros.", f"MODEL_OTHER_INPUTS = {{{every}}}"))
+    assumed.extend(assumed_zeros({name: value.shape for name, value in values.items()}, given))
     return [values.get(tensor.name) for tensor in inputs]
 
 
@@ -238,11 +227,6 @@ def _constant(tensor: Any, value: float | list[float]) -> Constant:
             f"MODEL_OTHER_INPUTS: {tensor.name} takes {shape} numbers, got {value!r}.",
             field="MODEL_OTHER_INPUTS",
         ) from error
-
-
-def _zeros(shape: tuple[int, ...]) -> str:
-    """A zero as one writes it: one for each number where there are few, else one for all."""
-    return str([0.0] * shape[0]) if len(shape) == 1 and shape[0] <= SPELLED_OUT else "0.0"
 
 
 def _filling(constant: Constant | None) -> str:

@@ -11,6 +11,16 @@ from picasso.models.files import require
 from picasso.models.graph_files import graph_format, is_there
 
 KERAS_SUFFIXES = {".keras", ".h5", ".hdf5"}
+TORCH = (
+    "PyTorch, which Picasso does not open: export it with torch.onnx.export, and convert that to a SavedModel, for "
+    "example with onnx2tf"
+)
+ELSEWHERE = {  # whose files these are, and what to do with them
+    ".onnx": "ONNX, which Picasso does not open: convert it to a SavedModel, for example with onnx2tf",
+    ".tflite": "TensorFlow Lite, which Picasso does not open: give the Keras file or SavedModel that it was made from",
+    ".pt": TORCH,
+    ".pth": TORCH,
+}
 
 
 def open_model(config: Config) -> Model:
@@ -26,6 +36,8 @@ def open_model(config: Config) -> Model:
     try:
         return _open(config, path)
     except ModelError as error:
+        if error.field == "MODEL_PATH" and path.suffix in ELSEWHERE:  # by its content it is no file of ours
+            raise ModelError(f"{error.message} Files named {path.suffix} are of {ELSEWHERE[path.suffix]}.") from error
         if config.MODEL_PREPARE is None:
             raise
         raise ModelError(f"{error.message} If it is damaged, delete {path}: it is made anew then.") from error

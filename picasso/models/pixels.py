@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,8 @@ from picasso.models.preprocessing import FloatArray
 from picasso.models.ranges import describe_range
 
 LEVELS = (0.0, 1.0, 255.0)  # of the solid pictures that the first layers are tried with
+BETWEEN = 128.0  # of another: what no longer changes from there to 255 was clipped
+BELOW = (-1.0, -255.0)  # of those that tell where a clip begins
 
 # What scaled pictures may reach: ranges in use end at 1 to 3; dark pictures, standardised, at some 25. And how far
 # black and white are apart at least: 1 for 0..1; 2 or more for anything standardised, as no standard deviation is
@@ -27,8 +29,14 @@ LARGEST, NARROWEST = 50.0, 0.5
 # range also where nothing is divided. At the ends of 0..1 it tells nothing: the range may as well begin below 0.
 MEANS_255, MEANS_1 = (8.0, 255.0), (0.05, 0.95)
 
-PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
-Taken = Literal["0..255", "0..1", "as given", "not known"]
+PIXELS, UNIT, SIGNED = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
+Taken = Literal["0..255", "0..1", "clipped to 0..1", "clipped to -1..1", "as given", "not known"]
+TOLD: dict[str, tuple[tuple[float, float], str]] = {  # what the first layers show, with the sentence that says so
+    "0..255": (PIXELS, "The model scales pixel values itself, so it is given 0..255."),
+    "0..1": (UNIT, "The model scales pixel values itself, from 0..1, so it is given these."),
+    "clipped to 0..1": (UNIT, "The model clips pixel values to 0..1, so it is given these."),
+    "clipped to -1..1": (SIGNED, "The model clips pixel values to -1..1, so it is given these."),
+}
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,8 @@ def _found(anatomy: Anatomy) -> tuple[Scale | tuple[float, float], str]:
     if anatomy.whole:
         return PIXELS, "The model takes whole numbers: pictures are given to it as 0..255."
     taken = taken_by(anatomy.entrance, anatomy.shape)
-    if taken == "0..255":
-        return PIXELS, "The model scales pixel values itself, so it is given 0..255."
-    if taken == "0..1":
-        return UNIT, "The model scales pixel values itself, from 0..1, so it is given these."
+    if taken in TOLD:
+        return TOLD[taken]
     family = family_of(anatomy)
     if family is None or taken == "not known":
         return UNIT, "Pixel values are mapped to 0..1: nothing in the model says which range it was trained on."
@@ -95,11 +101,17 @@ def taken_by(entrance: Callable[[FloatArray], FloatArray] | None, shape: tuple[i
         return "as given"
     # A picture with another level in each channel shows whether channels change places.
     colours = np.broadcast_to(np.resize(np.array(LEVELS, np.float32), shape[2]), shape)
-    pictures = np.stack([*(np.full(shape, level, np.float32) for level in LEVELS), colours])
+    pictures = np.stack([*_solid([*LEVELS, BETWEEN], shape), colours])
     given = entrance(pictures).astype(np.float32)
-    black, one, white, _ = (_middle(x) for x in given)
+    black, one, white, between, _ = (_middle(x) for x in given)
     if all(_same(x, picture) for x, picture in zip(given, pictures, strict=True)):
         return "as given"
+    if np.array_equal(between, white):
+        if not np.array_equal(one, white) or np.abs(one - black).min() < NARROWEST:
+            return "not known"
+        minus_one, minus_white = (_middle(x) for x in entrance(_solid(BELOW, shape)).astype(np.float32))
+        is_signed = np.array_equal(minus_one, minus_white) and not np.array_equal(minus_one, black)
+        return "clipped to -1..1" if is_signed else "clipped to 0..1"
     with np.errstate(divide="ignore", invalid="ignore"):
         zero = -black / (one - black)  # the level that becomes zero, in each channel
     is_scaled = np.abs([black, white]).max() <= LARGEST and np.abs(white - black).min() >= NARROWEST
@@ -108,6 +120,11 @@ def taken_by(entrance: Callable[[FloatArray], FloatArray] | None, shape: tuple[i
     if _is_within(zero, MEANS_1) and np.abs(one - black).min() >= NARROWEST:
         return "0..1"
     return "not known"
+
+
+def _solid(levels: Sequence[float], shape: tuple[int, int, int]) -> FloatArray:
+    """A picture (height, width, channels) of each level."""
+    return np.stack([np.full(shape, level, np.float32) for level in levels])
 
 
 def _middle(x: FloatArray) -> FloatArray:

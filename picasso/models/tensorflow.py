@@ -27,7 +27,8 @@ from picasso.models.graph_network import SIZED, Network
 from picasso.models.graph_search import Ends, find_ends
 from picasso.models.graph_walks import behind
 from picasso.models.graphs import Source, first_line, open_graph, portable
-from picasso.models.info import Layer
+from picasso.models.info import Assumption, Layer
+from picasso.models.open_inputs import assumed_size
 from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
@@ -66,13 +67,11 @@ class TensorFlowModel(Model):
     def _build(self, source: Source, ends: Ends, config: Config, kind: str) -> Anatomy:
         """Makes what runs the graph, and tells what was read from it. Keeps nothing of `source`."""
         first = channels_first(ends.image, ends.way)
-        shape = _shape(ends.image, ends.image.name in first, config)
+        shape, assumed = _shape(ends, ends.image.name in first, config)
         spots = find_layers(ends.way, ends.image)
         entering = first_weighted(ends.way, ends.image)
         graph_def = portable(source.freeze([ends.scores.op.name]))
-        constants = {
-            name: _constant(config.MODEL_OTHER_INPUTS[name], tensor, name) for name, tensor in ends.others.items()
-        }
+        constants = {name: _constant(ends.values[name], tensor, name) for name, tensor in ends.others.items()}
         try:
             self._network = network = Network(graph_def, ends, shape, first, constants)
             classes = _classes(network, shape)
@@ -103,7 +102,7 @@ class TensorFlowModel(Model):
             format=kind,
             writer=source.writer,
             whole=network.whole,
-            assumptions=tuple(ends.assumptions),
+            assumptions=(*assumed, *ends.assumptions),
         )
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
@@ -166,42 +165,50 @@ def _entrance(network: Network, name: str) -> Callable[[FloatArray], FloatArray]
     return lambda images: network.run([network.maps(name)], images)[0]
 
 
-def _shape(image: Any, first: bool, config: Config) -> tuple[int, int, int]:
-    """(height, width, channels) of what a graph takes; `first`: its input has the channels first."""
-    height, width, channels = (image.shape[axis] for axis in (TO_LAST[1:] if first else (1, 2, 3)))
-    if channels is None:
-        raise NotSupported(
-            f"The model's input {image.name} has an undefined number of channels; Picasso needs (batch, height, width, "
-            "channels). Name a tensor further in: MODEL_INPUT."
-        )
+def _shape(ends: Ends, first: bool, config: Config) -> tuple[tuple[int, int, int], tuple[Assumption, ...]]:
+    """(height, width, channels) of what a graph takes, and what was assumed; `first`: it has the channels first."""
+    height, width, channels = _sizes(ends, first)
     size = config.MODEL_INPUT_SIZE
-    if size is None and None in (height, width):
-        raise ConfigError(
-            f"The model takes images of any size. Write which (height, width) to use: MODEL_INPUT_SIZE = "
-            f"({height or 224}, {width or 224}).",
-            field="MODEL_INPUT_SIZE",
-        )
     if size is not None and (height or size[0], width or size[1]) != size:
         raise ConfigError(
             f"MODEL_INPUT_SIZE = {size}, but the model takes images of ({height}, {width}). Leave it out.",
             field="MODEL_INPUT_SIZE",
         )
-    return (*(size or (height, width)), channels)
+    if size is None and None in (height, width):
+        size, assumption = assumed_size(height, width)
+        return (*size, channels), (assumption,)
+    return (*(size or (int(height or 0), int(width or 0))), channels), ()
+
+
+def _sizes(ends: Ends, first: bool) -> tuple[int | None, int | None, int]:
+    """(height, width, channels) of the image input, where the graph tells them."""
+    shape = ends.image.shape
+    if shape.rank == 3:
+        return shape[1], shape[2], 1
+    height, width, channels = (
+        None if shape.rank is None else shape[axis] for axis in (TO_LAST[1:] if first else (1, 2, 3))
+    )
+    # Where the input leaves the channels open, the first convolution has them; images have three.
+    return height, width, channels or next((kernel.inputs for kernel in kernels(ends.way)), 3)
 
 
 def _constant(value: float | list[float], tensor: Any, name: str) -> Callable[[Any], Any]:
-    """What gives another input's value for a batch: as it is, or repeated where the input has a batch dimension."""
+    """What gives another input's value for a batch: as it is, or repeated to fill the input's shape."""
     array = np.asarray(value, tensor.dtype.as_numpy_dtype)
     shape = tensor.shape
     if shape.rank is None or shape.is_compatible_with(array.shape):
         return lambda batch: tf.constant(array)
-    if shape.rank == 0 or not shape[1:].is_compatible_with(array.shape):
+    try:
+        filled = np.broadcast_to(array, [size or 1 for size in shape])
+    except ValueError as error:
         wanted = tuple(shape[1:]) if shape.rank else "one number"
         raise ConfigError(
             f"MODEL_OTHER_INPUTS: {name} must be {wanted} (without the batch dimension), got {value}.",
             field="MODEL_OTHER_INPUTS",
-        )
-    return lambda batch: tf.broadcast_to(tf.constant(array), tf.concat([[batch], array.shape], 0))
+        ) from error
+    if shape[0] is not None:
+        return lambda batch: tf.constant(filled)
+    return lambda batch: tf.broadcast_to(tf.constant(filled[0]), tf.concat([[batch], filled.shape[1:]], 0))
 
 
 def _weights(graph_def: Any, names: set[str]) -> tuple[int, int]:

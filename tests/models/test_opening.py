@@ -8,6 +8,7 @@ import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+import keras
 import pytest
 
 from picasso.config import Config, Preprocessing
@@ -46,6 +47,30 @@ def test_the_file_is_something_else(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(ModelError, match=r"model.pt is not a Keras model file: it is empty. Check MODEL_PATH"):
         open_model(Config(MODEL_PATH=path))
+
+
+@pytest.mark.parametrize("framework", [None, "keras", "tensorflow"])
+@pytest.mark.parametrize(
+    ("suffix", "advice"),
+    [
+        (".onnx", "Files named .onnx are of ONNX, .*: convert it to a SavedModel, for example with onnx2tf."),
+        (".tflite", "are of TensorFlow Lite, .*: give the Keras file or SavedModel that it was made from."),
+        (".pt", "are of PyTorch, .*: export it with torch.onnx.export, and convert that to a SavedModel"),
+        (".pth", "are of PyTorch"),
+    ],
+)
+def test_files_of_other_frameworks(tmp_path, suffix, advice, framework):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(b"\x08\x07something else")
+    with pytest.raises(ModelError, match=rf"model{suffix} is not a (Keras|TensorFlow) model.*{advice}"):
+        open_model(Config(MODEL_PATH=path, MODEL_FRAMEWORK=framework))
+
+
+def test_content_counts_more_than_the_name(tmp_path):
+    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    network.save(tmp_path / "model.keras")
+    (tmp_path / "model.keras").rename(tmp_path / "model.pt")
+    assert open_model(Config(MODEL_PATH=tmp_path / "model.pt")).info.classes == 2
 
 
 @pytest.mark.parametrize(

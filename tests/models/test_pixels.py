@@ -9,6 +9,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
@@ -51,6 +52,8 @@ TAKEN = {
         "grey": lambda x: x.mean(axis=-1, keepdims=True) / 255,
         "padded": chain(layers.Rescaling(1 / 255), layers.ZeroPadding2D(2)),
         "flattened": chain(layers.Rescaling(1 / 255), layers.Flatten()),
+        "clipped behind": lambda x: np.clip(x / 255, 0, 1),
+        "square root": lambda x: np.sqrt(x / 255),
         "half precision": lambda x: (x / 255).astype(np.float16),
     },
     "0..1": {
@@ -60,7 +63,18 @@ TAKEN = {
         "Normalization of dark 0..1": normalization(0.13, 0.31**2),
         "to pixels and caffe": lambda x: x[..., ::-1] * 255 - BGR_MEAN,
     },
+    "clipped to 0..1": {
+        "clip(x, 0, 1)": lambda x: np.clip(x, 0, 1),
+        "minimum(x, 1)": lambda x: np.minimum(x, 1),
+        "brought to -1..1": lambda x: np.clip(2 * x - 1, -1, 1),
+        "of quantised training": lambda x: np.asarray(tf.quantization.fake_quant_with_min_max_args(x, 0, 1)),
+    },
+    "clipped to -1..1": {
+        "clip(x, -1, 1)": lambda x: np.clip(x, -1, 1),
+        "brought to 0..1": lambda x: (np.clip(x, -1, 1) + 1) / 2,
+    },
     "as given": {
+        "clip(x, 0, 255)": lambda x: np.clip(x, 0, 255),
         "nothing": lambda x: x,
         "padding": chain(layers.ZeroPadding2D(3)),
         "augmentation": chain(layers.RandomFlip(), layers.RandomRotation(0.1)),
@@ -73,6 +87,8 @@ TAKEN = {
         "doubled": lambda x: 2 * x,
         "one colour left out": lambda x: x / 255 * np.float32([1, 1, 0]),
         "colours of their own": lambda x: x * np.float32([1, 1 / 255, 1]),
+        "saturating": lambda x: np.tanh(x),
+        "clipped elsewhere": lambda x: np.clip(x, 0, 6),
         "not a number": lambda x: x * np.nan,
     },
 }
@@ -149,6 +165,13 @@ def test_a_model_that_scales_0_to_1_itself():
     pixels = found(entrance=lambda x: 2 * x - 1)
     assert (pixels.text, pixels.preprocess.scale) == ("0..1", (0, 1))
     the_assumption(pixels, "from 0..1")
+
+
+@pytest.mark.parametrize(("low", "text"), [(0, "0..1"), (-1, "-1..1")])
+def test_a_model_that_clips(low, text):
+    pixels = found(entrance=lambda x: np.clip(x, low, 1))
+    assert (pixels.text, pixels.preprocess.scale) == (text, (low, 1))
+    the_assumption(pixels, f"The model clips pixel values to {text}, so it is given these.")
 
 
 @pytest.mark.parametrize("entrance", [None, lambda x: x])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_zoo import (
     BIAS,
     CLASSES,
+    FILTER,
     SHAPE,
     Module,
     classifier,
     direct_gradients,
+    features,
     image,
     linear,
     noise,
@@ -150,8 +153,16 @@ AMBIGUOUS = {
     "output apart": (apart, {"MODEL_OUTPUT": "elsewhere"}, "elsewhere:0 does not depend on the input image:0"),
     "output's number": (classifier, {"MODEL_OUTPUT": 1}, r"numbered 0 to 0: scores"),
     "switches": (trainable, {}, r'MODEL_OTHER_INPUTS = {"is_training": 0, "keep_prob": 1.0}'),
-    "labels needed": (trainable, {"MODEL_OUTPUT": "masked"}, r"masked:0 also needs .*labels \(\(None, 4\)"),
-    "constant's shape": (two_images, {"MODEL_INPUT": "image", "MODEL_OTHER_INPUTS": {"second": 1}}, "second must be"),
+    "switches but no labels": (
+        trainable,
+        {"MODEL_OUTPUT": "masked"},
+        r"masked:0 also needs is_training .*keep_prob \(",
+    ),
+    "constant's shape": (
+        two_images,
+        {"MODEL_INPUT": "image", "MODEL_OTHER_INPUTS": {"second": [1, 2]}},
+        "second must be",
+    ),
     "a size that is fixed": (classifier, {"MODEL_INPUT_SIZE": (6, 6)}, r"takes images of \(5, 7\). Leave it out"),
 }
 
@@ -170,10 +181,107 @@ def test_two_outputs_of_one_kind(tmp_path):
 
 def test_an_open_size(tmp_path):
     save_module(tmp_path / "m", ["score"], shape=(None, None, 3))
-    with pytest.raises(ConfigError, match=r"MODEL_INPUT_SIZE = \(224, 224\)"):
+    with pytest.raises(ModelError, match=r"cannot compute scores of images \(224, 224, 3\).*MODEL_INPUT_SIZE"):
         open_tensorflow(tmp_path / "m")
     with pytest.raises(ModelError, match=r"cannot compute scores of images \(9, 9, 3\).*MODEL_INPUT_SIZE"):
         open_tensorflow(tmp_path / "m", MODEL_INPUT_SIZE=(9, 9))
+
+
+def test_a_size_is_assumed(tmp_path):
+    def build():
+        x = image(shape=(None, 7, 3))
+        tf.nn.softmax(tf.reduce_mean(features(x), [1, 2]), name="scores")
+
+    tf1(build, save_frozen(tmp_path / "frozen.pb"))
+    model = open_tensorflow(tmp_path / "frozen.pb")
+    assert model.info.input_shape == (224, 7, 3)
+    sentence = "The model takes pictures of any height: 224 x 7 (height x width) is used."
+    assert model.info.assumptions[0] == Assumption(sentence, "MODEL_INPUT_SIZE = (224, 7)")
+    x = noise(2, shape=(224, 7, 3))
+    np.testing.assert_allclose(model.predict(x), tf.nn.softmax(tf.reduce_mean(features(x), [1, 2])), atol=1e-5)
+
+
+@pytest.mark.parametrize(("config", "value"), [({}, 0), ({"age": 0.5}, 0.5), ({"age": [1.0, -2.0]}, [1, -2])])
+def test_other_inputs_of_a_keras_export(tmp_path, config, value):
+    """Left out, they are zeros, and the assumption's line does the same; one number fills all of an input."""
+    picture, age = keras.Input(SHAPE, name="picture"), keras.Input((2,), name="age")
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(picture), age])
+    network = keras.Model([picture, age], keras.layers.Dense(CLASSES, "softmax")(joined))
+    network.export(tmp_path / "m", verbose=False)
+    model = open_tensorflow(tmp_path / "m", MODEL_OTHER_INPUTS=config)
+    filled = np.broadcast_to(np.float32(value), (3, 2))
+    np.testing.assert_allclose(model.predict(noise(3)), network([noise(3), filled]), atol=1e-5)
+    sentence = "The input age (2,) is filled with zeros."
+    assumed = [one for one in model.info.assumptions if one.sentence == sentence]
+    assert [one.line for one in assumed] == ([] if config else ['MODEL_OTHER_INPUTS = {"age": [0.0, 0.0]}'])
+
+
+# Unusual shapes
+def without_shape():
+    tf.nn.softmax(tf.reduce_mean(features(v1.placeholder(tf.float32, name="x")), [1, 2]), name="scores")
+
+
+def in_a_row():
+    tf.nn.softmax(
+        tf1_logits(tf.reshape(v1.placeholder(tf.float32, [None, 105], name="x"), [-1, *SHAPE], "y")), name="z"
+    )
+
+
+def of_a_file():
+    picture = tf.cast(tf.image.decode_jpeg(v1.placeholder(tf.string, [], name="x"), 3), tf.float32)
+    tf.nn.softmax(tf1_logits(tf.identity(v1.image.resize_bilinear(picture[None], SHAPE[:2]), name="y")), name="z")
+
+
+@pytest.mark.parametrize(
+    ("build", "suggested"),
+    [
+        (without_shape, r'x \(unknown shape float32\).* write MODEL_INPUT = "x" and MODEL_INPUT_SIZE = \(224, 224\)'),
+        (in_a_row, r'follow from them: y \(\(None, 5, 7, 3\) float32\)\. Write .*MODEL_INPUT = "y"'),
+        (of_a_file, r"follow from them: ResizeBilinear \(\(1, 5, 7, 3\) float32\), y \("),
+    ],
+)
+def test_what_takes_the_image_is_suggested(tmp_path, build, suggested):
+    tf1(lambda: [build(), v1.get_variable("unused", initializer=0.0)], save_checkpoint(tmp_path / "model"))
+    with pytest.raises(ConfigError, match=suggested):
+        open_tensorflow(tmp_path)
+
+
+def test_an_input_of_unknown_shape(tmp_path):
+    tf1(without_shape, save_frozen(tmp_path / "frozen.pb"))
+    model = open_tensorflow(tmp_path / "frozen.pb", MODEL_INPUT="x", MODEL_INPUT_SIZE=SHAPE[:2])
+    assert model.info.input_shape == SHAPE
+    expected = tf.nn.softmax(tf.reduce_mean(features(noise(3)), [1, 2]))
+    np.testing.assert_allclose(model.predict(noise(3)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_an_input_without_a_channel_axis(tmp_path, axis):
+    """Of images of one channel, wherever the graph puts it."""
+
+    def scores(x):
+        grey = tf.expand_dims(x, axis)
+        maps = tf.transpose(grey, [0, 2, 3, 1]) if axis == 1 else grey
+        return tf.nn.softmax(tf.reduce_mean(tf.nn.conv2d(maps, FILTER[:, :, :1], 1, "SAME"), [1, 2]), name="scores")
+
+    tf1(lambda: scores(image(shape=SHAPE[:2])), save_frozen(tmp_path / "frozen.pb"))
+    model = open_tensorflow(tmp_path / "frozen.pb")
+    assert model.info.input_shape == (5, 7, 1)
+    x = noise(3, shape=(5, 7, 1))
+    np.testing.assert_allclose(model.predict(x), scores(x[..., 0]), atol=1e-5)
+    expected = direct_gradients(lambda x: scores(x[..., 0]), x, [0, 1, 2])
+    np.testing.assert_allclose(model.gradients(x, [0, 1, 2], logits=False), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", [{}, {"MODEL_OUTPUT": "scores"}])
+def test_scores_with_dimensions_of_one(tmp_path, config):
+    def build():
+        maps = tf.reshape(tf1_logits(image()), [-1, 1, 1, CLASSES])
+        tf.nn.softmax(maps, name="scores")
+
+    tf1(build, save_frozen(tmp_path / "frozen.pb"))
+    model = open_tensorflow(tmp_path / "frozen.pb", **config)
+    assert (model.info.classes, "logits" in model.info.capabilities) == (CLASSES, True)
+    np.testing.assert_allclose(model.predict(noise(3)), tf.nn.softmax(linear(noise(3))), atol=1e-5)
 
 
 def test_signatures(tmp_path):
