@@ -276,7 +276,7 @@ def test_reload_reads_config_functions_and_models_again(tmp_path: Path) -> None:
         assert "stays in use." in get(address)
     config.unlink()
     code, _, why = reload()
-    assert code == 2
+    assert code == 8
     assert "No server runs over the data folder" in why
 
 

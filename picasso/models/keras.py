@@ -70,7 +70,8 @@ class KerasModel(Model):
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
         logits, sigmoid = found.logits is not None, found.link == "sigmoid"
-        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
+        whole = not keras.backend.is_float_dtype(self._view.image.dtype)
+        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid, whole=whole)
         self.info = describe(
             config,
             path,
@@ -105,6 +106,7 @@ class KerasModel(Model):
             inputs=found.inputs,
             outputs=found.outputs,
             output=found.output,
+            output_classes=found.output_classes,
             format=loaded.format,
             writer=loaded.writer,
             assumptions=found.assumptions,
