@@ -52,24 +52,23 @@ def serve(model: Path | None, port: int | None, host: str | None, config_file: P
 
 
 @main.command()
-@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file; ./config.py unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
-def inspect(model: Path | None, config_file: Path | None, as_json: bool) -> None:
+def inspect(model: str | None, config_file: Path | None, as_json: bool) -> None:
     """Says what Picasso understood of a model: what it is, what was assumed, and a config file for it.
 
     \b
     Examples:
-      picasso inspect                          the configured model
+      picasso inspect                          the configured model, the first of several
       picasso inspect path/to/model.keras
+      picasso inspect name                     a model of the config's MODELS; name@output for another output of it
       picasso inspect saved_model/ --json
     """
     try:
-        from picasso.config import load_config
-        from picasso.inspection import inspect as inspect_model
-        from picasso.inspection import show
+        from picasso.inspection import inspect_named, show
 
-        found = inspect_model(load_config(config_file, {"MODEL_PATH": model}))
+        found = inspect_named(model, config_file)
     except PicassoError as error:
         click.echo(f"picasso: {error.message}", err=True)
         sys.exit(error.exit_code)

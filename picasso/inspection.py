@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from picasso.config import Config
+from picasso.config import Config, load_config
+from picasso.errors import ModelError
 from picasso.models.info import ModelInfo
 from picasso.models.summary import facts, ready_config
+from picasso.runs.catalogue import Catalogue
 from picasso.visualizations.discovery import discover
 
 MEBIBYTE = 2**20
@@ -29,12 +32,14 @@ class Inspection:
         visualizations: each one's title, with the reason why the model cannot do it, or None.
         config: a config file for it, as Python source.
         process_bytes: memory of this process with the model open, after scoring one batch.
+        others: names of the config's other models, each of which can be inspected.
     """
 
     info: ModelInfo
     visualizations: tuple[tuple[str, str | None], ...]
     config: str
     process_bytes: int
+    others: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, with all labels and layers."""
@@ -44,11 +49,36 @@ class Inspection:
             "visualizations": dict(self.visualizations),
             "process_bytes": self.process_bytes,
             "config": self.config,
+            "other_models": list(self.others),
         }
 
 
-def inspect(config: Config) -> Inspection:
-    """Opens the configured model in this process and looks at it from all sides.
+def inspect_named(named: str | None, config_file: Path | None) -> Inspection:
+    """Inspects the file of that name or, where there is none, the model of that name in MODELS.
+
+    Args:
+        named: a path, a name of MODELS or "name@output"; None for the default model.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        ModelError: there is no such file or model, or it cannot be opened.
+    """
+    if named is None:
+        return inspect(load_config(config_file))
+    if not Path(named).exists() and (config := load_config(config_file)).MODELS:
+        catalogue = Catalogue(config)
+        if catalogue.digest(named) is None:
+            names = ", ".join(catalogue.names)
+            raise ModelError(f"There is no file {named}, and no model of that name: MODELS has {names}.")
+        return inspect(config, named)
+    return inspect(load_config(config_file, {"MODEL_PATH": Path(named)}))
+
+
+def inspect(config: Config, reference: str = "") -> Inspection:
+    """Opens a model of the config in this process and looks at it from all sides.
+
+    Args:
+        reference: "name" or "name@output" of MODELS; the default model unless given.
 
     Raises:
         ConfigError: the configuration names nothing that exists.
@@ -56,13 +86,17 @@ def inspect(config: Config) -> Inspection:
     """
     from picasso.models.opening import open_model
 
+    catalogue = Catalogue(config)
+    others = tuple(name for name in catalogue.names if name != catalogue.split(reference)[0])
+    config = catalogue.config(reference)
     model = open_model(config)
     model.warm_up()
     height, width, channels = model.info.input_shape
     model.predict(np.zeros((model.batch, height, width, channels), np.float32))
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=True)
     reasons = tuple((cls.title, cls.unsupported_reason(model.info)) for cls in registry.visualizations.values())
-    return Inspection(model.info, reasons, ready_config(config, model), psutil.Process().memory_info().rss)
+    used = psutil.Process().memory_info().rss
+    return Inspection(model.info, reasons, ready_config(config, model), used, others)
 
 
 def show(inspection: Inspection, console: Console) -> None:
@@ -75,6 +109,8 @@ def show(inspection: Inspection, console: Console) -> None:
     for what, value in facts(info):
         table.add_row(what, Text(value))
     table.add_row("Memory", f"{inspection.process_bytes / MEBIBYTE:,.0f} MiB for the process that holds it")
+    if inspection.others:
+        table.add_row("Other models", Text(f"{', '.join(inspection.others)} (picasso inspect NAME)"))
     console.print(table)
     _list(console, "Ways to look", [f"{title}: {reason or 'yes'}" for title, reason in inspection.visualizations])
     _list(console, "Warnings", info.warnings)

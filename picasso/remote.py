@@ -21,11 +21,12 @@ def find_server(folder: Path) -> str:
     """The address of the one server that runs over a data folder.
 
     Raises:
-        ConfigError: there is none, or there are several.
+        WorkerLost: there is none.
+        ConfigError: there are several.
     """
     found = running(folder)
     if not found:
-        raise ConfigError(
+        raise WorkerLost(
             f"No server runs over the data folder {folder}. Start one with `picasso serve`, name its config with "
             "--config, or name its address with --url."
         )

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from picasso.cli import main
 from picasso.config import load_config
+from picasso.errors import ConfigError
 from picasso.inspection import inspect
 from picasso.models.info import Assumption
 from picasso.models.opening import open_model
@@ -60,7 +61,7 @@ def test_on_the_command_line(folder):
     assert text.exit_code == 0, text.output
     for part in (
         "two.keras",
-        "10 x 14 pixels, 3 channels",
+        "14 pixels wide, 10 high, 3 channels",
         "Keras 3",
         "colour",
         "age",
@@ -72,6 +73,29 @@ def test_on_the_command_line(folder):
     assert content["labels"] == ["class 0", "class 1", "class 2"]
     assert content["visualizations"]["Occlusion"] is None
     assert content["weight_bytes"] == 4 * content["parameters"]
+
+
+def test_models_by_name(folder):
+    models = (
+        'MODELS = {"a": {"MODEL_PATH": "two.keras", "MODEL_LABELS": ["x", "y", "z"]}, "b": {"MODEL_PATH": "two.keras"}}'
+    )
+    (folder / "several.py").write_text(models, encoding="utf-8")
+
+    def inspected(*names):
+        done = CliRunner().invoke(main, ["inspect", *names, "--config", "several.py", "--json"])
+        return json.loads(done.stdout) if done.exit_code == 0 else (done.exit_code, done.stderr)
+
+    first, other, output, file = inspected(), inspected("b"), inspected("b@colour"), inspected("two.keras")
+    assert (first["name"], first["labels"], first["other_models"]) == ("a", ["x", "y", "z"], ["b"])
+    assert (other["name"], other["output"], other["other_models"]) == ("b", "kind", ["a"])
+    assert (output["output"], output["classes"]) == ("colour", 5)
+    assert (file["name"], file["other_models"]) == ("two", [])
+    assert inspected("c") == (3, "picasso: There is no file c, and no model of that name: MODELS has a, b.\n")
+
+
+def test_labels_of_another_output_name_it(folder):
+    with pytest.raises(ConfigError, match=r"kind \(3\), colour \(5\)\. Write MODEL_OUTPUT = \"colour\"\."):
+        inspect(load_config(None, {"MODEL_PATH": folder / "two.keras", "MODEL_LABELS": list("vwxyz")}, environ={}))
 
 
 def test_errors_have_their_exit_code(folder):

@@ -276,7 +276,7 @@ def test_reload_reads_config_functions_and_models_again(tmp_path: Path) -> None:
         assert "stays in use." in get(address)
     config.unlink()
     code, _, why = reload()
-    assert code == 2
+    assert code == 8
     assert "No server runs over the data folder" in why
 
 
@@ -313,6 +313,17 @@ def test_a_wrong_config_is_said_in_one_sentence(tmp_path: Path, text: str | None
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_function_that_is_not_there_is_said_before_tensorflow_is_imported(tmp_path: Path) -> None:
+    model = MNIST.parent / "model.keras"
+    (tmp_path / "config.py").write_text(f"MODEL_PATH = {str(model)!r}\nMODEL_PREPROCESS = 'no_such_module:prepare'")
+    done = run(tmp_path, "-m", "picasso", "inspect")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "picasso: MODEL_PREPROCESS = 'no_such_module:prepare': the module no_such_module cannot"
+    )
+    assert len(done.stderr.splitlines()) == 1  # and no line of TensorFlow's log
 
 
 def test_a_wrong_address_is_said_before_anything_starts(tmp_path: Path) -> None:

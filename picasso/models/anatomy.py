@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from picasso.models.info import Assumption, Layer, ModelInput
@@ -39,6 +39,7 @@ class Anatomy:
         entrance: what the first layer that has learnt weights is given for images (n, height, width, channels), which
             shows whether the model scales pixel values itself; None where that cannot be told.
         whole: the model takes whole numbers 0..255.
+        output_classes: how many scores each output gives that can be explained, by name; None where that is open.
         The others are as in `ModelInfo`.
     """
 
@@ -53,6 +54,7 @@ class Anatomy:
     inputs: tuple[ModelInput, ...] = ()
     outputs: tuple[str, ...] = ()
     output: str = ""
+    output_classes: Mapping[str, int | None] = field(default_factory=dict)
     format: str = ""
     writer: str = ""
     assumptions: tuple[Assumption, ...] = ()

@@ -31,6 +31,8 @@ ROUNDINGS = 2  # of scores in half precision, whose last digit is larger than th
 # Scores that differ by less than this share of the largest are the same: eight times float32's last digit. Networks
 # with random weights differ by more, or give the very same scores where their signal dies out.
 SAME_TOLERANCE = 1e-6
+CHECK_WEIGHTS = "Check that its weights were loaded, and the range of pixel values: MODEL_PREPROCESS."
+SOFTMAX_OF_ONE = "A softmax over one class is always 1: the model may need a sigmoid there instead."
 PROBED_IMAGES = 2
 TIMED_IMAGES = 8
 
@@ -68,6 +70,7 @@ def examine(
     logits: bool,
     sigmoid: bool,
     rounding: float = FLOAT32,
+    whole: bool = False,
 ) -> Examined:
     """Finds out with pictures what the scores are, and that the logits found belong to them.
 
@@ -78,11 +81,13 @@ def examine(
         logits: the adapter found values before a final softmax or sigmoid.
         sigmoid: the scores come out of a sigmoid: probabilities, each for itself.
         rounding: the step between 1 and the next number in the precision that the scores are computed in.
+        whole: the model takes whole numbers.
 
     Raises:
         ModelError: the user's own preprocess function failed or does not fit the model; or no score is finite.
     """
-    x = preprocess(sample_pictures()).x
+    prepared = preprocess(sample_pictures())
+    x = prepared.x
     scores = model._scores(x, logits=False)
     usable = np.isfinite(scores).all(axis=1)
     if not usable.any():
@@ -93,6 +98,12 @@ def examine(
     x, scores = x[usable], scores[usable]
     answer = scores  # what must differ: the logits where they are known, as sure probabilities are 1 for many pictures
     capabilities, warnings = {"predict", "gradients"}, []
+    if isinstance(preprocess, OwnFunction) and prepared.dtype.kind != "f" and not whole:
+        warnings.append(
+            f"The preprocess function {preprocess.name} returns {prepared.dtype}, but the model takes float32: the "
+            f"values, {x.min():g} to {x.max():g}, are taken as they are. If the model was trained with another range, "
+            "bring them to it there. If not, return them as float32."
+        )
     if not usable.all():
         warnings.append("The model gives scores that are NaN or infinite for some sample pictures.")
     if logits:
@@ -100,7 +111,8 @@ def examine(
         difference = float(np.abs(activated(found, sigmoid) - scores).max())
         if difference <= max(LOGIT_TOLERANCE, ROUNDINGS * rounding):
             capabilities.add("logits")
-            answer = found
+            # A softmax tells the logits apart from each other only: what is common to all of them decides nothing.
+            answer = found if sigmoid else found - found.mean(axis=1, keepdims=True)
         else:
             warnings.append(
                 f"The values before the {'sigmoid' if sigmoid else 'softmax'} do not give the model's scores (they "
@@ -110,10 +122,9 @@ def examine(
     if problem:
         warnings.append(f"{problem}: they are shown as raw scores.")
     if is_constant(answer):
-        warnings.append(
-            "The model gives the same scores for very different pictures. Check that its weights were loaded, and the "
-            "range of pixel values: MODEL_PREPROCESS."
-        )
+        certain = scores.shape[1] == 1 and (scores == 1).all()
+        check = SOFTMAX_OF_ONE if certain else CHECK_WEIGHTS
+        warnings.append(f"The model gives the same scores for very different pictures. {check}")
     kind: ScoreKind = "raw score" if problem else "probability"
     return Examined(kind, frozenset(capabilities), tuple(warnings), seconds_per_image(model, shape), sigmoid)
 
@@ -224,7 +235,7 @@ def find_labels(
     """
     family = family_of(anatomy) if config.MODEL_LABELS is None and anatomy.classes == IMAGENET_CLASSES else None
     if family is None:
-        return tuple(load_labels(config.MODEL_LABELS, anatomy.classes, sigmoid)), ()
+        return tuple(load_labels(config.MODEL_LABELS, anatomy.classes, sigmoid, anatomy.output_classes)), ()
     what = f"The model is built as {family.name} with 1000 scores: its classes"
     if is_installed():
         labels, sentence = load_labels("imagenet", anatomy.classes), f"{what} have ImageNet's names."

@@ -35,6 +35,7 @@ class Ends:
         way: the operations that lead from the image to the scores, each after those that it computes with.
         inputs: all that the scores are computed with, the image first.
         outputs: the names of those that can be explained; `output`: the one that is.
+        output_classes: as in `Anatomy`.
         assumptions: what was chosen.
     """
 
@@ -48,6 +49,7 @@ class Ends:
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
     output: str
+    output_classes: dict[str, int | None]
     assumptions: tuple[Assumption, ...]
 
 
@@ -86,6 +88,7 @@ def find_ends(source: Source, config: Config) -> Ends:
         inputs=_inputs(source, image, others, values, operations),
         outputs=tuple(dict.fromkeys([*found, output])),
         output=output,
+        output_classes={name: tensor.shape[-1] if tensor.shape.rank else None for name, tensor in found.items()},
         assumptions=(*assumptions, *assumed_zeros(shapes, config.MODEL_OTHER_INPUTS)),
     )
 

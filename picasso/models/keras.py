@@ -77,8 +77,15 @@ class KerasModel(Model):
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
         logits, sigmoid = found.logits is not None, found.link == "sigmoid"
-        rounds = rounding([self._view.scores])
-        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid, rounding=rounds)
+        examined = examine(
+            self,
+            anatomy.shape,
+            self.preprocessor,
+            logits=logits,
+            sigmoid=sigmoid,
+            rounding=rounding([self._view.scores]),
+            whole=not keras.backend.is_float_dtype(self._view.image.dtype),
+        )
         self.info = describe(
             config,
             path,
@@ -113,6 +120,7 @@ class KerasModel(Model):
             inputs=found.inputs,
             outputs=found.outputs,
             output=found.output,
+            output_classes=found.output_classes,
             format=loaded.format,
             writer=loaded.writer,
             assumptions=found.assumptions,

@@ -37,6 +37,7 @@ class View:
         constants: what the inputs of `flat` are filled with, in their order; None for the image's.
         first: the `id` of every tensor of `flat` that is channels-first.
         inputs, outputs, output, assumptions: as in `ModelInfo`.
+        output_classes: as in `Anatomy`.
     """
 
     whole: Any
@@ -50,6 +51,7 @@ class View:
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
     output: str
+    output_classes: dict[str, int | None]
     assumptions: tuple[Assumption, ...]
 
     @property
@@ -112,6 +114,7 @@ def view(whole: Any, config: Config) -> View:
         ),
         outputs=tuple(names[index] for index in fitting),
         output=names[number],
+        output_classes={names[index]: int(network.outputs[index].shape[-1]) for index in fitting},
         assumptions=tuple(assumed),
     )
 

@@ -5,6 +5,7 @@ Independent of Keras' own safe mode, which any plugin can switch off, and which 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ PROGRAMS = {
 }
 LEGACY_LAMBDA = ("function_type", "output_shape_type", "mask_type")
 MODULES = ("keras.", "tf_keras.", "tensorflow.keras.", "tensorflow.python.keras.")  # that a file may name
+NO_ONES_OWN = {*sys.stdlib_module_names, "keras", "tf_keras", "tensorflow"}  # whose layers and functions are not yours
 NOT_MODELING = ("keras.utils", "keras.saving", "keras.config", "keras.export", "keras.datasets", "keras.callbacks")
 
 
@@ -57,10 +59,19 @@ def refuse_programs(content: Any, file: str, known: Mapping[str, Any]) -> None:
             continue
         if not module.startswith(MODULES) or module.startswith(NOT_MODELING):
             raise ModelError(
-                f"{file} names {name} of the Python module {module}, which is not part of Keras. Supply it yourself: "
-                f'write MODEL_CUSTOM_OBJECTS = {{"{name}": "{module}:{name}"}} in the config.',
+                f"{file} names {name} of the Python module {module}, {_judged(name, module)}",
                 field="MODEL_CUSTOM_OBJECTS",
             )
+
+
+def _judged(name: str, module: str) -> str:
+    """What to do about a name outside Keras' layers, the end of a sentence. It never proposes the file's own module."""
+    if module.partition(".")[0] in NO_ONES_OWN:
+        return "which no model needs. Do not trust this file."
+    return (
+        "which is not part of Keras. If it is a layer or function of your own, write MODEL_CUSTOM_OBJECTS = "
+        f'{{"{name}": "your_module:{name}"}} in the config. If it is not, do not trust this file.'
+    )
 
 
 def _is_supplied(item: dict[str, Any], known: Mapping[str, Any]) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from picasso.config import LABEL_FILES, import_function
@@ -18,7 +20,12 @@ NAMES = {"name", "names", "label", "labels", "class", "classes", "classname", "l
 NUMBERS = {"index", "id", "idx", "number", "classid", "classindex", "classidx", "labelid", "classnumber", "target", ""}
 
 
-def load_labels(source: list[str] | str | None, classes: int, sigmoid: bool = False) -> list[str]:
+def load_labels(
+    source: list[str] | str | None,
+    classes: int,
+    sigmoid: bool = False,
+    outputs: Mapping[str, int | None] = MappingProxyType({}),
+) -> list[str]:
     """The names of all classes, in the order of the model's outputs.
 
     Args:
@@ -26,6 +33,7 @@ def load_labels(source: list[str] | str | None, classes: int, sigmoid: bool = Fa
             ("class 0", ...).
         classes: how many outputs the model has.
         sigmoid: they come out of a sigmoid. A single one may have two names: what a score near 0 means, near 1 means.
+        outputs: the model's outputs with their numbers of classes, for the error.
 
     Raises:
         ConfigError: the file cannot be read, or has another number of names than the model has classes.
@@ -37,9 +45,19 @@ def load_labels(source: list[str] | str | None, classes: int, sigmoid: bool = Fa
     if len(labels) != classes and not both_sides:
         raise _refused(
             f"MODEL_LABELS has {len(labels)} names, but the model has {classes} classes. "
-            "Give one name for each class, in the order of the model's outputs."
+            f"Give one name for each class, in their order.{_other_outputs(outputs, len(labels))}"
         )
     return [str(label) for label in labels]
+
+
+def _other_outputs(outputs: Mapping[str, int | None], names: int) -> str:
+    """Sentences on which output so many names may belong to; empty for a model of one output."""
+    if len(outputs) < 2:
+        return ""
+    listed = ", ".join(f"{output} ({classes or 'any number'})" for output, classes in outputs.items())
+    fitting = [f'MODEL_OUTPUT = "{output}"' for output, classes in outputs.items() if classes == names]
+    write = " or ".join(fitting) or "MODEL_OUTPUT for another one"
+    return f" The model has several outputs, with these numbers of classes: {listed}. Write {write}."
 
 
 def _refused(sentence: str) -> ConfigError:

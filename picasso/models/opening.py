@@ -33,6 +33,9 @@ def open_model(config: Config) -> Model:
     if config.MODEL_PREPARE and config.MODEL_PATH and not is_there(config.MODEL_PATH):
         import_function(config.MODEL_PREPARE, "MODEL_PREPARE")(config.MODEL_PATH)
     path = require(config.MODEL_PATH)
+    for key, name in config.functions().items():  # what is not there is said before TensorFlow is imported
+        if key != "MODEL_PREPARE":  # of no use once the model is there
+            import_function(name, key)
     try:
         return _open(config, path)
     except ModelError as error:

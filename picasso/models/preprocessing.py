@@ -42,12 +42,14 @@ class Prepared:
         views: N pictures (width, height) of what the model sees, mode "L" or "RGB".
         boxes: for each, which part of the original its view shows; None when not known (a function of one's own).
         exact: True when the views are the very pixels; False when they were stretched from `x` for display.
+        dtype: of the numbers before they became float32.
     """
 
     x: FloatArray
     views: list[Image.Image]
     boxes: list[Box | None]
     exact: bool
+    dtype: np.dtype[Any] = np.dtype(np.float32)  # noqa: RUF009 - cannot be changed
 
     def seen(self, index: int) -> dict[str, Any]:
         """What one picture's result page needs to lay maps over it: {"view", "box", "exact"}."""
@@ -169,9 +171,13 @@ class OwnFunction:
                 f"for this model; it returned {x.shape} of {x.dtype}. The ready-made one is: {EXAMPLE}"
             )
         if not np.isfinite(x).all():
-            raise ModelError(f"The preprocess function {self.name} returned numbers that are NaN or infinite.")
-        x = x.astype(np.float32)
-        return Prepared(x, [visible(one) for one in x], [None] * len(x), exact=False)
+            raise ModelError(
+                f"The preprocess function {self.name} returned numbers that are NaN or infinite. It must return "
+                f"{wanted} finite numbers (images, height, width, channels), also for a picture of one colour, where "
+                "dividing by its range or deviation divides by 0."
+            )
+        dtype, x = x.dtype, x.astype(np.float32)
+        return Prepared(x, [visible(one) for one in x], [None] * len(x), exact=False, dtype=dtype)
 
     def picture(self, x: FloatArray) -> Image.Image:
         """A picture of one input, stretched to what a screen can show."""

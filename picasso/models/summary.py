@@ -24,7 +24,7 @@ def facts(info: ModelInfo) -> list[tuple[str, str]]:
         ("File", f"{info.file}: {info.format}" if info.format else info.file),
         ("Written by", info.writer),
         ("Framework", ", ".join(f"{name} {version}" for name, version in info.versions)),
-        ("Image", f"{height} x {width} pixels, {_count(channels, 'channel')}"),
+        ("Image", f"{width} pixels wide, {height} high, {_count(channels, 'channel')}"),
         ("Pixel values", info.pixels),
         *(
             (f"Input {other.name}", f"{_shape(other.shape)}, filled with {other.constant}")

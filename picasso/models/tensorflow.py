@@ -51,7 +51,7 @@ class TensorFlowModel(Model):
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
         logits, sigmoid = ends.logits is not None, ends.sigmoid
-        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid)
+        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid, whole=anatomy.whole)
         self.info = describe(
             config,
             path,
@@ -99,6 +99,7 @@ class TensorFlowModel(Model):
             inputs=ends.inputs,
             outputs=ends.outputs,
             output=ends.output,
+            output_classes=ends.output_classes,
             format=kind,
             writer=source.writer,
             whole=network.whole,

@@ -236,7 +236,8 @@ class Shelf:
         for old in (self._config, config):
             for model in old.models().values():
                 own_code.forget(model)
-        for slot in self._take_over(config, lines):
+        changed, failed = self._take_over(config, lines)
+        for slot in (*changed, *failed):
             if slot.model is None and slot.error is None and not slot.opening:
                 slot.info = None
                 lines.append(f"{slot.config.model_name} has changed; it is opened when it is used next.")
@@ -247,21 +248,27 @@ class Shelf:
             lines.append(_what_came(slot, replaced))
             if slot.error is not None:
                 slot.error = ModelError(lines[-1]) if replaced else slot.error
-                errors.append(slot.error)
             del replaced
             memory.give_back()
+        # What could not be opened before either is tried again, and decides only where nothing else has changed.
+        errors += [slot.error for slot in changed or failed if slot.error is not None]
 
-    def _take_over(self, config: Config, lines: list[str]) -> list[Slot]:
-        """Gives every slot its new config; returns those that are not what they were."""
-        after, changed = Catalogue(config), []
+    def _take_over(self, config: Config, lines: list[str]) -> tuple[list[Slot], list[Slot]]:
+        """Gives every slot its new config; returns those that are not what they were, and others that had failed."""
+        after = Catalogue(config)
+        changed: list[Slot] = []
+        failed: list[Slot] = []
         with self._changed:
             for reference, slot in list(self._slots.items()):
                 digest = after.digest(reference)
                 if digest is None:
                     del self._slots[reference]  # a run that has its model keeps it
                     lines.append(f"{slot.config.model_name} is not in the config any more.")
-                elif slot.config.model_digest() == digest and not slot.changed() and slot.error is None:
-                    lines.append(f"{slot.config.model_name} is unchanged.")
+                elif slot.config.model_digest() == digest and not slot.changed():
+                    if slot.error is None:
+                        lines.append(f"{slot.config.model_name} is unchanged.")
+                    else:
+                        failed.append(slot)
                 else:
                     changed.append(slot)
                     slot.config = after.config(reference)
@@ -271,7 +278,7 @@ class Shelf:
                 changed[-1].opening = True
         new = [name for name in after.names[1:] if name not in before.names]
         lines += [f"{name} is new; it is opened when it is chosen." for name in new]
-        return changed
+        return changed, failed
 
 
 def open_with_fitting_labels(config: Config, chosen: bool) -> Model:

@@ -20,13 +20,15 @@ from picasso.visualizations.base import BaseVisualization
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import pictures_page, pictures_url
 from picasso.web.running import titled
-from picasso.web.services import forget_session, require_session, services, session_id
+from picasso.web.services import chosen_model, forget_session, model_status, require_session, services, session_id
 from picasso.web.views import cards
 
 
 @blueprint.get("/")
 def start() -> Answer:
-    """The start page: the tray of pictures, the visualizations."""
+    """The start page: the tray of pictures, the visualizations. Where it waits for its model, nothing until then."""
+    if "HX-Request" in request.headers and model_status(chosen_model()).state == "loading":
+        return "", 204  # the page keeps what it shows
     return _start_page()
 
 

@@ -100,7 +100,6 @@ def test_choose_a_model_and_run(start: Page) -> None:
 def test_a_model_that_cannot_be_used_says_why(start: Page) -> None:
     choose(start, "Missing")
     expect(start.locator(".model")).to_contain_text("cannot be used", timeout=LOADED)
-    start.reload()
     expect(start.get_by_role("alert")).to_contain_text("none.keras does not exist")
     assert accessibility_problems(start) == []
     go(start, "/model")

@@ -128,6 +128,29 @@ def test_a_constant_answer_is_said(end):
     assert any("the same scores for very different pictures" in text for text in examined(Scores(end)).warnings)
 
 
+class OneClass(Scores):
+    """A softmax over one class: always 1."""
+
+    def _scores(self, x, logits):
+        z = super()._scores(x, logits=True)[:, :1]
+        return z if logits else softmax(z)
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_a_softmax_over_one_class_is_constant(logits):
+    (warning,) = examined(OneClass(), logits=logits).warnings
+    assert warning.endswith("A softmax over one class is always 1: the model may need a sigmoid there instead.")
+
+
+def test_what_is_common_to_all_logits_is_constant():
+    class Common(Scores):
+        def _scores(self, x, logits):
+            z = np.float32([[1, 2, 3]]) + x.mean(axis=(1, 2))[:, :1].round()
+            return z if logits else softmax(z)
+
+    assert any("the same scores" in text for text in examined(Common(), logits=True).warnings)
+
+
 @pytest.mark.parametrize("factor", [1e-4, 1])
 def test_answers_that_differ_little_are_not_constant(factor):
     for end in (softmax, sigmoid, lambda z: z):
@@ -157,6 +180,15 @@ def test_a_function_that_uses_the_pictures_own_range_passes():
         return np.stack([(x - x.min()) / (x.max() - x.min()) for x in arrays])
 
     assert examined(Scores(softmax), own(prepare)).warnings == ()
+
+
+def test_whole_numbers_for_a_model_of_floats_are_said():
+    def prepare(images):
+        return np.stack([np.asarray(image.convert("RGB").resize((6, 4))) for image in images])
+
+    (warning,) = examined(Scores(softmax), own(prepare)).warnings
+    assert warning.startswith("The preprocess function mine:prepare returns uint8, but the model takes float32")
+    assert examined(Scores(softmax), own(prepare), whole=True).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -437,9 +437,11 @@ def test_custom_objects(own, tmp_path, suffix):
     path = tmp_path / f"m{suffix}"
     first = keras.Sequential([keras.Input(SHAPE), own.Twice(), layers.Flatten(), layers.Dense(2, own.twice)])
     first.save(path)
-    refused(path, r"names Twice.*MODEL_CUSTOM_OBJECTS = \{\"Twice\": \"[a-z_]+:Twice\"\}")
+    refused(path, r"names Twice.*MODEL_CUSTOM_OBJECTS = \{\"Twice\": \"(your_)?module:Twice\"\}")
     objects = {"Twice": "picasso_own_keras:Twice"}
-    refused(path, r"twice.*MODEL_CUSTOM_OBJECTS = \{\"twice\": \"[a-z_]+:twice\"\}", MODEL_CUSTOM_OBJECTS=objects)
+    refused(
+        path, r"twice.*MODEL_CUSTOM_OBJECTS = \{\"twice\": \"(your_)?module:twice\"\}", MODEL_CUSTOM_OBJECTS=objects
+    )
     same(load(path, MODEL_CUSTOM_OBJECTS=objects | {"twice": "picasso_own_keras:twice"}), first)
     refused(path, "has no Thrice", ConfigError, MODEL_CUSTOM_OBJECTS={"Twice": "picasso_own_keras:Thrice"})
 
@@ -501,9 +503,18 @@ def first_layer(**change):
 
 UNSAFE = {
     "TFSMLayer": ({"class_name": "TFSMLayer"}, "contains Python code .a TFSMLayer"),
-    "a module": ({"class_name": "Popen", "module": "subprocess"}, "names Popen of the Python module subprocess"),
-    "not for models": ({"class_name": "get_file", "module": "keras.utils"}, "names get_file .* keras.utils"),
-    "a function": ({"class_name": "function", "module": "os", "config": "system"}, "names system of .* module os"),
+    "a module": (
+        {"class_name": "Popen", "module": "subprocess"},
+        "names Popen of the Python module subprocess, which no model needs",
+    ),
+    "not for models": (
+        {"class_name": "get_file", "module": "keras.utils"},
+        "names get_file .* keras.utils, which no model needs",
+    ),
+    "a function": (
+        {"class_name": "function", "module": "os", "config": "system"},
+        "names system of .* module os, which no model needs. Do not trust this file.$",
+    ),
 }
 
 

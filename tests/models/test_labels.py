@@ -35,6 +35,20 @@ def test_no_labels_are_numbered():
     assert load_labels(None, 3) == ["class 0", "class 1", "class 2"]
 
 
+def test_labels_of_another_output():
+    outputs = {"sex": 1, "species": 3, "weight": 1, "age": None}
+    with pytest.raises(ConfigError) as caught:
+        load_labels(NAMES, 1, outputs=outputs)
+    assert caught.value.message.endswith(
+        "The model has several outputs, with these numbers of classes: sex (1), species (3), weight (1), age (any "
+        'number). Write MODEL_OUTPUT = "species".'
+    )
+    with pytest.raises(ConfigError, match="Write MODEL_OUTPUT for another one"):
+        load_labels(NAMES[:2], 3, outputs=outputs)
+    with pytest.raises(ConfigError, match=r"in their order\.$"):
+        load_labels(NAMES, 1, outputs={"sex": 1})
+
+
 def test_labels_from_a_list():
     assert load_labels(NAMES, 3) == NAMES
 

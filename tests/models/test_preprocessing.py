@@ -296,7 +296,7 @@ def test_own_function_with_a_wrong_shape_or_type(returned, what):
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_own_function_with_numbers_that_are_not_finite(number):
-    with pytest.raises(ModelError, match="mine:prepare returned numbers that are NaN or infinite"):
+    with pytest.raises(ModelError, match=r"NaN or infinite. It must return \(2, 2, 3, 1\) finite numbers"):
         own(lambda _: np.full((2, 2, 3, 1), number))(images())
 
 

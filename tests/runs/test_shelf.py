@@ -221,6 +221,18 @@ def test_a_damaged_file_leaves_the_old_one_in_use(folder):
     assert (classes(shelf), shelf.states()["model"].error) == (4, None)
 
 
+def test_another_model_that_cannot_be_opened_as_before_is_no_error_of_reading_again(folder):
+    (folder / "b.keras").write_text("damaged")
+    shelf = Shelf(config(folder), Counting)
+    for name in "ab":
+        shelf.want(name).join()
+    (folder / "a.keras").write_text("5")
+    assert reload(shelf, config(folder))[1] == "b cannot be used: b.keras is damaged."
+    assert shelf.news.error is None
+    reload(shelf, config(folder))  # nothing else has changed
+    assert shelf.news.error is not None
+
+
 def test_a_model_whose_file_is_damaged_by_now_is_not_closed_to_save_memory(folder):
     shelf = Shelf(config(folder, MODELS_MEMORY_LIMIT="1B"), Counting)
     classes(shelf)

@@ -131,6 +131,24 @@ def test_a_model_that_nobody_used_is_opened_when_it_is_chosen(
     assert "is loading" not in visitor.page("/").text
 
 
+def test_the_start_page_says_what_there_is_to_say_once_the_model_is_open(
+    make_visitor: MakeVisitor, engine: InProcessEngine
+) -> None:
+    visitor = make_visitor(MODELS={"old": {}, "new": {"MODEL_PATH": "new.keras"}})
+    choose(visitor, "new")
+    (notices,) = visitor.page("/").all("div", id="notices")
+    assert (notices["hx-get"], notices["hx-select-oob"]) == ("/", "#cards")
+    assert visitor.get("/", headers={"HX-Request": "true"}).status_code == 204
+    assert engine.host is not None
+    engine.host.shelf.put(tiny("new", gradients=False, warnings=("It is odd.",)), "new")
+    answer = visitor.get("/", headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+    page = visitor.page("/")
+    assert "hx-get" not in page.all("div", id="notices")[0]
+    assert page.all("ul", id="cards")
+    assert "new: It is odd." in page.text
+
+
 def test_a_choice_from_before_a_restart_is_opened_again(make_visitor: MakeVisitor, engine: InProcessEngine) -> None:
     visitor = make_visitor(MODELS={"old": {}, "new": {}})
     with visitor.client.session_transaction() as cookie:
@@ -237,8 +255,8 @@ def test_about_the_model(make_visitor: MakeVisitor, engine: InProcessEngine) -> 
     engine.host.shelf.put(tiny("Birds", **info))
     page = visitor.page("/model")
     for text in (
-        "Birds.keras", "Keras 3 (.keras)", "Keras 3.5.0", "28 × 28 pixels", "Input “age”", "always 0.5", "0..1",
-        "0, 1, 2, 3, 4, 5, 6, 7, …", "stem/conv", "14 × 14 × 8", "MaxPooling2D", "3.0 MiB", "class scores",
+        "Birds.keras", "Keras 3 (.keras)", "Keras 3.5.0", "28 pixels wide, 28 high", "Input “age”", "always 0.5",
+        "0..1", "0, 1, 2, 3, 4, 5, 6, 7, …", "stem/conv", "14 × 14 × 8", "MaxPooling2D", "3.0 MiB", "class scores",
         "the activations of a convolution", "Classes have no names.", line, "The scores are not probabilities.",
     ):  # fmt: skip
         assert text in page.text, text
