@@ -137,6 +137,8 @@ def serving(folder: Path, *options: str, **environ: str) -> Iterator[tuple[subpr
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            # Tests that a shell started in the background ignore Ctrl-C, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         assert process.stdout is not None

@@ -41,6 +41,14 @@ def model(config):
     return opened
 
 
+@pytest.fixture(scope="module")
+def host(config):
+    """What a worker process has."""
+    opened = Host(config)
+    opened.load()
+    return opened
+
+
 def test_held_out_crops(model, script):
     x, y = script.crops(np.random.default_rng(5), 20, upper=False)
     assert (model.predict(x).argmax(axis=-1) == y).mean() > 0.97
@@ -69,9 +77,7 @@ def test_activations_inside_the_backbone(model, config, script, path):
 
 
 @pytest.mark.parametrize(("left", "right"), [("brick", "gravel"), ("gravel", "grass")])
-def test_each_class_activation_lies_on_its_own_half(config, left, right):
-    host = Host(config)
-    host.load()
+def test_each_class_activation_lies_on_its_own_half(host, left, right):
     picture = EXAMPLE / "samples" / f"{left}-{right}.png"
     images = ((picture.name, picture.read_bytes()),)
     outcome = host.execute(Job("a", "class-activation", {"classes": 2}, images, 0))

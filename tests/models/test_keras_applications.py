@@ -16,15 +16,12 @@ SHAPE = (96, 112, 3)
 FAMILIES = (
     "VGG16",
     "ResNet50",
-    "ResNet50V2",
-    "InceptionV3",
     "Xception",
     "MobileNet",
     "MobileNetV2",
     "MobileNetV3Small",
     "DenseNet121",
     "EfficientNetB0",
-    "EfficientNetV2B0",
     "ConvNeXtTiny",
 )
 SHOWN = 3  # convolutions whose activations are compared, the first and the last among them
