@@ -93,10 +93,9 @@ class Occlusion(BaseVisualization):
                 "stride": min(settings.stride, *window),
             }
 
-        for start in range(
-            0, len(positions), self.model.occlusion_batch
-        ):  # the page sees a sharper map after every batch
-            part = slice(start, start + self.model.occlusion_batch)
+        size = self.model.occlusion_batch  # asked once: it grows when the model has warmed up meanwhile
+        for start in range(0, len(positions), size):  # the page sees a sharper map after every batch
+            part = slice(start, start + size)
             scores[part] = self.model.occlude(x, positions[part], window, fill, logits=logits)
             count = min(part.stop, len(positions))
             step(count / len(positions), result(count))

@@ -119,3 +119,11 @@ def test_occlusion_defaults_follow_the_model(tiny_model, shape, expected):
 def test_saliency_costs_no_more_than_there_are_classes(tiny_model):
     settings = Saliency.parse_settings({"classes": 10}, tiny_model.info)
     assert Saliency.model_calls(settings, tiny_model.info) == 1 + 4
+
+
+def test_no_window_is_hidden_twice_when_the_batch_grows_meanwhile(tiny_model, tmp_path, monkeypatch):
+    sizes = iter([4, *[64] * 100])
+    monkeypatch.setattr(type(tiny_model), "occlusion_batch", property(lambda _: next(sizes)))
+    before = tiny_model.calls
+    result = run(Occlusion, tiny_model, tmp_path, window=4, stride=2)
+    assert tiny_model.calls - before == len(result["corners"]) + 1
