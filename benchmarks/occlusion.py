@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from picasso.attribution.occlusion import corners as all_corners
-from picasso.models.base import MAX_BATCH, Model
+from picasso.models.base import MAX_BATCH, hide
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.keras_flat import flatten
 
@@ -96,7 +96,7 @@ def compare(
     some = np.linspace(0, len(positions) - 1, DENSE_WINDOWS).astype(int)
 
     def dense() -> Any:
-        return function(tf.constant(Model._hidden(None, x, positions[some], window, fill))).numpy()  # type: ignore[arg-type]
+        return function(tf.constant(hide(x, positions[some], window, fill))).numpy()
 
     def incremental() -> Any:
         occluder._digest = b""  # the un-occluded image belongs to every map

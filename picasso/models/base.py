@@ -30,6 +30,17 @@ def nothing() -> None:
     """The checkpoint of a model that nobody watches."""
 
 
+def hide(x: FloatArray, corners: NDArray[np.int64], window: tuple[int, int], fill: FloatArray) -> FloatArray:
+    """Copies of one image, each with one window hidden: (positions, height, width, channels). As `Model.occlude`."""
+    height, width = x.shape[1:3]
+    copies = np.repeat(x, len(corners), axis=0)
+    for copy, (top, left) in zip(copies, corners, strict=True):
+        rows = slice(max(0, top), max(0, min(height, top + window[0])))
+        columns = slice(max(0, left), max(0, min(width, left + window[1])))
+        copy[rows, columns] = fill[rows, columns]
+    return copies
+
+
 class Model(ABC):
     """A trained network, opened. An adapter implements `_scores` and, where it can, `_gradients`."""
 
@@ -197,9 +208,7 @@ class Model(ABC):
             logits: values before the final softmax or sigmoid instead of the model's output.
         """
         size = self.batch
-        parts = [
-            self._hidden(x, part, window, fill) for part in np.array_split(corners, math.ceil(len(corners) / size))
-        ]
+        parts = [hide(x, part, window, fill) for part in np.array_split(corners, math.ceil(len(corners) / size))]
         return np.concatenate([self.predict(part, logits=logits) for part in parts])
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
@@ -217,17 +226,6 @@ class Model(ABC):
             function, name = self.own_decode
             return own_decode(function, name, scores, top)
         return highest(scores, list(self.info.labels), top)
-
-    def _hidden(
-        self, x: FloatArray, corners: NDArray[np.int64], window: tuple[int, int], fill: FloatArray
-    ) -> FloatArray:
-        height, width = x.shape[1:3]
-        copies = np.repeat(x, len(corners), axis=0)
-        for copy, (top, left) in zip(copies, corners, strict=True):
-            rows = slice(max(0, top), max(0, min(height, top + window[0])))
-            columns = slice(max(0, left), max(0, min(width, left + window[1])))
-            copy[rows, columns] = fill[rows, columns]
-        return copies
 
     def _batches(self, x: FloatArray, size: int | None = None) -> Iterator[FloatArray]:
         """Balanced parts of at most `size` images; asks `checkpoint` before each."""

@@ -5,25 +5,20 @@ Files are opened by `keras_files`; what of a model is explained is found by `ker
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
-from picasso.models.base import Model
+from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
 from picasso.models.gradients import gradient_function
 from picasso.models.incremental.choosing import quicker
@@ -193,7 +188,7 @@ class KerasModel(Model):
         if self._view.takes_pictures:
             self._occluder = quicker(
                 lambda: Occluder(self._view.flat, self._view.image, self._ends, self._view.shape, self._view.feed),
-                lambda *hidden: self._scores(self._hidden(*hidden), logits=len(self._ends) > 1),
+                lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
                 probe(self._view.shape)[:1],
                 self.info.seconds_per_image,
             )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from picasso.errors import Cancelled, NotSupported
-from picasso.models.base import Model
+from picasso.models.base import hide
 from picasso.models.incremental import planning
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.keras_flat import flatten
@@ -41,7 +41,7 @@ CELLWISE = [
 
 def dense(network, x, corners, window, fill):
     """The network run once per window, each image made as the dense occlusion makes it."""
-    return np.asarray(network(Model._hidden(None, x, corners, window, fill), training=False))
+    return np.asarray(network(hide(x, corners, window, fill), training=False))
 
 
 def randomise(network, seed):

@@ -11,7 +11,7 @@ from keras import layers
 
 from picasso.config import Config
 from picasso.errors import Cancelled, ModelError, NotSupported
-from picasso.models.base import Model
+from picasso.models.base import Model, hide
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.planning import BATCH
@@ -100,7 +100,7 @@ def choose(dense, seconds=SLOW, make=None):
     made = network()
     flat = flatten(made)
     occluder = Occluder(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
-    answer = dense or (lambda *hidden: np.asarray(made(Model._hidden(None, *hidden))))
+    answer = dense or (lambda *hidden: np.asarray(made(hide(*hidden))))
     return quicker(make or (lambda: occluder), answer, noise((1, *SHAPE)), seconds)
 
 
