@@ -30,7 +30,9 @@ import tensorflow as tf
 
 from picasso.attribution.occlusion import corners as all_corners
 from picasso.models.base import MAX_BATCH, hide
+from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
+from picasso.models.incremental.reading import read
 from picasso.models.keras_flat import flatten
 
 MODELS = ("MobileNetV2", "ResNet50", "VGG16", "DenseNet121", "EfficientNetB0")
@@ -74,7 +76,8 @@ def measure(name: str, windows: list[int], rounds: int) -> list[dict[str, Any]]:
     )
     flat = flatten(network)
     start = time.perf_counter()
-    occluder = Occluder(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
+    graph = read(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
+    occluder = Occluder(fold(graph))
     reading = time.perf_counter() - start
     return [{"model": name, "reading": reading} | compare(occluder, function, x, window, rounds) for window in windows]
 

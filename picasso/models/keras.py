@@ -22,8 +22,10 @@ from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
 from picasso.models.gradients import gradient_function
 from picasso.models.incremental.choosing import quicker
+from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.planning import BATCH
+from picasso.models.incremental.reading import Graph, read
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
@@ -65,8 +67,8 @@ class KerasModel(Model):
         self._images = tf.TensorSpec((None, *self._view.shape), tf.float32)
         self._occluder: Occluder | None = None
         self._compiled: dict[tuple[str | None, int | None], Any] = {}
-        # One trace serves scores and logits and every batch size; autograph off traces several times faster.
-        self._forward = tf.function(lambda x: self._floats(x, self._ends), [self._images], autograph=False)
+        self._folded = self._fold()
+        self._forward = self._forward_function()
         warnings = self._prove()
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
@@ -134,6 +136,27 @@ class KerasModel(Model):
         last = tf.transpose(value, TO_LAST) if id(tensor) in self._view.first else value
         return last.numpy()  # type: ignore[no-any-return]
 
+    def _fold(self) -> Graph | None:
+        """The network in fewer steps with the same numbers; None where its layers cannot be run one by one."""
+        found = self._view
+        try:
+            return fold(read(found.flat, found.image, self._ends, found.shape, found.feed))
+        except Exception:  # whatever a layer raises: it is found again, and said, where the whole network is run
+            return None
+
+    def _forward_function(self) -> Any:
+        """Scores, and logits where there are some, of images; of the folded network where there is one."""
+        graph = self._folded
+
+        def forward(x: Any) -> list[Any]:
+            if graph is None:
+                return self._floats(x, self._ends)
+            values = graph.values(x)
+            return [tf.cast(values[number], tf.float32) for number in graph.outputs]
+
+        # One trace serves scores and logits and every batch size; autograph off traces several times faster.
+        return tf.function(forward, [self._images], autograph=False)
+
     def _prove(self) -> tuple[str, ...]:
         """Proves with one random input that what is explained gives the scores of the model itself.
 
@@ -158,6 +181,10 @@ class KerasModel(Model):
         difference = float(np.abs(own - scores).max())
         tolerance = max(SAME_SCORES, ROUNDINGS * rounding(self._view.flat.tensors.values()))
         if not difference <= tolerance * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
+            if self._folded is not None:
+                self._folded = None
+                self._forward = self._forward_function()
+                return self._prove()
             raise ModelError(
                 "What Picasso would explain gives other scores than the model itself (they differ by "
                 f"{difference:.1e}). Please report this with the model's architecture: model.to_json()."
@@ -185,9 +212,9 @@ class KerasModel(Model):
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
-        if self._view.takes_pictures:
+        if self._view.takes_pictures and self._folded is not None:
             self._occluder = quicker(
-                lambda: Occluder(self._view.flat, self._view.image, self._ends, self._view.shape, self._view.feed),
+                self._folded,
                 lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
                 probe(self._view.shape)[:1],
                 self.info.seconds_per_image,

@@ -10,11 +10,12 @@ import pytest
 from keras import layers
 
 from picasso.config import Config
-from picasso.errors import Cancelled, ModelError, NotSupported
+from picasso.errors import Cancelled, ModelError
 from picasso.models.base import Model, hide
 from picasso.models.incremental.choosing import quicker
-from picasso.models.incremental.occluder import Occluder
+from picasso.models.incremental.folding import fold
 from picasso.models.incremental.planning import BATCH
+from picasso.models.incremental.reading import read
 from picasso.models.keras_flat import flatten
 from picasso.models.opening import open_model
 
@@ -96,19 +97,15 @@ def test_scores_that_are_not_numbers_are_refused(tmp_path):
         model.occlude(noise((1, *SHAPE)), CORNERS, WINDOW, np.full(SHAPE, np.nan, np.float32))
 
 
-def choose(dense, seconds=SLOW, make=None):
+def choose(dense, seconds=SLOW):
     made = network()
     flat = flatten(made)
-    occluder = Occluder(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
+    graph = fold(read(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images]))
     answer = dense or (lambda *hidden: np.asarray(made(hide(*hidden))))
-    return quicker(make or (lambda: occluder), answer, noise((1, *SHAPE)), seconds)
+    return quicker(graph, answer, noise((1, *SHAPE)), seconds)
 
 
 def test_it_is_used_only_where_it_is_right_and_quicker():
-    def unknown():
-        raise NotSupported("half precision")
-
     assert choose(None) is not None
     assert choose(lambda x, corners, window, fill: np.zeros((len(corners), 3), np.float32)) is None
     assert choose(None, seconds=0.0021 / 100) is None
-    assert choose(None, make=unknown) is None

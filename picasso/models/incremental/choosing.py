@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from picasso.errors import NotSupported
 from picasso.models.incremental.occluder import Occluder
+from picasso.models.incremental.reading import Graph
 
 FloatArray = NDArray[np.float32]
 SAME_SCORES = 2e-5  # how far scores may be from those of the dense occlusion, relative to the largest
@@ -18,12 +19,12 @@ PROVED = 4  # of them that are computed both ways
 
 
 def quicker(
-    make: Callable[[], Occluder],
+    graph: Graph,
     dense: Callable[[FloatArray, NDArray[np.int64], tuple[int, int], FloatArray], NDArray[np.float32]],
     x: FloatArray,
     seconds_per_image: float,
 ) -> Occluder | None:
-    """The occluder that `make` makes, calibrated; None where the dense occlusion is to be used.
+    """An occluder for a folded graph, calibrated; None where the dense occlusion is to be used.
 
     Args:
         dense: `Model.occlude` of the base class, giving the network's last output.
@@ -33,7 +34,7 @@ def quicker(
     if seconds_per_image < QUICK:
         return None
     try:
-        occluder = make()
+        occluder = Occluder(graph)
     except NotSupported:
         return None
     height, width = x.shape[1:3]

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from picasso.models.incremental.folding import fold
 from picasso.models.incremental.geometry import IntArray
 from picasso.models.incremental.layout import lay_out
 from picasso.models.incremental.planning import BATCH, Batch, Planner
-from picasso.models.incremental.reading import read
+from picasso.models.incremental.reading import Graph
 from picasso.models.incremental.tracing import compiled
 from picasso.models.info import OcclusionPlan
-from picasso.models.keras_flat import Flat
 
 FloatArray = NDArray[np.float32]
 SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
+STREAMS = 2  # batches at a time: what one does on a single core does not keep the others waiting
 TIMED = 3  # the first time compiles, the second one still prepares buffers
 
 
@@ -35,28 +36,15 @@ class Occluder:
     The values of the last un-occluded image are kept, so that parts of one image's windows can be asked for.
 
     Args:
-        flat: the network. Layers that Picasso does not know, nested models too, are computed on whole maps.
-        image: the input of `flat` that takes the image.
-        outputs: Keras tensors of `flat`, (images, classes) each.
-        shape: (height, width, channels) of the image.
-        feed: makes of a batch of images the values of all inputs of `flat`.
+        graph: the network, folded. Layers that Picasso does not know, nested models too, are computed on whole maps.
 
     Raises:
-        NotSupported: a layer computes in another precision than float32, or none depends on the image.
+        NotSupported: no layer depends on the image.
     """
 
-    def __init__(
-        self,
-        flat: Flat,
-        image: Any,
-        outputs: Sequence[Any],
-        shape: tuple[int, int, int],
-        feed: Callable[[Any], list[Any]],
-    ) -> None:
-        graph = read(flat, image, outputs, shape, feed)
-        self.dense_work = graph.work
-        self.graph = fold(graph)
-        self.layout = lay_out(self.graph)
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.layout = lay_out(graph)
         self.planner = Planner(self.layout)
         self.work_per_second = 0.0
         self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
@@ -68,9 +56,7 @@ class Occluder:
         digest = hashlib.sha256(x.tobytes()).digest()
         if digest == self._digest:
             return
-        values = {self.graph.image: tf.cast(x, self.graph.dtype), **self.graph.constants}
-        for step in self.graph.steps:
-            values[step.output] = step.whole([values[number] for number in step.inputs])
+        values = self.graph.values(x)
         self._kept = {number: values[number] for number in self.layout.kept}
         self._digest = digest
 
@@ -97,10 +83,20 @@ class Occluder:
         cover = tf.cast(fill[None], image.dtype)
         number = self.graph.outputs[output]
         scores = np.empty((len(corners), *self._kept[number].shape[1:]), np.float32)
-        for batch in self._batches(corners, window, most):
-            checkpoint(len(batch.windows))
+
+        def run(batch: Batch) -> None:
             hidden = _hidden(image, cover, corners[batch.windows], window, batch)
             scores[batch.windows] = self._run(batch, hidden)[number].numpy()
+
+        with ThreadPoolExecutor(STREAMS) as streams:
+            running: deque[Future[None]] = deque()
+            for batch in self._batches(corners, window, most):
+                if len(running) > STREAMS:  # one more waits, so that no stream does
+                    running.popleft().result()
+                checkpoint(len(batch.windows))
+                running.append(streams.submit(run, batch))
+            for one in running:
+                one.result()
         return scores
 
     def plan(self, corners: IntArray, window: tuple[int, int]) -> OcclusionPlan:
@@ -109,7 +105,7 @@ class Occluder:
         work = self.planner.total(batches)
         return OcclusionPlan(
             positions=len(corners),
-            share=work / (self.dense_work * len(corners)) if self.dense_work else 1.0,
+            share=work / (self.graph.dense_work * len(corners)) if self.graph.dense_work else 1.0,
             whole_from=self.planner.first_whole(batches),
             seconds=work / self.work_per_second if self.work_per_second else 0.0,
         )

@@ -17,7 +17,7 @@ from picasso.models.incremental.steps import Local, Step
 WHOLE = 0.85  # of a map: from there on taking regions costs more than the cells that they save
 BATCH = 64  # windows at most: more of them save no time
 BANDS = 4  # into how many the windows are divided at most
-MEMORY = 2**28  # bytes of a batch's activations: 256 MB
+MEMORY = 2**27  # bytes of a batch's activations: 128 MB
 FLOAT = 4  # bytes
 CALL = 5e7  # multiply-adds that take as long as calling a segment, about 0.5 ms
 

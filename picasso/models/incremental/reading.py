@@ -28,6 +28,7 @@ class Graph:
         constants: the values of its other inputs, for one image.
         shape: (height, width, channels) of the image.
         dtype: what the network takes it as.
+        dense_work: multiply-adds of one run of the network as it was read.
     """
 
     steps: list[Step]
@@ -36,6 +37,7 @@ class Graph:
     constants: dict[int, Any]
     shape: tuple[int, ...]
     dtype: str
+    dense_work: float
 
     @property
     def given(self) -> dict[int, tuple[int, ...]]:
@@ -44,8 +46,16 @@ class Graph:
 
     @property
     def work(self) -> float:
-        """Multiply-adds of one run of the network."""
+        """Multiply-adds of one run of these steps."""
         return sum(step.whole_work for step in self.steps)
+
+    def values(self, images: Any) -> dict[int, Any]:
+        """Everything that is computed of images (n, height, width, channels), by number."""
+        given = {number: tf.repeat(x, tf.shape(images)[0], axis=0) for number, x in self.constants.items()}
+        values = {self.image: tf.cast(images, self.dtype), **given}
+        for step in self.steps:
+            values[step.output] = step.whole([values[number] for number in step.inputs])
+        return values
 
 
 def read(
@@ -91,9 +101,9 @@ def read(
             step = Step(path, used, numbers[id(tensor)], size, _call(node, entering, index), node.operation)
             shapes = [tuple(values[id(given)].shape[1:]) for given in entering]
             steps += known(step, node, shapes, fresh) if len(computed) == 1 else [step]
-    return Graph(
-        steps, numbers[id(image)], [numbers[id(tensor)] for tensor in outputs], constants, tuple(shape), image.dtype
-    )
+    ends = [numbers[id(tensor)] for tensor in outputs]
+    work = sum(step.whole_work for step in steps)
+    return Graph(steps, numbers[id(image)], ends, constants, tuple(shape), image.dtype, work)
 
 
 def _check_precision(operation: Any) -> None:
