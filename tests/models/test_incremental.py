@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
@@ -16,6 +16,7 @@ from picasso.models.incremental import planning
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import read
+from picasso.models.incremental.rounding import rounded
 from picasso.models.keras_flat import flatten
 
 TOLERANCE = 2e-5  # of the largest logit
@@ -338,3 +339,37 @@ def small():
     network = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
     randomise(network, 8)
     return network
+
+
+def rounded_scores(network, seed=0):
+    """Scores of the preview and of the exact way."""
+    exact = occluder_of(network)
+    preview = Occluder(rounded(exact.graph))
+    x, fill = noise((1, *SHAPE), seed), noise(SHAPE, seed + 1)
+    return preview.occlude(x, GRID, (4, 3), fill), exact.occlude(x, GRID, (4, 3), fill)
+
+
+def test_the_preview_has_the_digits_of_bfloat16():
+    image = keras.Input(SHAPE)
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", use_bias=False)(image)))
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu")(layers.Conv2D(16, 1, activation="relu")(x))
+    x = layers.Concatenate()([layers.MaxPooling2D(2)(x), layers.AveragePooling2D(2)(x)])
+    factor = layers.Dense(32, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.UpSampling2D(2)(layers.Multiply()([x, factor]))  # an unknown layer: float32
+    network = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.BatchNormalization()(x))))
+    randomise(network, 9)
+    preview, exact = rounded_scores(network)
+    deviation = np.abs(preview - exact).max() / np.abs(exact).max()
+    assert 1e-5 < deviation < 0.02
+    assert preview.dtype == np.float32
+
+
+@pytest.mark.slow
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(st.data())
+def test_the_preview_runs_any_network(data):
+    keras.backend.clear_session()
+    network = drawn(data.draw)
+    randomise(network, data.draw(st.integers(0, 99)))
+    preview, exact = rounded_scores(network)
+    assert np.abs(preview - exact).max() <= 0.2 * max(1, np.abs(exact).max())

@@ -13,6 +13,7 @@ from keras import layers
 
 from picasso.models.incremental.geometry import Axis, same
 from picasso.models.incremental.steps import LOWEST, Convolution, Local, Mean, Padding, Pool, Step
+from picasso.models.keras_history import inference
 
 IDENTITIES = {  # when nothing is trained
     *(layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout, layers.AlphaDropout),
@@ -47,6 +48,22 @@ def is_identity(operation: Any) -> bool:
     return linear or type(operation) in IDENTITIES
 
 
+def calling(node: Any, function: Callable[..., Any], index: int = 0) -> Callable[..., Any]:
+    """Runs a layer's application in the Keras graph, as the model does, with values for its distinct inputs.
+
+    Args:
+        function: the layer, or its `call`, which leaves values in the precision they have.
+        index: which of its outputs.
+    """
+    tensors = list({id(tensor): tensor for tensor in node.input_tensors}.values())
+
+    def call(*values: Any) -> Any:
+        args, kwargs = node.arguments.fill_in(dict(zip(map(id, tensors), values, strict=True)))
+        return keras.tree.flatten(function(*args, **inference(node.operation, kwargs)))[index]
+
+    return call
+
+
 def known(step: Step, node: Any, shapes: list[Shape], fresh: Iterator[int]) -> list[Step]:
     """The step or steps that `step`, which calls the layer, is exchanged for: itself where the layer is not known.
 
@@ -79,6 +96,8 @@ def known(step: Step, node: Any, shapes: list[Shape], fresh: Iterator[int]) -> l
     if _is_cellwise(node, shapes, step.shape):
         if type(layer) is layers.BatchNormalization:
             step.call = _normalise(layer, shapes[0][-1])
+        elif not getattr(layer, "weights", None):
+            step.call = calling(node, layer.call)  # without Keras' cast to float32
         return [_like(Local, step, axes=(Axis(step.shape[0]), Axis(step.shape[1])))]
     return [step]
 

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from picasso.errors import NotSupported
-from picasso.models.incremental.known import is_identity, known
+from picasso.models.incremental.known import calling, is_identity, known
 from picasso.models.incremental.steps import Step
 from picasso.models.keras_flat import Flat
 from picasso.models.keras_history import inference, leading_to
@@ -98,7 +98,7 @@ def read(
             numbers[id(tensor)] = next(fresh)
             path = paths.get(id(tensor), node.operation.name)
             size = tuple(computed[index].shape[1:])
-            step = Step(path, used, numbers[id(tensor)], size, _call(node, entering, index), node.operation)
+            step = Step(path, used, numbers[id(tensor)], size, calling(node, node.operation, index), node.operation)
             shapes = [tuple(values[id(given)].shape[1:]) for given in entering]
             steps += known(step, node, shapes, fresh) if len(computed) == 1 else [step]
     ends = [numbers[id(tensor)] for tensor in outputs]
@@ -110,13 +110,3 @@ def _check_precision(operation: Any) -> None:
     precision = getattr(operation, "compute_dtype", "float32")
     if precision in ("float16", "bfloat16", "float64"):
         raise NotSupported(f"{operation.name} computes in {precision}: every window is computed as a whole image.")
-
-
-def _call(node: Any, tensors: list[Any], index: int = 0) -> Callable[..., Any]:
-    """Runs the layer itself as the model does, with values for `tensors`."""
-
-    def call(*values: Any) -> Any:
-        args, kwargs = node.arguments.fill_in(dict(zip(map(id, tensors), values, strict=True)))
-        return keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))[index]
-
-    return call

@@ -43,7 +43,7 @@ class Step:
 
     def whole(self, inputs: list[Any]) -> Any:
         """The output for whole inputs."""
-        return self.call(*inputs)
+        return self.call(*(tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x for x in inputs))
 
 
 @dataclass(eq=False)
@@ -54,11 +54,13 @@ class Local(Step):
         axes: rows and columns, from those of the inputs to those of the output.
         pad: what lies outside the inputs.
         after: functions of one cell, applied to the output: activations, scales.
+        dtype: what it computes in.
     """
 
     axes: tuple[Axis, Axis] = field(kw_only=True)
     pad: float = 0.0
     after: list[Callable[[Any], Any]] = field(default_factory=list)
+    dtype: str = "float32"
 
     @property
     def entering(self) -> float:
@@ -78,7 +80,7 @@ class Local(Step):
         return all(axis == Axis(axis.size) for axis in self.axes)
 
     def whole(self, inputs: list[Any]) -> Any:
-        return self._finished(self.on_whole(inputs))
+        return self._finished(self.on_whole(self._cast(inputs)))
 
     def local(self, regions: list[Any], inside: Callable[[], Any]) -> Any:
         """The output for regions of the inputs that hold what it depends on.
@@ -87,7 +89,7 @@ class Local(Step):
             regions: one for each input; cells outside the map are `pad`.
             inside: makes a mask of the regions (n, height, width, 1): 1 inside the map, 0 outside.
         """
-        return self._finished(self.on_regions(regions, inside))
+        return self._finished(self.on_regions(self._cast(regions), lambda: tf.cast(inside(), self.dtype)))
 
     def on_whole(self, inputs: list[Any]) -> Any:
         return self.call(*inputs)
@@ -98,7 +100,10 @@ class Local(Step):
     def _finished(self, output: Any) -> Any:
         for function in self.after:
             output = function(output)
-        return output
+        return tf.cast(output, self.dtype)
+
+    def _cast(self, inputs: list[Any]) -> list[Any]:
+        return [tf.cast(x, self.dtype) for x in inputs]
 
     def _strides(self) -> list[int]:
         """The strides on regions."""
@@ -231,5 +236,6 @@ class Mean(Step):
 
     def changed(self, mean: Any, before: Any, after: Any, cells: int) -> Any:
         """The mean after a patch (n, height, width, channels) was exchanged for another."""
-        difference = tf.reduce_sum(after - before, axis=(1, 2), keepdims=len(self.shape) == 3) / cells
+        difference = tf.cast(after, tf.float32) - tf.cast(before, tf.float32)
+        difference = tf.reduce_sum(difference, axis=(1, 2), keepdims=len(self.shape) == 3) / cells
         return mean + difference
