@@ -122,8 +122,8 @@ def test_saliency_costs_no_more_than_there_are_classes(tiny_model):
 
 
 def test_no_window_is_hidden_twice_when_the_batch_grows_meanwhile(tiny_model, tmp_path, monkeypatch):
-    sizes = iter([4, *[64] * 100])
-    monkeypatch.setattr(type(tiny_model), "occlusion_batch", property(lambda _: next(sizes)))
+    sizes = iter([4, 4, 4, *[64] * 100])
+    monkeypatch.setattr(type(tiny_model), "batch", property(lambda _: next(sizes)))
     before = tiny_model.calls
     result = run(Occlusion, tiny_model, tmp_path, window=4, stride=2)
     assert tiny_model.calls - before == len(result["corners"]) + 1

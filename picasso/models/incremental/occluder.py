@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,16 +63,17 @@ class Occluder:
         self._kept: dict[int, Any] = {}
         self._digest = b""
 
-    def prepare(self, x: FloatArray) -> None:
-        """Runs the un-occluded image (1, height, width, channels), unless it is the last one that was run."""
+    def prepare(self, x: FloatArray) -> dict[int, Any]:
+        """The values of the un-occluded image (1, height, width, channels); run unless it is the last one that was."""
         digest = hashlib.sha256(x.tobytes()).digest()
         if digest == self._digest:
-            return
+            return self._kept
         values = {self.graph.image: tf.cast(x, self.graph.dtype), **self.graph.constants}
         for step in self.graph.steps:
             values[step.output] = step.whole([values[number] for number in step.inputs])
         self._kept = {number: values[number] for number in self.layout.kept}
         self._digest = digest
+        return self._kept
 
     def occlude(
         self,
@@ -85,23 +86,39 @@ class Occluder:
         checkpoint: Callable[[int], None] = lambda windows: None,
         most: int = BATCH,
     ) -> FloatArray:
-        """One of the outputs (positions, classes), as `Model.occlude` gives it.
+        """One of the outputs (positions, classes), as `Model.occlude` gives it; the arguments of `occlude_in_parts`."""
+        scores = np.empty((len(corners), *self.prepare(x)[self.graph.outputs[output]].shape[1:]), np.float32)
+        parts = self.occlude_in_parts(x, corners, window, fill, output=output, checkpoint=checkpoint, most=most)
+        for windows, found in parts:
+            scores[windows] = found
+        return scores
+
+    def occlude_in_parts(
+        self,
+        x: FloatArray,
+        corners: IntArray,
+        window: tuple[int, int],
+        fill: FloatArray,
+        *,
+        output: int = 0,
+        checkpoint: Callable[[int], None] = lambda windows: None,
+        most: int = BATCH,
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """The same batch by batch, as `Model.occlude_in_parts` gives it.
 
         Args:
             output: which one, as a number.
             checkpoint: called before each batch with its number of windows.
             most: windows per batch.
         """
-        self.prepare(x)
-        image = self._kept[self.graph.image]
+        kept = self.prepare(x)  # its own, whatever image is prepared between two batches
+        image = kept[self.graph.image]
         cover = tf.cast(fill[None], image.dtype)
         number = self.graph.outputs[output]
-        scores = np.empty((len(corners), *self._kept[number].shape[1:]), np.float32)
         for batch in self._batches(corners, window, most):
             checkpoint(len(batch.windows))
             hidden = _hidden(image, cover, corners[batch.windows], window, batch)
-            scores[batch.windows] = self._run(batch, hidden)[number].numpy()
-        return scores
+            yield batch.windows, self._run(batch, hidden, kept)[number].numpy()
 
     def plan(self, corners: IntArray, window: tuple[int, int]) -> OcclusionPlan:
         """What `occlude` will cost; computes nothing."""
@@ -131,15 +148,15 @@ class Occluder:
     def _batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH) -> list[Batch]:
         return self.planner.batches(corners, window, most, self.work_per_second * SECONDS_PER_BATCH)
 
-    def _run(self, batch: Batch, patches: Any) -> dict[int, Any]:
+    def _run(self, batch: Batch, patches: Any, kept: dict[int, Any]) -> dict[int, Any]:
         """The network's outputs for the patches of one batch."""
         values = {self.graph.image: patches}
         starts, sizes = tf.constant(batch.starts), tf.constant(batch.sizes)
         for index, segment in enumerate(self.layout.segments):
             function = self._function(index, index <= batch.segments, index < batch.segments)
             entering = [values[number] for number in segment.entering]
-            values = dict(zip(segment.leaving, function(entering, self._kept, starts, sizes), strict=True))
-        return {**self._kept, **values}
+            values = dict(zip(segment.leaving, function(entering, kept, starts, sizes), strict=True))
+        return {**kept, **values}
 
     def _function(self, index: int, patched: bool, to_patches: bool) -> Callable[..., Any]:
         key = (index, patched, to_patches)
