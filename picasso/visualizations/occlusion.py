@@ -16,6 +16,8 @@ from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
 
+TOGETHER = 16  # windows of a level, at least: few at a time take longer each
+
 
 class Occlusion(BaseVisualization):
     """What happens to the scores when one part of the picture is hidden."""
@@ -111,7 +113,7 @@ class Occlusion(BaseVisualization):
         self, x: FloatArray, positions: IntArray, window: tuple[int, int], fill: FloatArray, logits: bool
     ) -> Iterator[tuple[IntArray, FloatArray]]:
         """Numbers of positions and their scores, batch by batch, each level whole before the next finer one."""
-        for level in occlusion.coarse_to_fine(positions):
+        for level in occlusion.coarse_to_fine(positions, TOGETHER):
             for part, scores in self.model.occlude_in_parts(x, positions[level], window, fill, logits=logits):
                 yield level[part], scores
 

@@ -132,9 +132,11 @@ def test_average_equals_a_double_loop(placement, random):
 @given(placements())
 def test_coarse_to_fine_is_a_permutation(placement):
     places = corners(*placement)
-    levels = coarse_to_fine(places)
-    assert sorted(np.concatenate(levels).tolist()) == list(range(len(places)))
-    assert all(len(level) for level in levels)
+    for fewest in (1, 5):
+        levels = coarse_to_fine(places, fewest)
+        assert sorted(np.concatenate(levels).tolist()) == list(range(len(places)))
+        assert all(len(level) >= fewest for level in levels[:-1])
+        assert len(levels[-1])
 
 
 def test_coarse_to_fine_takes_every_fourth_then_every_second():
