@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import keras
 import pytest
@@ -12,7 +13,7 @@ from picasso.cli import main
 from picasso.config import load_config
 from picasso.errors import ConfigError
 from picasso.inspection import inspect
-from picasso.models.info import Assumption
+from picasso.models.info import Assumption, Layer, OcclusionCost
 from picasso.models.opening import open_model
 from picasso.models.summary import facts, ready_config
 
@@ -107,12 +108,24 @@ def test_errors_have_their_exit_code(folder):
 
 
 def test_assumptions_come_with_their_sentence(tiny_model):
-    from dataclasses import replace
-
     info = replace(tiny_model.info, assumptions=(Assumption("The size is 224.", "MODEL_INPUT_SIZE = (224, 224)"),))
     model = type("Fake", (), {"info": info, "preprocessor": tiny_model.preprocessor})
     text = ready_config(load_config(None, {"MODEL_PATH": "m.keras"}, environ={}), model)
     assert "# The size is 224.\nMODEL_INPUT_SIZE = (224, 224)\n" in text
+
+
+def test_the_layer_is_named_from_which_on_occlusion_is_on_whole_maps(tiny_model):
+    costs = [OcclusionCost(1, 0.1, 0.2, "late"), OcclusionCost(2, 0.1, 0.214, "conv2d"), OcclusionCost(16, 0.1, 1, "a")]
+    layers = (Layer("conv2d", "Conv2D", (3, 3, 3), True),)
+    said = dict(facts(replace(tiny_model.info, layers=layers, occlusion=tuple(costs))))["Occlusion"]
+    assert said == (
+        "21 % of the work of running the network for each window, with the same scores; on whole maps from conv2d "
+        "(Conv2D) on, with a window of 2 px"
+    )
+    costs[0] = replace(costs[0], whole_from="conv2d")
+    said = dict(facts(replace(tiny_model.info, layers=layers, occlusion=tuple(costs))))["Occlusion"]
+    assert said.endswith("from conv2d (Conv2D) on, with windows of any size")
+    assert dict(facts(tiny_model.info))["Occlusion"] == "the whole network is run for each window"
 
 
 def test_what_is_not_known_is_left_out(tiny_model):

@@ -33,16 +33,22 @@ def corners(shape: tuple[int, int], window: tuple[int, int], stride: int) -> Int
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def coarse_to_fine(positions: IntArray) -> IntArray:
-    """An order of `positions` (n, 2) in which every fourth row and column comes first, then every second, then all.
+def coarse_to_fine(positions: IntArray, fewest: int = 1) -> list[IntArray]:
+    """The numbers of `positions` (n, 2) in levels: every fourth row and column, then every second, then all others.
 
-    A map that is drawn while it is computed then covers the whole image early.
+    A map that is drawn level by level shows the whole image early. A level of less than `fewest` is joined with the
+    next one.
     """
     levels = []
     for axis in (0, 1):
         rank = np.unique(positions[:, axis], return_inverse=True)[1].reshape(-1)
         levels.append(np.where(rank % 4 == 0, 0, np.where(rank % 2 == 0, 1, 2)))
-    return np.argsort(np.maximum(*levels), kind="stable")
+    level_of = np.maximum(*levels)
+    found = [np.zeros(0, np.int64)]
+    for level in np.unique(level_of):
+        members = np.flatnonzero(level_of == level)
+        found.append(np.concatenate([found.pop(), members]) if len(found[-1]) < fewest else members)
+    return found
 
 
 def average(

@@ -5,7 +5,7 @@ Source: Petsiuk, Das & Saenko 2018, "RISE: Randomized Input Sampling for Explana
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,7 @@ def random_masks(
     precision: float,
     seed: int,
     step: Step = nothing,
+    enough: Callable[[], bool] = lambda: False,
 ) -> RandomMasks:
     """cov(S, M) / p for each pixel: S the score of x * M + fill * (1 - M), M the mask's value there, p its mean.
 
@@ -74,6 +75,7 @@ def random_masks(
         cells: of a mask's grid, along each side.
         visible: p, the chance of a cell to be visible.
         step: told of the maps so far.
+        enough: asked while masks are left; where it says so, the maps are made of those that were used.
     """
     sums = _Sums(visible)
     count = 0
@@ -86,6 +88,8 @@ def random_masks(
         result = sums.result(count)
         step(count / most, result.maps)
         if count >= FEWEST and (result.precision <= precision).all():
+            break
+        if count < most and enough():
             break
     if result is None:
         raise ValueError(f"most must be at least 1, got {most}")

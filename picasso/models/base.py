@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -89,9 +90,10 @@ class Model(ABC):
 
     def warm_up(self) -> None:
         """Does ahead what the first gradient would have to wait for, and finds out whether there are gradients."""
-        x = np.zeros((1, *self.info.input_shape), np.float32)
+        logits = "logits" in self.info.capabilities
         try:
-            self._gradients(x, np.zeros(1, np.int64), "logits" in self.info.capabilities)
+            self._gradients(np.zeros((1, *self.info.input_shape), np.float32), np.zeros(1, np.int64), logits)
+            self.info = replace(self.info, seconds_per_gradient=self._seconds_per_gradient(logits))
             return
         except NotSupported as error:
             sentence = error.message
@@ -103,6 +105,15 @@ class Model(ABC):
             capabilities=self.info.capabilities - {"gradients"},
             warnings=(*self.info.warnings, sentence),
         )
+
+    def _seconds_per_gradient(self, logits: bool) -> float:
+        """Seconds that the gradient of one image of a batch takes."""
+        size, times = max(1, self.batch // 2), []
+        for _ in range(2):
+            start = time.perf_counter()
+            self._gradients(np.zeros((size, *self.info.input_shape), np.float32), np.zeros(size, np.int64), logits)
+            times.append(time.perf_counter() - start)
+        return min(times) / size
 
     def preprocess(self, images: Sequence[Image.Image]) -> Prepared:
         """What the model takes, made from pictures of any size."""
@@ -207,18 +218,30 @@ class Model(ABC):
             fill: float32 (height, width, channels), what hides: its part under the window replaces the image's.
             logits: values before the final softmax or sigmoid instead of the model's output.
         """
-        size = self.batch
-        parts = [hide(x, part, window, fill) for part in np.array_split(corners, math.ceil(len(corners) / size))]
-        return np.concatenate([self.predict(part, logits=logits) for part in parts])
+        scores = np.empty((len(corners), self.info.classes), np.float32)
+        for windows, found in self.occlude_in_parts(x, corners, window, fill, logits=logits):
+            scores[windows] = found
+        return scores
+
+    def occlude_in_parts(
+        self,
+        x: FloatArray,
+        corners: NDArray[np.int64],
+        window: tuple[int, int],
+        fill: FloatArray,
+        *,
+        logits: bool = False,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """The same batch by batch, in the order that is quickest: for each, which windows it has and their scores.
+
+        Whoever has enough stops to ask for the next. Adapters that need not run the whole network override this.
+        """
+        for part in np.array_split(np.arange(len(corners)), math.ceil(len(corners) / self.batch)):
+            yield part, self.predict(hide(x, corners[part], window, fill), logits=logits)
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
         """What `occlude` costs for these windows, before it is begun."""
         return OcclusionPlan(len(corners), 1.0, "", len(corners) * self.info.seconds_per_image)
-
-    @property
-    def occlusion_batch(self) -> int:
-        """How many windows at a time are given to `occlude` where partial maps are shown."""
-        return self.batch
 
     def decode(self, scores: NDArray[np.float32], top: int) -> list[list[Prediction]]:
         """The `top` best classes for each row of `scores` (N, classes), best first."""

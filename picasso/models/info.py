@@ -66,6 +66,23 @@ class OcclusionPlan:
 
 
 @dataclass(frozen=True)
+class OcclusionCost:
+    """What hiding one window of an image costs, as it was planned and timed when the model was opened.
+
+    Attributes:
+        window: its side in pixels of the model's input; a longer one than the input is cut to it.
+        seconds: measured for one size of windows, and from that by the work of the others.
+        share: of the multiply-adds of running the whole network, 0..1.
+        whole_from: the path of the first layer that is computed on whole maps.
+    """
+
+    window: int
+    seconds: float
+    share: float
+    whole_from: str
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What is known about a model.
 
@@ -84,7 +101,9 @@ class ModelInfo:
         warnings: sentences about what looks wrong.
         assumptions: what was taken to be so, each with the line that changes it.
         versions: of the libraries that decide the numbers.
-        seconds_per_image: measured at load, for estimates.
+        seconds_per_image: measured at load, for estimates; `seconds_per_gradient` when it warms up, 0 until then.
+        occlusion: what windows of some sides cost, the smallest first, where less than the whole network is run for
+            each; empty where that is not so, and until the model has warmed up.
         layers: those with a map as output, in order from the image to the scores.
         format: what kind of file it is: "Keras 3 (.keras)", "SavedModel", ...
         writer: which program wrote it, as far as the file says: "Keras 2.15.0".
@@ -117,11 +136,27 @@ class ModelInfo:
     output: str = ""
     pixels: str = ""
     both_sides: bool = False
+    seconds_per_gradient: float = 0.0
+    occlusion: tuple[OcclusionCost, ...] = ()
 
     @property
     def classes(self) -> int:
         """How many scores the model gives."""
         return len(self.labels)
+
+    def occlusion_cost(self, window: int) -> OcclusionCost:
+        """What hiding one window of that side costs, between those that are known; a whole image where none is."""
+        if not self.occlusion:
+            return OcclusionCost(window, self.seconds_per_image, 1.0, "")
+        above = next((one for one in self.occlusion if one.window >= window), self.occlusion[-1])
+        below = next((one for one in reversed(self.occlusion) if one.window <= window), self.occlusion[0])
+        way = (window - below.window) / (above.window - below.window) if above.window > below.window else 0.0
+        return OcclusionCost(
+            window,
+            below.seconds + way * (above.seconds - below.seconds),
+            below.share + way * (above.share - below.share),
+            above.whole_from,  # of a larger window an earlier layer is whole
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, without the labels and the layers (there may be thousands)."""

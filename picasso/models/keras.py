@@ -5,7 +5,8 @@ Files are opened by `keras_files`; what of a model is explained is found by `ker
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
 from picasso.models.gradients import gradient_function
 from picasso.models.incremental.choosing import quicker
+from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
-from picasso.models.incremental.planning import BATCH
 from picasso.models.incremental.reading import Graph, read
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
@@ -213,14 +214,18 @@ class KerasModel(Model):
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
         if self._view.takes_pictures and self._folded is not None:
-            self._occluder = quicker(
+            x = probe(self._view.shape)[:1]
+            occluder = quicker(
                 self._folded,
                 lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
-                probe(self._view.shape)[:1],
+                x,
                 self.info.seconds_per_image,
             )
+            if occluder is not None:
+                self.info = replace(self.info, occlusion=occlusion_costs(occluder, x))
+            self._occluder = occluder  # only now: a run that is under way meanwhile must not meet another image in it
 
-    def occlude(
+    def occlude_in_parts(
         self,
         x: FloatArray,
         corners: NDArray[np.int64],
@@ -228,24 +233,22 @@ class KerasModel(Model):
         fill: FloatArray,
         *,
         logits: bool = False,
-    ) -> NDArray[np.float32]:
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """As in `Model`, computed only where a window shows, where that is quicker."""
-        if self._occluder is None:
-            return super().occlude(x, corners, window, fill, logits=logits)
+        occluder = self._occluder  # once: warming up may bring one meanwhile
+        if occluder is None:
+            yield from super().occlude_in_parts(x, corners, window, fill, logits=logits)
+            return
         self._check_logits(logits)
-        scores = self._occluder.occlude(x, corners, window, fill, output=int(logits), checkpoint=self._passed)
-        return self._checked(scores, logits)
+        parts = occluder.occlude_in_parts(x, corners, window, fill, output=int(logits), checkpoint=self._passed)
+        for windows, scores in parts:
+            yield windows, self._checked(scores, logits)
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
         """As in `Model`."""
         if self._occluder is None:
             return super().occlusion_plan(corners, window)
         return self._occluder.plan(corners, window)
-
-    @property
-    def occlusion_batch(self) -> int:
-        """As in `Model`."""
-        return self.batch if self._occluder is None else BATCH
 
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
         key, tensor = (layer, None), self._view.flat.tensors[layer]

@@ -45,6 +45,9 @@ class Engine(Protocol):
     def cancel(self, run: Run) -> bool:
         """Ends a run that is queued or running; False when it was finished already."""
 
+    def stop(self, run: Run) -> None:
+        """Ends a running run with what it has, if its visualization can do that."""
+
     @property
     def roster(self) -> Roster:
         """The models, and how each is."""
@@ -76,6 +79,7 @@ class Flight:
     results: dict[int, Packed] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
     told: tuple[float, str] = (0.0, "")  # progress as last written to the store
+    enough: bool = False  # what it has is to be kept
     stopping: float | None = None
     killed: bool = False
 
@@ -133,6 +137,14 @@ class DaskEngine:
                 self._flights[run.id].stopping = time.monotonic()
         self._wake.set()
         return changed
+
+    def stop(self, run: Run) -> None:
+        """Has a run's worker return what is there; the run is no one's answer any more, unless it ends in full."""
+        self.store.change_run(run.id, (State.RUNNING,), key=None)
+        with self._lock:
+            if run.id in self._flights:
+                self._flights[run.id].enough = True
+        self._wake.set()
 
     def status(self, reference: str | None = None) -> Status:
         """How a model is; the default one unless named."""
@@ -286,13 +298,15 @@ class DaskEngine:
             self.store.change_run(flight.run.id, (State.RUNNING,), progress=fraction, message=message)
 
     def _stop_runs(self) -> None:
-        """Tells workers of cancelled and overdue runs; ends the process of a worker that does not listen."""
+        """Tells workers of runs that are to end; ends the process of one that does not listen."""
         now = time.monotonic()
         for flight in list(self._flights.values()):
             if flight.stopping is None and now - flight.started > self.config.RUN_TIMEOUT_SECONDS:
                 limit = self.config.RUN_TIMEOUT_SECONDS
                 self._fail(flight.run, WorkerLost(f"This took longer than {limit:g} seconds and was ended."))
                 flight.stopping = now
+            if flight.enough and not flight.future.done():
+                self.pool.ask(worker.stop, flight.run.id)
             if flight.stopping is None or flight.future.done():
                 continue
             self.pool.ask(worker.cancel, flight.run.id)
@@ -345,7 +359,8 @@ class DaskEngine:
     def _write(self, run: Run, outcome: worker.Outcome) -> None:
         images = [self.store.image(run.session, image) for image in run.images]
         visualization = self.registry.get(run.visualization)
-        key = run_key(outcome.info, visualization, outcome.settings, images, run.seed)
+        whole = outcome.stopped is None
+        key = run_key(outcome.info, visualization, outcome.settings, images, run.seed) if whole else None
         files = {name: data for packed in outcome.results for name, data in packed.files.items()}
         files |= {f"output.{name}": data for name, data in outcome.outputs.items()}
         size, limit = sum(map(len, files.values())), self.config.SESSION_MAX_BYTES

@@ -22,7 +22,10 @@ def make_manifest(
     images: Sequence[StoredImage],
     outcome: Outcome,
 ) -> dict[str, Any]:
-    """JSON-able: model, images, visualization, settings, seed, versions, cost, and the packed results."""
+    """JSON-able: model, images, visualization, settings, seed, versions, cost, and the packed results.
+
+    "stopped" says how far the run was, 0..1, when it was ended early with what it had; null where it was not.
+    """
     return {
         "format": FORMAT,
         "picasso": __version__,
@@ -42,6 +45,7 @@ def make_manifest(
         "written": time.time(),
         "seconds": outcome.seconds,
         "model_calls": outcome.calls,
+        "stopped": outcome.stopped,
         "results": [packed.content for packed in outcome.results],
         "outputs": sorted(outcome.outputs),
     }

@@ -1,7 +1,7 @@
 """What happens in a worker process: it keeps models open and warm, and executes runs.
 
-The web process talks to it through five functions: `setup` (by a Dask worker plugin), `execute` (a Dask task), and
-`snapshot`, `want` and `cancel`, which run beside the task and must return at once.
+The web process talks to it through six functions: `setup` (by a Dask worker plugin), `execute` (a Dask task), and
+`snapshot`, `want`, `cancel` and `stop`, which run beside the task and must return at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
 from picasso.runs.shelf import ModelState, News, Shelf
 from picasso.visualizations import base
-from picasso.visualizations.base import Input, Report
+from picasso.visualizations.base import Input
 from picasso.visualizations.discovery import Registry, discover
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run: its packed results and the model that gave them, or the error."""
+    """What came of a run: its packed results and the model that gave them, or the error.
+
+    `stopped` says how far it was, 0..1, when the person had enough; None where it ran to its end."""
 
     results: list[Packed] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)  # pictures that the visualization wrote itself
@@ -61,6 +63,7 @@ class Outcome:
     settings: dict[str, Any] = field(default_factory=dict)  # with every default filled in
     seconds: float = 0.0
     calls: int = 0
+    stopped: float | None = None
     error: PicassoError | None = None
 
 
@@ -72,6 +75,13 @@ class Progress:
     message: str = ""
     results: Sequence[Any] = ()
     packed: dict[int, tuple[Any, int]] = field(default_factory=dict)  # index -> (the result, its version)
+
+    def report(self, fraction: float, message: str, partial: Sequence[Any] | None) -> None:
+        """Takes over what a visualization says."""
+        self.fraction = min(1.0, max(0.0, fraction))
+        self.message = message
+        if partial is not None:
+            self.results = list(partial)
 
     def changed(self, seen: dict[int, int]) -> dict[int, tuple[int, Packed]]:
         """Results newer than the versions in `seen`, by index, each with its version."""
@@ -107,6 +117,7 @@ class Host:
         self.runs: dict[str, Progress] = {}
         self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and a model has one checkpoint
         self.cancelled: set[str] = set()  # also of runs that have not begun here
+        self.enough: set[str] = set()  # runs that are to return what they have
         self._discovering = threading.Lock()
 
     def load(self) -> None:
@@ -138,26 +149,22 @@ class Host:
         finally:
             del self.runs[job.run]
             self.cancelled.discard(job.run)
+            self.enough.discard(job.run)
 
     def _execute(self, job: Job, progress: Progress) -> Outcome:
         def checkpoint() -> None:
             if job.run in self.cancelled:
                 raise Cancelled("The run was cancelled.")
 
-        def report(fraction: float, message: str, partial: Sequence[Any] | None) -> None:
-            progress.fraction = min(1.0, max(0.0, fraction))
-            progress.message = message
-            if partial is not None:
-                progress.results = list(partial)
-
         progress.message = "Waiting for the model"
         with self.shelf.lend(job.model, checkpoint) as model:
             progress.message = "Looking"
             checkpoint()
-            return self._look(job, model, checkpoint, report)
+            return self._look(job, model, checkpoint, progress)
 
-    def _look(self, job: Job, model: Model, checkpoint: Callable[[], None], report: Report) -> Outcome:
-        visualization = self.visualizations().get(job.visualization)(model, report)
+    def _look(self, job: Job, model: Model, checkpoint: Callable[[], None], progress: Progress) -> Outcome:
+        found = self.visualizations().get(job.visualization)
+        visualization = found(model, progress.report, lambda: job.run in self.enough)
         settings = visualization.parse_settings(job.settings, model.info)
         inputs = [Input(name, _open(png)) for name, png in job.images]
         random.seed(job.seed)
@@ -169,11 +176,14 @@ class Host:
             )
             seconds = time.perf_counter() - start
             outputs = _pictures(Path(folder))
-        if results is None or len(results) != len(inputs):
+        fewest = 1 if visualization.stopped else len(inputs)
+        if results is None or not fewest <= len(results) <= len(inputs):
             got = "None" if results is None else f"{len(results)} results"
             raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
         packed = [pack(result, str(index)) for index, result in enumerate(results)]
-        return Outcome(packed, outputs, model.info, settings.model_dump(mode="json"), seconds, model.calls - calls)
+        stopped = progress.fraction if visualization.stopped else None
+        content = settings.model_dump(mode="json")
+        return Outcome(packed, outputs, model.info, content, seconds, model.calls - calls, stopped)
 
     def snapshot(self, seen: dict[str, dict[int, int]]) -> Snapshot:
         """How this worker is doing; `seen` has, by run and result, the versions that the asker already has."""
@@ -245,3 +255,9 @@ def cancel(run: str) -> None:
     """Asks a run to stop at its next checkpoint."""
     if _host is not None:
         _host.cancelled.add(run)
+
+
+def stop(run: str) -> None:
+    """Asks a run to end with what it has."""
+    if _host is not None:
+        _host.enough.add(run)

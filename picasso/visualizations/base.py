@@ -30,7 +30,7 @@ from picasso.errors import InvalidSetting
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 
-__all__ = ["BaseVisualization", "Field", "Fill", "Input", "Settings"]
+__all__ = ["BaseVisualization", "Cost", "Field", "Fill", "Input", "Settings"]
 
 NEEDS = {
     "predict": "class scores",
@@ -38,6 +38,7 @@ NEEDS = {
     "logits": "logits behind a final softmax or sigmoid",
     "activations": "the activations of a convolution",
 }
+GRADIENT = 3  # forward and backward take about as long as so many forward calls; used until it is measured
 
 
 class Settings(BaseModel):
@@ -72,6 +73,28 @@ class Input:
         return getattr(self, name)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a run costs for each picture.
+
+    Attributes:
+        what: "17 model calls".
+        seconds: an estimate.
+        remark: what else there is to say of it; it follows a comma.
+    """
+
+    what: str
+    seconds: float
+    remark: str = ""
+
+    @classmethod
+    def of_calls(cls, info: ModelInfo, calls: int, gradients: int = 0) -> Cost:
+        """That of so many model calls, of which some are gradients."""
+        gradient = info.seconds_per_gradient or GRADIENT * info.seconds_per_image
+        seconds = (calls - gradients) * info.seconds_per_image + gradients * gradient
+        return cls(f"{calls:,} model {'call' if calls == 1 else 'calls'}", seconds)
+
+
 Report = Callable[[float, str, Sequence[Any] | None], None]
 
 
@@ -85,6 +108,7 @@ class BaseVisualization(ABC):
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
         needs: what the model must be able to do, out of "predict", "gradients", "logits",
             "activations".
+        stoppable: it asks `enough` between batches, and returns what it has when that says so.
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
 
@@ -93,6 +117,7 @@ class BaseVisualization(ABC):
     reference_link: ClassVar[str] = ""
     settings: ClassVar[type[Settings] | Mapping[str, Sequence[str]] | None] = None
     needs: ClassVar[frozenset[str] | set[str]] = frozenset({"predict"})
+    stoppable: ClassVar[bool] = False
     version: ClassVar[str] = "1"
 
     # Filled in by discovery.
@@ -100,9 +125,13 @@ class BaseVisualization(ABC):
     settings_model: ClassVar[type[Settings]] = Settings
     template: ClassVar[Path | None] = None
 
-    def __init__(self, model: Model, report: Report | None = None) -> None:
+    def __init__(
+        self, model: Model, report: Report | None = None, asked_to_stop: Callable[[], bool] | None = None
+    ) -> None:
         self.model = model
+        self.stopped = False  # whether `enough` has said so
         self._report = report or (lambda _fraction, _message, _partial: None)
+        self._asked_to_stop = asked_to_stop or (lambda: False)
 
     @abstractmethod
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
@@ -123,6 +152,12 @@ class BaseVisualization(ABC):
         them, for the first images). Raises `Cancelled` when the person has cancelled."""
         self.model.checkpoint()
         self._report(fraction, message, partial)
+
+    def enough(self) -> bool:
+        """Whether the person wants what is there already and no more. To be asked only while something is left to do:
+        after True, `make_visualization` returns its results so far, of the first images if not of all."""
+        self.stopped = self.stopped or self._asked_to_stop()
+        return self.stopped
 
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
@@ -155,6 +190,12 @@ class BaseVisualization(ABC):
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """Override to say how many images go through the network for one input; None when not known."""
         return None
+
+    @classmethod
+    def cost(cls, settings: Any, info: ModelInfo) -> Cost | None:
+        """Override where a call costs more or less than running the network; None when not known."""
+        calls = cls.model_calls(settings, info)
+        return None if calls is None else Cost.of_calls(info, calls)
 
     @classmethod
     def stops_early(cls, settings: Any) -> bool:

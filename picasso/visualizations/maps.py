@@ -114,6 +114,8 @@ class MapVisualization(BaseVisualization):
         for part in parts(len(inputs), self.together):
             done += look(part)
             self.progress(part.stop / len(inputs), f"Looked at {part.stop} of {len(inputs)}", done)
+            if part.stop < len(inputs) and self.enough():
+                break
         return done
 
     def fills(self, kind: Fill, x: FloatArray) -> FloatArray:

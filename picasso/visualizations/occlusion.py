@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +10,13 @@ import numpy as np
 
 from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
+from picasso.attribution.occlusion import FloatArray, IntArray
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import Prepared
-from picasso.visualizations.base import BaseVisualization, Field, Fill, Input, Settings
+from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
+
+TOGETHER = 16  # windows of a level, at least: few at a time take longer each
 
 
 class Occlusion(BaseVisualization):
@@ -21,6 +24,7 @@ class Occlusion(BaseVisualization):
 
     description = "Hides one part of the picture at a time and shows where that costs a class most."
     reference_link = "https://arxiv.org/abs/1311.2901"
+    stoppable = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         window: int = Field(
@@ -60,6 +64,8 @@ class Occlusion(BaseVisualization):
                 self.progress((index + share) / len(inputs), f"Hiding parts of {name}", [*done, result])
 
             done.append(self._explain(prepared, index, settings, step))
+            if index + 1 < len(inputs) and self.enough():
+                break
         return done
 
     def _explain(
@@ -73,15 +79,15 @@ class Occlusion(BaseVisualization):
         base = self.model.predict(x, logits=logits)[0]
         top = self.model.decode(self.model.predict(x) if logits else base[None], settings.classes)[0]
         positions = occlusion.corners(shape, window, settings.stride)
-        positions = positions[occlusion.coarse_to_fine(positions)]
         fill = make_fill(settings.fill, x[0], self.model.solid)
         scores = np.empty((len(positions), len(base)), np.float32)
+        known = np.zeros(0, np.int64)  # the positions that have scores
 
-        def result(count: int) -> dict[str, Any]:
+        def result() -> dict[str, Any]:
             maps = []
             for prediction in top:
-                drop = base[prediction.index] - scores[:count, prediction.index]
-                values = occlusion.average(drop, positions[:count], window, shape)
+                drop = base[prediction.index] - scores[known, prediction.index]
+                values = occlusion.average(drop, positions[known], window, shape)
                 maps.append(prediction.as_dict() | {"map": values, "low": np.nanmin(values), "high": np.nanmax(values)})
             return {
                 "maps": maps,
@@ -89,17 +95,27 @@ class Occlusion(BaseVisualization):
                 "plotted": "logit" if logits else self.model.info.score_kind,
                 "score_kind": self.model.info.score_kind,
                 "positions": len(positions),
+                "hidden": len(known),
+                "covered": 1 - np.isnan(maps[0]["map"]).mean(),
                 "window": window,
                 "stride": min(settings.stride, *window),
             }
 
-        size = self.model.occlusion_batch  # asked once: it grows when the model has warmed up meanwhile
-        for start in range(0, len(positions), size):  # the page sees a sharper map after every batch
-            part = slice(start, start + size)
-            scores[part] = self.model.occlude(x, positions[part], window, fill, logits=logits)
-            count = min(part.stop, len(positions))
-            step(count / len(positions), result(count))
-        return result(len(positions)) | {"scores": scores, "base": base, "corners": positions, "fill": fill}
+        for part, found in self._hide(x, positions, window, fill, logits):
+            scores[part] = found
+            known = np.sort(np.append(known, part))
+            step(len(known) / len(positions), result())
+            if len(known) < len(positions) and self.enough():
+                break
+        return result() | {"scores": scores[known], "base": base, "corners": positions[known], "fill": fill}
+
+    def _hide(
+        self, x: FloatArray, positions: IntArray, window: tuple[int, int], fill: FloatArray, logits: bool
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Numbers of positions and their scores, batch by batch, each level whole before the next finer one."""
+        for level in occlusion.coarse_to_fine(positions, TOGETHER):
+            for part, scores in self.model.occlude_in_parts(x, positions[level], window, fill, logits=logits):
+                yield level[part], scores
 
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
@@ -128,7 +144,22 @@ class Occlusion(BaseVisualization):
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """One per position, and one for the picture itself; with logits also one to find its best classes."""
+        return cls._positions(settings, info) + (2 if settings.score == "logit" else 1)
+
+    @classmethod
+    def cost(cls, settings: Any, info: ModelInfo) -> Cost | None:
+        """What the model's windows of that size were found to cost, where each takes less than the whole network."""
+        whole = super().cost(settings, info)
+        if whole is None or not info.occlusion:
+            return whole
+        positions, each = cls._positions(settings, info), info.occlusion_cost(settings.window)
+        seconds = whole.seconds + positions * (each.seconds - info.seconds_per_image)
+        share = f"each {each.share:.0%} of the work of running the whole network".replace("%", " %")
+        return Cost(f"{positions:,} positions", seconds, share)
+
+    @classmethod
+    def _positions(cls, settings: Any, info: ModelInfo) -> int:
+        """How many windows an image has."""
         height, width, _ = info.input_shape
         window = (min(settings.window, height), min(settings.window, width))
-        positions = occlusion.corners((height, width), window, settings.stride)
-        return len(positions) + (2 if settings.score == "logit" else 1)
+        return len(occlusion.corners((height, width), window, settings.stride))

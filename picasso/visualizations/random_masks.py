@@ -31,6 +31,7 @@ class RandomMasks(MapVisualization):
     description = "Hides random parts of the picture many times and shows which ones a class needs (RISE)."
     reference_link = "https://arxiv.org/abs/1806.07421"
     together = 1  # an image alone fills its batches
+    stoppable = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         masks: int = Field(2000, ge=1, le=10_000, title="Masks", description="So many, at most")
@@ -68,6 +69,7 @@ class RandomMasks(MapVisualization):
             precision=settings.precision,
             seed=settings.seed,
             step=show,
+            enough=self.enough,
         )
         of_each = [
             {"errors": errors, "error": errors.mean(), "precision": precision, "mean": mean}

@@ -11,7 +11,7 @@ from picasso.attribution.saliency import gradient, gradient_times_input, salienc
 from picasso.attribution.smoothgrad import smoothgrad
 from picasso.attribution.targets import Targets
 from picasso.models.info import ModelInfo
-from picasso.visualizations.base import Field, Fill, Settings
+from picasso.visualizations.base import Cost, Field, Fill, Settings
 from picasso.visualizations.maps import Found, MapVisualization, Method, Show, classes_field
 
 ADDS_UP = ("lowers", "raises")
@@ -189,12 +189,20 @@ class Saliency(MapVisualization):
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """One for the scores, and forward and backward for each class, sample and point."""
-        classes = min(int(settings.classes), info.classes)
-        if settings.method == "SmoothGrad":
-            return 1 + classes * int(settings.samples)
-        if settings.method == "integrated gradients":
-            return 1 + classes * 2 * most_points(settings.points)  # the gradient and the score at each
-        return 1 + classes
+        gradients = cls._gradients_of(settings, info)
+        return 1 + gradients * (2 if settings.method == "integrated gradients" else 1)  # it takes the scores there too
+
+    @classmethod
+    def cost(cls, settings: Any, info: ModelInfo) -> Cost | None:
+        """Most of the calls are gradients."""
+        calls = cls.model_calls(settings, info)
+        return None if calls is None else Cost.of_calls(info, calls, cls._gradients_of(settings, info))
+
+    @classmethod
+    def _gradients_of(cls, settings: Any, info: ModelInfo) -> int:
+        """How many gradients each picture takes, at most."""
+        each = {"SmoothGrad": int(settings.samples), "integrated gradients": most_points(settings.points)}
+        return min(int(settings.classes), info.classes) * each.get(settings.method, 1)
 
     @classmethod
     def stops_early(cls, settings: Any) -> bool:

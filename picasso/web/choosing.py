@@ -101,20 +101,14 @@ def _support(visualization: type[BaseVisualization]) -> dict[str, Any]:
 
 
 def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], images: int) -> dict[str, Any]:
-    """Model calls for one image, and an estimate in seconds for all, where they are known."""
+    """What a run costs for each image, where it is known, and how many images there are."""
     info = _info()
     try:
         settings = visualization.parse_settings(values, info)
-        calls = visualization.model_calls(settings, info) if info else None
-        at_most = visualization.stops_early(settings)
+        found, at_most = visualization.cost(settings, info) if info else None, visualization.stops_early(settings)
     except PicassoError:
-        calls, at_most = None, False
-    return {
-        "calls": calls,
-        "at_most": at_most,
-        "estimate": calls * images * info.seconds_per_image if calls and info else None,
-        "images": images,
-    }
+        found, at_most = None, False
+    return {"cost": found, "at_most": at_most, "images": images}
 
 
 def settings_values(form: Any) -> dict[str, str]:

@@ -107,9 +107,18 @@ def cancel_run(run: str) -> Answer:
     return redirect(url_for("pages.show_run", run=run), 303)
 
 
+@blueprint.post("/runs/<run>/stop")
+def stop_run(run: str) -> Answer:
+    """Ends a run with what it has."""
+    found = _own_run(run)
+    if services().registry.get(found.visualization).stoppable:
+        services().engine.stop(found)
+    return redirect(url_for("pages.show_run", run=run), 303)
+
+
 @blueprint.post("/runs/<run>/again")
 def repeat_run(run: str) -> Answer:
-    """The same run once more, after it failed, was cancelled or interrupted."""
+    """The same run once more, after it failed, was stopped, cancelled or interrupted."""
     found = _own_run(run)
     if not found.state.finished:
         return redirect(url_for("pages.show_run", run=run), 303)

@@ -132,17 +132,21 @@ def test_average_equals_a_double_loop(placement, random):
 @given(placements())
 def test_coarse_to_fine_is_a_permutation(placement):
     places = corners(*placement)
-    assert sorted(coarse_to_fine(places).tolist()) == list(range(len(places)))
+    for fewest in (1, 5):
+        levels = coarse_to_fine(places, fewest)
+        assert sorted(np.concatenate(levels).tolist()) == list(range(len(places)))
+        assert all(len(level) >= fewest for level in levels[:-1])
+        assert len(levels[-1])
 
 
 def test_coarse_to_fine_takes_every_fourth_then_every_second():
     places = corners((1, 9), (1, 1), 1)
-    assert places[coarse_to_fine(places), 1].tolist() == [0, 4, 8, 2, 6, 1, 3, 5, 7]
+    assert [places[level, 1].tolist() for level in coarse_to_fine(places)] == [[0, 4, 8], [2, 6], [1, 3, 5, 7]]
 
 
 def test_coarse_to_fine_takes_the_corners_of_a_grid_first():
     places = corners((5, 5), (1, 1), 1)
-    assert places[coarse_to_fine(places)][:9].tolist() == [
-        [0, 0], [0, 4], [4, 0], [4, 4],
-        [0, 2], [2, 0], [2, 2], [2, 4], [4, 2],
-    ]  # fmt: skip
+    coarse, middle, fine = coarse_to_fine(places)
+    assert places[coarse].tolist() == [[0, 0], [0, 4], [4, 0], [4, 4]]
+    assert places[middle].tolist() == [[0, 2], [2, 0], [2, 2], [2, 4], [4, 2]]
+    assert len(fine) == 16

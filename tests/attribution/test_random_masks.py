@@ -121,3 +121,11 @@ def test_few_masks_are_the_first_of_many():
 def test_no_masks_are_refused():
     with pytest.raises(ValueError, match="most must be at least 1, got 0"):
         rise(most=0)
+
+
+def test_whoever_has_enough_gets_the_maps_of_the_masks_so_far():
+    answers = iter([False, True])
+    found = rise(enough=lambda: next(answers))
+    assert found.masks == 64
+    np.testing.assert_array_equal(found.maps, rise(most=64).maps)
+    rise(most=32, enough=lambda: pytest.fail("nothing is left"))

@@ -214,6 +214,18 @@ def test_cancelling_stops_it_and_leaves_the_model_usable(visualization, model, t
     assert [pack(result, "") for result in again] == [pack(result, "") for result in expected]
 
 
+def test_one_that_has_enough_returns_what_it_has(visualization, model, tmp_path):
+    inputs, settings = pictures(), parsed(visualization, model.info, {})
+    made, before = visualization(model, None, lambda: True), model.calls
+    results = made.make_visualization(inputs, tmp_path, None if visualization.settings is None else settings)
+    assert 1 <= len(results) <= len(inputs)
+    assert made.stopped == visualization.stoppable
+    if visualization.stoppable:
+        assert model.calls - before < visualization.model_calls(settings, model.info)
+    for index, result in enumerate(results):
+        json.dumps(pack(result, str(index)).content, allow_nan=False)
+
+
 def test_the_cost_that_it_says_is_the_cost_that_it_has(visualization, model, tmp_path):
     for values in variants(visualization, model.info):
         settings = parsed(visualization, model.info, values)

@@ -175,8 +175,8 @@ def test_nested_models_are_taken_apart():
     network = keras.Model(image, layers.Dense(3)(layers.Flatten(name="flat")(x)))
     randomise(network, 1)
     occluder = occluder_of(network)
-    agrees(network, GRID, (3, 2), occluder=occluder)
-    assert occluder.plan(GRID, (3, 2)).whole_from == "flat"
+    agrees(network, GRID, (1, 1), occluder=occluder)
+    assert occluder.plan(GRID, (1, 1)).whole_from == "flat"
 
 
 def test_other_inputs_are_the_same_for_every_window():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from dataclasses import replace
 
 import keras
@@ -11,10 +13,9 @@ from keras import layers
 
 from picasso.config import Config
 from picasso.errors import Cancelled, ModelError
-from picasso.models.base import Model, hide
+from picasso.models.base import hide
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.folding import fold
-from picasso.models.incremental.planning import BATCH
 from picasso.models.incremental.reading import read
 from picasso.models.keras_flat import flatten
 from picasso.models.opening import open_model
@@ -55,7 +56,7 @@ def model(request, tmp_path_factory):
 def test_scores_are_those_of_the_dense_way(model, logits):
     x, fill = noise((1, *SHAPE)), noise(SHAPE, 1)
     scores = model.occlude(x, CORNERS, WINDOW, fill, logits=logits)
-    expected = Model.occlude(model, x, CORNERS, WINDOW, fill, logits=logits)
+    expected = model.predict(hide(x, CORNERS, WINDOW, fill), logits=logits)
     assert model._occluder is not None
     np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-5)
     assert np.ptp(scores, axis=0).max() > 1e-3
@@ -81,14 +82,43 @@ def test_what_it_costs_is_known_before(model):
     assert 0 < plan.share < 1
     assert plan.whole_from == "flat"
     assert 0 < plan.seconds < SLOW
-    assert model.occlusion_batch == BATCH
+
+
+def test_pages_are_told_what_it_costs(model):
+    known = model.info.occlusion
+    assert [one.window for one in known] == sorted({one.window for one in known})
+    assert known[-1].window == 24
+    for one in (known[0], known[1]):
+        assert one == model.info.occlusion_cost(one.window)
+        assert 0 < one.share < 1
+        assert 0 < one.seconds < 1
+        assert one.whole_from == "flat"
+    first, second = known[:2]
+    between = replace(model.info, occlusion=(first, replace(second, window=first.window + 4)))
+    assert between.occlusion_cost(first.window + 1).share == pytest.approx(0.75 * first.share + 0.25 * second.share)
+    assert between.occlusion_cost(500).seconds == second.seconds
+    assert json.loads(json.dumps(model.info.as_dict()))["occlusion"][0]["whole_from"] == "flat"
+    assert pickle.loads(pickle.dumps(model.info)) == model.info
+
+
+def test_parts_of_two_images_may_alternate(model):
+    images, fill = noise((2, *SHAPE)), noise(SHAPE, 1)
+    found = np.full((2, len(CORNERS), model.info.classes), np.nan, np.float32)
+    parts = [model._occluder.occlude_in_parts(x[None], CORNERS, WINDOW, fill, most=4) for x in images]
+    for both in zip(*parts, strict=True):
+        for scores, (windows, some) in zip(found, both, strict=True):
+            scores[windows] = model._sides(some, logits=False)
+    for x, scores in zip(images, found, strict=True):
+        np.testing.assert_allclose(scores, model.predict(hide(x[None], CORNERS, WINDOW, fill)), rtol=0, atol=2e-5)
 
 
 def test_a_small_model_is_run_once_per_window(tiny_model):
     tiny_model.warm_up()
     plan = tiny_model.occlusion_plan(CORNERS, WINDOW)
     assert (plan.share, plan.whole_from) == (1.0, "")
-    assert tiny_model.occlusion_batch == tiny_model.batch
+    assert tiny_model.info.occlusion == ()
+    assert tiny_model.info.occlusion_cost(3).seconds == tiny_model.info.seconds_per_image
+    assert tiny_model.info.seconds_per_gradient > 0
 
 
 def test_scores_that_are_not_numbers_are_refused(tmp_path):

@@ -37,6 +37,8 @@ BODIES = {
     "Slow": """
 for step in range(40):
     self.progress(step / 40, f"Step {step}", [{"step": step, "pid": os.getpid()}])
+    if self.enough():
+        return [{"step": step}]
     time.sleep(0.25)
 return [{"pid": os.getpid()} for _ in inputs]""",
     "Raises": "return [1 / 0 for _ in inputs]",

@@ -119,6 +119,24 @@ def test_cancel_a_queued_run(laboratory: Laboratory) -> None:
     assert (cancelled.state, cancelled.attempts, cancelled.started) == (State.CANCELLED, 0, None)
 
 
+def test_a_stopped_run_keeps_what_is_there_and_answers_no_other(laboratory: Laboratory) -> None:
+    run = laboratory.start("slow")
+    laboratory.store.change_run(run.id, (State.QUEUED, State.RUNNING), key="like another")
+    wait_for(lambda: laboratory.engine.partial(run.id))
+    laboratory.engine.stop(laboratory.now(run))
+    assert laboratory.store.run_of_key(run.session, "like another") is None  # at once
+    done = laboratory.wait(run)
+    assert (done.state, done.key, done.error) == (State.DONE, None, None)
+    assert (done.finished or 0) - (done.started or 0) < 5  # Slow takes 10 s in all
+    manifest = laboratory.store.manifest(done)
+    assert manifest is not None
+    assert manifest["stopped"] == manifest["results"][0]["step"] / 40 < 1
+    assert manifest["key"] is None
+    laboratory.works()
+    laboratory.engine.stop(laboratory.now(run))  # too late: nothing happens
+    assert laboratory.now(run) == done
+
+
 def test_cancel_right_after_the_start(laboratory: Laboratory) -> None:
     """Wherever the run is on its way to the worker, it ends, and the worker is free again."""
     for delay in (0.0, 0.01, 0.05, 0.2, 0.3, 0.5):

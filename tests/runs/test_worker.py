@@ -329,3 +329,39 @@ def test_loading_finds_visualizations_and_the_model(tmp_path, host, tiny_model):
     x = np.zeros((1, *tiny_model.info.input_shape), np.float32)
     with made.shelf.lend("", lambda: None) as model:
         np.testing.assert_allclose(model.predict(x), tiny_model.predict(x), atol=1e-6)
+
+
+# Stopping
+
+
+STEPS = """
+results = []
+for index, image in enumerate(inputs):
+    results.append({"name": image.filename})
+    self.progress((index + 1) / len(inputs), "", results)
+    if index + 1 < len(inputs) and self.enough():
+        break
+return results"""
+
+
+def test_a_run_that_is_stopped_returns_what_it_has(host):
+    made = host(STEPS)
+    assert made.execute(job(images=4)).stopped is None
+    made.enough.add("run-1")
+    outcome = made.execute(job(images=4))
+    assert outcome.error is None
+    assert [packed.content["name"] for packed in outcome.results] == ["picture 0.png"]
+    assert outcome.stopped == 0.25
+    assert made.enough == set()
+
+
+def test_a_run_that_ends_before_it_is_asked_was_not_stopped(host):
+    made = host(STEPS)
+    made.enough.add("run-1")
+    assert made.execute(job(images=1)).stopped is None
+
+
+def test_a_stopped_run_returns_something(host):
+    made = host("self.enough()\nreturn []")
+    made.enough.add("run-1")
+    assert "must return one result per image: 2, got 0 results" in made.execute(job(images=2)).error.message

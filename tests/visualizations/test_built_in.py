@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from picasso.errors import InvalidSetting
+from picasso.models.info import OcclusionCost
 from picasso.visualizations.base import Input
 from picasso.visualizations.class_probabilities import ClassProbabilities
 from picasso.visualizations.discovery import discover
@@ -116,14 +117,60 @@ def test_occlusion_defaults_follow_the_model(tiny_model, shape, expected):
     assert (settings.window, settings.stride) == expected
 
 
+@pytest.mark.parametrize(("asked", "level"), [(1, 4), (2, 2)])
+def test_a_stopped_occlusion_has_the_scores_so_far(tiny_model, tmp_path, monkeypatch, asked, level):
+    """Windows of 2 x 2, side by side: of 6 x 8 positions every fourth come first, then every second."""
+    monkeypatch.setattr("picasso.visualizations.occlusion.TOGETHER", 1)
+    settings = Occlusion.parse_settings({"window": 2, "stride": 2}, tiny_model.info)
+    answers = iter([*[False] * (asked - 1), True])
+    visualization = Occlusion(tiny_model, None, lambda: next(answers))
+    (result,) = visualization.make_visualization([Input("a.png", PICTURE)] * 2, tmp_path, settings)
+    whole = run(Occlusion, tiny_model, tmp_path, window=2, stride=2)
+    rows, columns = range(0, 12, 2 * level), range(0, 16, 2 * level)
+    assert result["corners"].tolist() == [[row, column] for row in rows for column in columns]
+    assert (result["hidden"], result["positions"], whole["hidden"]) == (len(rows) * len(columns), 48, 48)
+    np.testing.assert_allclose(result["covered"], result["hidden"] / 48)
+    places = [whole["corners"].tolist().index(corner) for corner in result["corners"].tolist()]
+    np.testing.assert_allclose(result["scores"], whole["scores"][places], atol=1e-5)
+    for one, other in zip(result["maps"], whole["maps"], strict=True):
+        there = ~np.isnan(one["map"])
+        assert there.sum() == 4 * result["hidden"]
+        np.testing.assert_allclose(one["map"][there], other["map"][there], atol=1e-5)
+        assert (one["low"], one["high"]) == (one["map"][there].min(), one["map"][there].max())
+
+
+def test_what_occlusion_costs_follows_the_windows(tiny_model):
+    costs = (OcclusionCost(2, 0.01, 0.2, "conv"), OcclusionCost(6, 0.03, 0.6, "conv"))
+    info = replace(tiny_model.info, seconds_per_image=0.1, occlusion=costs)
+    settings = Occlusion.parse_settings({"window": 4, "stride": 4}, info)
+    cost = Occlusion.cost(settings, info)
+    assert cost.what == "12 positions"
+    assert cost.seconds == pytest.approx(12 * 0.02 + 0.1)
+    assert cost.remark == "each 40 % of the work of running the whole network"
+    dense = Occlusion.cost(settings, replace(info, occlusion=()))
+    assert (dense.what, dense.seconds, dense.remark) == ("13 model calls", pytest.approx(1.3), "")
+
+
+@pytest.mark.parametrize(
+    ("method", "calls", "gradients"),
+    [("gradient", 1, 3), ("SmoothGrad", 1, 3 * 32), ("integrated gradients", 1 + 3 * 129, 3 * 129)],
+)
+def test_gradients_cost_what_was_measured(tiny_model, method, calls, gradients):
+    info = replace(tiny_model.info, seconds_per_image=0.1, seconds_per_gradient=0.25)
+    settings = Saliency.parse_settings({"method": method}, info)
+    assert Saliency.cost(settings, info).seconds == pytest.approx(0.1 * calls + 0.25 * gradients)
+    unknown = replace(info, seconds_per_gradient=0.0)
+    assert Saliency.cost(settings, unknown).seconds == pytest.approx(0.1 * calls + 0.3 * gradients)
+
+
 def test_saliency_costs_no_more_than_there_are_classes(tiny_model):
     settings = Saliency.parse_settings({"classes": 10}, tiny_model.info)
     assert Saliency.model_calls(settings, tiny_model.info) == 1 + 4
 
 
 def test_no_window_is_hidden_twice_when_the_batch_grows_meanwhile(tiny_model, tmp_path, monkeypatch):
-    sizes = iter([4, *[64] * 100])
-    monkeypatch.setattr(type(tiny_model), "occlusion_batch", property(lambda _: next(sizes)))
+    sizes = iter([4, 4, 4, *[64] * 100])
+    monkeypatch.setattr(type(tiny_model), "batch", property(lambda _: next(sizes)))
     before = tiny_model.calls
     result = run(Occlusion, tiny_model, tmp_path, window=4, stride=2)
     assert tiny_model.calls - before == len(result["corners"]) + 1

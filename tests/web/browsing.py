@@ -89,6 +89,7 @@ class InProcessEngine:
         self.roster = Roster(Config())
         self.error: PicassoError | None = None
         self.wanted: list[str] = []
+        self.stopped: list[str] = []
         self.waiting = False  # runs stay queued
         self.partials: dict[str, list[Packed]] = {}
 
@@ -143,6 +144,10 @@ class InProcessEngine:
     def cancel(self, run: Run) -> bool:
         """Ends a run that has not finished."""
         return self.store.change_run(run.id, (State.QUEUED, State.RUNNING), state=State.CANCELLED, finished=time.time())
+
+    def stop(self, run: Run) -> None:
+        """Notes it: runs are executed at once here, or wait."""
+        self.stopped.append(run.id)
 
     def status(self, reference: str | None = None) -> Status:
         """Loading until a model is opened."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from browsing import InProcessEngine, MakeVisitor, Visitor
 from PIL import Image
 
 from picasso.errors import ModelError, PluginError, WorkerLost
+from picasso.models.info import OcclusionCost
 from picasso.runs.run import State
 
 XSS = "<img src=x onerror=alert(1)>"
@@ -174,6 +176,20 @@ def test_cost_is_said_before_it_starts(visitor: Visitor) -> None:
     one = visitor.page("/visualizations/occlusion/cost?window=7&stride=7&fill=grey&classes=3&score=probability")
     assert "17 model calls" in one.text
     assert "model calls" not in visitor.page("/visualizations/occlusion/cost?window=0").text
+
+
+def test_the_cost_of_windows_is_said(visitor: Visitor, engine: InProcessEngine) -> None:
+    assert engine.host is not None
+    slot = engine.host.shelf._slot("")
+    assert slot.model is not None
+    costs = (OcclusionCost(4, 0.25, 0.2, "conv"), OcclusionCost(28, 0.25, 0.6, "conv"))
+    slot.model.info = replace(slot.model.info, occlusion=costs)
+    sentence = (
+        "16 positions for each picture, each 25 % of the work of running the whole network; about 4.0 s for 1 pic"
+    )
+    assert sentence in visitor.page("/visualizations/occlusion?window=7&stride=7").text
+    assert sentence in visitor.page("/visualizations/occlusion/cost?window=7&stride=7").text
+    assert "20 % of the work of running the network for each window" in visitor.page("/model").text
 
 
 def test_what_may_stop_early_costs_at_most_so_much(visitor: Visitor) -> None:
@@ -414,6 +430,25 @@ def test_cancel_and_again(visitor: Visitor, engine: InProcessEngine) -> None:
     assert again.settings == run.settings
     visitor.post(f"/runs/{again.id}/cancel")
     assert visitor.run(again.id).state is State.DONE
+
+
+@pytest.mark.parametrize("name", ["occlusion", "random-masks", "hidden-halves"])
+def test_what_can_be_stopped_is_stopped_and_kept(visitor: Visitor, engine: InProcessEngine, name: str) -> None:
+    engine.waiting = True
+    run = visitor.start(name, visitor.add("cat.png"), visitor.add("dog.png", seed=1))
+    url, stoppable = f"/runs/{run.id}/", name != "hidden-halves"
+    visitor.services.store.change_run(run.id, (State.QUEUED,), state=State.RUNNING)
+    assert not visitor.page(url).all("form", action=f"{url}stop")  # there is nothing to keep
+    whole = engine.execute(run)
+    engine.partials[run.id] = whole.results[:1]
+    assert bool(visitor.page(url).all("form", action=f"{url}stop")) == stoppable
+    assert visitor.post(f"{url}stop").location == url
+    assert engine.stopped == [run.id] * stoppable
+    engine.finish(run, replace(whole, results=whole.results[:1], stopped=0.3))
+    page = visitor.page(url)
+    assert "This run was stopped at 30 %, and what was there is kept. Not begun: dog.png." in page.text
+    assert "Run it in full" in page.text
+    assert visitor.post(f"{url}again").status_code == 303
 
 
 def test_runs_ahead_are_said(visitor: Visitor, engine: InProcessEngine) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -51,14 +51,15 @@ class Occluder:
         self._kept: dict[int, Any] = {}
         self._digest = b""
 
-    def prepare(self, x: FloatArray) -> None:
-        """Runs the un-occluded image (1, height, width, channels), unless it is the last one that was run."""
+    def prepare(self, x: FloatArray) -> dict[int, Any]:
+        """The values of the un-occluded image (1, height, width, channels); run unless it is the last one that was."""
         digest = hashlib.sha256(x.tobytes()).digest()
         if digest == self._digest:
-            return
+            return self._kept
         values = self.graph.values(x)
         self._kept = {number: values[number] for number in self.layout.kept}
         self._digest = digest
+        return self._kept
 
     def occlude(
         self,
@@ -71,33 +72,49 @@ class Occluder:
         checkpoint: Callable[[int], None] = lambda windows: None,
         most: int = BATCH,
     ) -> FloatArray:
-        """One of the outputs (positions, classes), as `Model.occlude` gives it.
+        """One of the outputs (positions, classes), as `Model.occlude` gives it; the arguments of `occlude_in_parts`."""
+        scores = np.empty((len(corners), *self.prepare(x)[self.graph.outputs[output]].shape[1:]), np.float32)
+        parts = self.occlude_in_parts(x, corners, window, fill, output=output, checkpoint=checkpoint, most=most)
+        for windows, found in parts:
+            scores[windows] = found
+        return scores
+
+    def occlude_in_parts(
+        self,
+        x: FloatArray,
+        corners: IntArray,
+        window: tuple[int, int],
+        fill: FloatArray,
+        *,
+        output: int = 0,
+        checkpoint: Callable[[int], None] = lambda windows: None,
+        most: int = BATCH,
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """The same batch by batch, as `Model.occlude_in_parts` gives it.
 
         Args:
             output: which one, as a number.
             checkpoint: called before each batch with its number of windows.
             most: windows per batch.
         """
-        self.prepare(x)
-        image = self._kept[self.graph.image]
+        kept = self.prepare(x)  # its own, whatever image is prepared between two batches
+        image = kept[self.graph.image]
         cover = tf.cast(fill[None], image.dtype)
         number = self.graph.outputs[output]
-        scores = np.empty((len(corners), *self._kept[number].shape[1:]), np.float32)
 
-        def run(batch: Batch) -> None:
+        def run(batch: Batch) -> tuple[IntArray, FloatArray]:
             hidden = _hidden(image, cover, corners[batch.windows], window, batch)
-            scores[batch.windows] = self._run(batch, hidden)[number].numpy()
+            return batch.windows, self._run(batch, hidden, kept)[number].numpy()
 
         with ThreadPoolExecutor(STREAMS) as streams:
-            running: deque[Future[None]] = deque()
+            running: deque[Future[tuple[IntArray, FloatArray]]] = deque()
             for batch in self._batches(corners, window, most):
                 if len(running) > STREAMS:  # one more waits, so that no stream does
-                    running.popleft().result()
+                    yield running.popleft().result()
                 checkpoint(len(batch.windows))
                 running.append(streams.submit(run, batch))
-            for one in running:
-                one.result()
-        return scores
+            while running:
+                yield running.popleft().result()
 
     def plan(self, corners: IntArray, window: tuple[int, int]) -> OcclusionPlan:
         """What `occlude` will cost; computes nothing."""
@@ -127,15 +144,15 @@ class Occluder:
     def _batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH) -> list[Batch]:
         return self.planner.batches(corners, window, most, self.work_per_second * SECONDS_PER_BATCH)
 
-    def _run(self, batch: Batch, patches: Any) -> dict[int, Any]:
+    def _run(self, batch: Batch, patches: Any, kept: dict[int, Any]) -> dict[int, Any]:
         """The network's outputs for the patches of one batch."""
         values = {self.graph.image: patches}
         starts, sizes = tf.constant(batch.starts), tf.constant(batch.sizes)
         for index, segment in enumerate(self.layout.segments):
             function = self._function(index, index <= batch.segments, index < batch.segments)
             entering = [values[number] for number in segment.entering]
-            values = dict(zip(segment.leaving, function(entering, self._kept, starts, sizes), strict=True))
-        return {**self._kept, **values}
+            values = dict(zip(segment.leaving, function(entering, kept, starts, sizes), strict=True))
+        return {**kept, **values}
 
     def _function(self, index: int, patched: bool, to_patches: bool) -> Callable[..., Any]:
         key = (index, patched, to_patches)
