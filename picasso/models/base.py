@@ -208,6 +208,7 @@ class Model(ABC):
         fill: FloatArray,
         *,
         logits: bool = False,
+        preview: bool = False,
     ) -> NDArray[np.float32]:
         """Scores (positions, classes) of one image with one window hidden at a time.
 
@@ -217,9 +218,13 @@ class Model(ABC):
             window: (height, width) in pixels of the model's input.
             fill: float32 (height, width, channels), what hides: its part under the window replaces the image's.
             logits: values before the final softmax or sigmoid instead of the model's output.
+            preview: quicker, in bfloat16, which has 3 digits.
+
+        Raises:
+            NotSupported: `logits` or `preview` is asked for and the model has none.
         """
         scores = np.empty((len(corners), self.info.classes), np.float32)
-        for windows, found in self.occlude_in_parts(x, corners, window, fill, logits=logits):
+        for windows, found in self.occlude_in_parts(x, corners, window, fill, logits=logits, preview=preview):
             scores[windows] = found
         return scores
 
@@ -231,11 +236,14 @@ class Model(ABC):
         fill: FloatArray,
         *,
         logits: bool = False,
+        preview: bool = False,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """The same batch by batch, in the order that is quickest: for each, which windows it has and their scores.
 
         Whoever has enough stops to ask for the next. Adapters that need not run the whole network override this.
         """
+        if preview:
+            raise NotSupported(f"{self.info.name} has no quicker preview of occlusion on this machine.")
         for part in np.array_split(np.arange(len(corners)), math.ceil(len(corners) / self.batch)):
             yield part, self.predict(hide(x, corners[part], window, fill), logits=logits)
 

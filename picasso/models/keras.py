@@ -27,6 +27,7 @@ from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import Graph, read
+from picasso.models.incremental.rounding import rounded, worthwhile
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
@@ -67,6 +68,7 @@ class KerasModel(Model):
         self._ends = [self._view.scores, *([] if found.logits is None else [found.logits])]
         self._images = tf.TensorSpec((None, *self._view.shape), tf.float32)
         self._occluder: Occluder | None = None
+        self._rounded: Occluder | None = None  # made when it is first asked for
         self._compiled: dict[tuple[str | None, int | None], Any] = {}
         self._folded = self._fold()
         self._forward = self._forward_function()
@@ -222,7 +224,9 @@ class KerasModel(Model):
                 self.info.seconds_per_image,
             )
             if occluder is not None:
-                self.info = replace(self.info, occlusion=occlusion_costs(occluder, x))
+                preview = frozenset({"preview"} if worthwhile() else ())
+                capabilities = self.info.capabilities | preview
+                self.info = replace(self.info, occlusion=occlusion_costs(occluder, x), capabilities=capabilities)
             self._occluder = occluder  # only now: a run that is under way meanwhile must not meet another image in it
 
     def occlude_in_parts(
@@ -233,13 +237,18 @@ class KerasModel(Model):
         fill: FloatArray,
         *,
         logits: bool = False,
+        preview: bool = False,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """As in `Model`, computed only where a window shows, where that is quicker."""
         occluder = self._occluder  # once: warming up may bring one meanwhile
-        if occluder is None:
-            yield from super().occlude_in_parts(x, corners, window, fill, logits=logits)
+        if occluder is None or (preview and "preview" not in self.info.capabilities):
+            yield from super().occlude_in_parts(x, corners, window, fill, logits=logits, preview=preview)
             return
         self._check_logits(logits)
+        if preview:
+            speed = occluder.work_per_second  # at least
+            occluder = self._rounded = self._rounded or Occluder(rounded(occluder.graph))
+            occluder.work_per_second = speed
         parts = occluder.occlude_in_parts(x, corners, window, fill, output=int(logits), checkpoint=self._passed)
         for windows, scores in parts:
             yield windows, self._checked(scores, logits)

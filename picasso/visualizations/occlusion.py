@@ -16,6 +16,7 @@ from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
 
+COMPARED = 16  # positions at which a preview is compared with the exact scores
 TOGETHER = 16  # windows of a level, at least: few at a time take longer each
 
 
@@ -51,6 +52,12 @@ class Occlusion(BaseVisualization):
             description="The model's own score (a probability, if it gives one), or the logit behind its softmax or "
             "sigmoid, which other classes do not move",
         )
+        precision: Literal["exact", "fast"] = Field(
+            "exact",
+            title="Precision",
+            description="Fast is a preview: computed in bfloat16, which has 3 digits. How far it is from the exact "
+            "scores is measured and shown",
+        )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
         """Gives, for each input, a map per top class and all scores at all positions."""
@@ -76,17 +83,21 @@ class Occlusion(BaseVisualization):
         shape = (x.shape[1], x.shape[2])
         window = (min(settings.window, shape[0]), min(settings.window, shape[1]))
         logits = settings.score == "logit"
+        preview = settings.precision == "fast"
         base = self.model.predict(x, logits=logits)[0]
         top = self.model.decode(self.model.predict(x) if logits else base[None], settings.classes)[0]
         positions = occlusion.corners(shape, window, settings.stride)
         fill = make_fill(settings.fill, x[0], self.model.solid)
+        # What drops are measured from: with nothing hidden, in the same precision.
+        nothing = -np.array([window], np.int64)
+        start = self.model.occlude(x, nothing, window, fill, logits=logits, preview=True)[0] if preview else base
         scores = np.empty((len(positions), len(base)), np.float32)
         known = np.zeros(0, np.int64)  # the positions that have scores
 
         def result() -> dict[str, Any]:
             maps = []
             for prediction in top:
-                drop = base[prediction.index] - scores[known, prediction.index]
+                drop = start[prediction.index] - scores[known, prediction.index]
                 values = occlusion.average(drop, positions[known], window, shape)
                 maps.append(prediction.as_dict() | {"map": values, "low": np.nanmin(values), "high": np.nanmax(values)})
             return {
@@ -101,20 +112,28 @@ class Occlusion(BaseVisualization):
                 "stride": min(settings.stride, *window),
             }
 
-        for part, found in self._hide(x, positions, window, fill, logits):
+        for part, found in self._hide(x, positions, window, fill, logits=logits, preview=preview):
             scores[part] = found
             known = np.sort(np.append(known, part))
             step(len(known) / len(positions), result())
             if len(known) < len(positions) and self.enough():
                 break
-        return result() | {"scores": scores[known], "base": base, "corners": positions[known], "fill": fill}
+        deviation: dict[str, Any] = {}
+        if preview:
+            some = known[np.unique(np.linspace(0, len(known) - 1, COMPARED).astype(np.int64))]
+            exact = self.model.occlude(x, positions[some], window, fill, logits=logits)
+            shown = [prediction.index for prediction in top]
+            differences = ((start - scores[some]) - (base - exact))[:, shown]
+            deviation = {"compared": len(some), "deviation": np.abs(differences).max()}
+        kept = {"scores": scores[known], "base": base, "corners": positions[known], "fill": fill}
+        return result() | kept | deviation
 
     def _hide(
-        self, x: FloatArray, positions: IntArray, window: tuple[int, int], fill: FloatArray, logits: bool
+        self, x: FloatArray, positions: IntArray, window: tuple[int, int], fill: FloatArray, **how: bool
     ) -> Iterator[tuple[IntArray, FloatArray]]:
         """Numbers of positions and their scores, batch by batch, each level whole before the next finer one."""
         for level in occlusion.coarse_to_fine(positions, TOGETHER):
-            for part, scores in self.model.occlude_in_parts(x, positions[level], window, fill, logits=logits):
+            for part, scores in self.model.occlude_in_parts(x, positions[level], window, fill, **how):
                 yield level[part], scores
 
     @classmethod
@@ -128,7 +147,14 @@ class Occlusion(BaseVisualization):
         """Nothing is larger than the model's input; a logit is offered where there is one."""
         longer = max(info.input_shape[:2])
         scores = ["probability", "logit"] if "logits" in info.capabilities else ["probability"]
-        return {"window": longer, "stride": longer, "classes": info.classes, "score": scores}
+        precisions = ["exact", "fast"] if "preview" in info.capabilities else ["exact"]
+        return {
+            "window": longer,
+            "stride": longer,
+            "classes": info.classes,
+            "score": scores,
+            "precision": precisions,
+        }
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
@@ -140,11 +166,16 @@ class Occlusion(BaseVisualization):
             )
         if settings.score == "logit" and "logits" not in info.capabilities:
             raise InvalidSetting(f"{info.name} has no logit behind a softmax. Choose the probability.", field="score")
+        if settings.precision == "fast" and "preview" not in info.capabilities:
+            raise InvalidSetting(
+                f"This machine computes {info.name} no quicker in bfloat16. Choose exact.", field="precision"
+            )
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """One per position, and one for the picture itself; with logits also one to find its best classes."""
-        return cls._positions(settings, info) + (2 if settings.score == "logit" else 1)
+        compared = COMPARED + 1 if settings.precision == "fast" else 0
+        return cls._positions(settings, info) + (2 if settings.score == "logit" else 1) + compared
 
     @classmethod
     def cost(cls, settings: Any, info: ModelInfo) -> Cost | None:

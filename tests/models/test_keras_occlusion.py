@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from picasso.config import Config
-from picasso.errors import Cancelled, ModelError
+from picasso.errors import Cancelled, ModelError, NotSupported
 from picasso.models.base import hide
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.folding import fold
@@ -110,6 +110,22 @@ def test_parts_of_two_images_may_alternate(model):
             scores[windows] = model._sides(some, logits=False)
     for x, scores in zip(images, found, strict=True):
         np.testing.assert_allclose(scores, model.predict(hide(x[None], CORNERS, WINDOW, fill)), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_a_preview_has_three_digits(model, logits, monkeypatch):
+    x, fill = noise((1, *SHAPE)), noise(SHAPE, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "info", replace(model.info, capabilities=model.info.capabilities | {"preview"}))
+        preview = model.occlude(x, CORNERS, WINDOW, fill, logits=logits, preview=True)
+    exact = model.occlude(x, CORNERS, WINDOW, fill, logits=logits)
+    assert 0 < np.abs(preview - exact).max() < 0.02 * max(1, np.abs(exact).max())
+    assert preview.shape == exact.shape
+
+
+def test_a_preview_is_refused_where_there_is_none(tiny_model):
+    with pytest.raises(NotSupported, match="preview"):
+        tiny_model.occlude(noise((1, *tiny_model.info.input_shape)), CORNERS, WINDOW, noise(SHAPE), preview=True)
 
 
 def test_a_small_model_is_run_once_per_window(tiny_model):

@@ -98,6 +98,28 @@ def test_saliency_is_the_largest_gradient_of_the_logit_over_channels(tiny_model,
     assert result["plotted"] == "logit"
 
 
+def test_a_preview_says_how_far_it_is_from_the_exact_drops(tiny_model, tmp_path, monkeypatch):
+    """As if half precision gave .9 times the score, less .02 everywhere: drops are measured within the preview."""
+    plain = tiny_model.occlude_in_parts
+
+    def coarse(*hidden, preview=False, **how):
+        for windows, scores in plain(*hidden, **how):
+            yield windows, scores * 0.9 - 0.02 if preview else scores
+
+    monkeypatch.setattr(tiny_model, "occlude_in_parts", coarse)
+    monkeypatch.setattr(tiny_model, "info", replace(tiny_model.info, capabilities={"predict", "preview"}))
+    exact, fast = (
+        run(Occlusion, tiny_model, tmp_path, window=4, precision=precision) for precision in ("exact", "fast")
+    )
+    for one, other in zip(fast["maps"], exact["maps"], strict=True):
+        np.testing.assert_allclose(one["map"], 0.9 * other["map"], atol=1e-6)
+    some = np.linspace(0, exact["positions"] - 1, 16).astype(int)
+    drops = (exact["base"] - exact["scores"][some])[:, [one["index"] for one in exact["maps"]]]
+    np.testing.assert_allclose(fast["deviation"], 0.1 * np.abs(drops).max(), rtol=1e-4)
+    assert fast["compared"] == 16
+    assert "deviation" not in exact
+
+
 def test_occlusion_refuses_what_the_model_cannot_do(tiny_model):
     with pytest.raises(InvalidSetting, match=r"'window' must be 1..16 pixels for this model, got 17") as caught:
         Occlusion.parse_settings({"window": 17}, tiny_model.info)
@@ -106,6 +128,9 @@ def test_occlusion_refuses_what_the_model_cannot_do(tiny_model):
     with pytest.raises(InvalidSetting, match="has no logit behind a softmax") as caught:
         Occlusion.parse_settings({"score": "logit"}, info)
     assert caught.value.field == "score"
+    with pytest.raises(InvalidSetting, match="no quicker in bfloat16") as caught:
+        Occlusion.parse_settings({"precision": "fast"}, info)
+    assert caught.value.field == "precision"
 
 
 @pytest.mark.parametrize(
