@@ -1,0 +1,86 @@
+"""Guided backpropagation of a TensorFlow graph: a copy of its operations, with other gradients of the ReLUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from picasso.models.guided import PRODUCTS, cannot_see, other_activation
+
+RELUS = {"Relu": "PicassoGuidedRelu", "Relu6": "PicassoGuidedRelu6"}  # and the names of their gradients
+ACTIVATIONS = frozenset(
+    {"LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Softmax", "LogSoftmax", "Maximum"}
+    | {"Minimum", "ClipByValue", "Erf", "Erfc", "Exp", "Expm1", "Log", "Log1p", "Pow", "Square", "Sqrt", "Rsqrt", "Abs"}
+)
+PLAIN = PRODUCTS | frozenset(  # what is no activation
+    {"Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "BiasAdd", "Add", "AddV2", "AddN", "Sub", "Neg"}
+    | {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "MaxPool", "AvgPool", "Mean", "Sum", "Max", "LRN"}
+    | {"Reshape", "Transpose", "Squeeze", "ExpandDims", "Pad", "PadV2", "MirrorPad", "Concat", "ConcatV2", "Identity"}
+    | {"IdentityN", "Cast", "StridedSlice", "Slice", "Split", "SplitV", "Pack", "Unpack", "GatherV2", "Tile"}
+    | {"BroadcastTo", "EnsureShape", "StopGradient", "PreventGradient", "CheckNumerics", "Snapshot", "SpaceToBatchND"}
+    | {"BatchToSpaceND", "DepthToSpace", "SpaceToDepth", "ResizeBilinear", "ResizeNearestNeighbor"}
+    | {"FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs"}
+)
+
+
+def no_guided(way: Sequence[Any], end: Any) -> str:
+    """Why guided backpropagation cannot be computed, a sentence that names the first operation that is to blame.
+
+    Args:
+        way: the operations that lead from the images to the tensor `end`, in order.
+    """
+    known = set(way)
+    for operation in _differentiated(way, end):
+        if operation.type in ACTIVATIONS:
+            return other_activation(operation.name, operation.type)
+        if operation.type not in PLAIN and operation.type not in RELUS:
+            return cannot_see(operation.name, operation.type)
+        if operation.type in PRODUCTS and sum(tensor.op in known for tensor in _floats(operation.inputs)) > 1:
+            return other_activation(operation.name, "product of two branches")
+    return ""
+
+
+def _differentiated(way: Sequence[Any], end: Any) -> list[Any]:
+    """Those of the way that hand floats on to `end`: not those that only ask for a size."""
+    needed, found = {end.op}, []
+    for operation in reversed(way):
+        if operation in needed:
+            needed.update(tensor.op for tensor in _floats(operation.inputs))
+            found.append(operation)
+    return found[::-1]
+
+
+def _floats(tensors: Iterable[Any]) -> list[Any]:
+    return [tensor for tensor in tensors if tensor.dtype.is_floating]
+
+
+def guided_copy(way: Sequence[Any], end: Any, scope: str) -> Any:
+    """What `end` is in a copy of the operations that lead to it, whose gradient is the guided one.
+
+    Args:
+        way: as above; everything else that they compute with is shared.
+        scope: where the copy's names are.
+    """
+    known = set(way)
+    copies = tf.compat.v1.GraphDef()
+    for operation in way:
+        node = copies.node.add()
+        node.CopyFrom(operation.node_def)
+        node.input[:] = [name for name in node.input if not name.startswith("^")]
+        if operation.type in RELUS:
+            node.attr["_gradient_op_type"].s = RELUS[operation.type].encode()
+    shared = {one.name: one for operation in way for one in operation.inputs if one.op not in known}
+    (found,) = tf.graph_util.import_graph_def(copies, shared, [end.name], name=scope)
+    return found
+
+
+@tf.RegisterGradient(RELUS["Relu"])  # type: ignore[untyped-decorator]
+def _relu(operation: Any, gradient: Any) -> Any:
+    return tf.raw_ops.ReluGrad(gradients=tf.nn.relu(gradient), features=operation.outputs[0])
+
+
+@tf.RegisterGradient(RELUS["Relu6"])  # type: ignore[untyped-decorator]
+def _relu6(operation: Any, gradient: Any) -> Any:
+    return tf.raw_ops.Relu6Grad(gradients=tf.nn.relu(gradient), features=operation.outputs[0])
