@@ -156,7 +156,7 @@ class Model(ABC):
         return np.concatenate(parts)
 
     def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
-        """As `gradients`, by guided backpropagation: every ReLU y hands back g * (g > 0) * (y > 0) instead of g * (y > 0).
+        """As `gradients`, but that every ReLU y hands back g * (g > 0) * (y > 0), and not g * (y > 0).
 
         Source: Springenberg et al. 2014, "Striving for Simplicity: The All Convolutional Net", section 3.4.
 

@@ -261,7 +261,7 @@ def test_graphs_with_functions_inside(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "features", lambda x: tf.nn.relu(tf.nn.conv2d(x, zoo.FILTER, 1, "SAME")))
     case = zoo.module_of_many(tmp_path)
     model = zoo.open_tensorflow(case.path, **case.config)
-    with pytest.raises(NotSupported, match="cannot see which activations .*cond"):
+    with pytest.raises(NotSupported, match=r"cannot see which activations .*cond"):
         model.guided_gradients(zoo.noise(1), [0])
 
 
