@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from picasso.models.graph_layers import SIZES
 from picasso.models.guided import PRODUCTS, cannot_see, other_activation
 
 RELUS = {"Relu": "PicassoGuidedRelu", "Relu6": "PicassoGuidedRelu6"}  # and the names of their gradients
@@ -14,46 +15,78 @@ ACTIVATIONS = frozenset(
     {"LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Softmax", "LogSoftmax", "Maximum"}
     | {"Minimum", "ClipByValue", "Erf", "Erfc", "Exp", "Expm1", "Log", "Log1p", "Pow", "Square", "Sqrt", "Rsqrt", "Abs"}
 )
-PLAIN = PRODUCTS | frozenset(  # what is no activation
-    {"Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "BiasAdd", "Add", "AddV2", "AddN", "Sub", "Neg"}
-    | {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "MaxPool", "AvgPool", "Mean", "Sum", "Max", "LRN"}
-    | {"Reshape", "Transpose", "Squeeze", "ExpandDims", "Pad", "PadV2", "MirrorPad", "Concat", "ConcatV2", "Identity"}
-    | {"IdentityN", "Cast", "StridedSlice", "Slice", "Split", "SplitV", "Pack", "Unpack", "GatherV2", "Tile"}
-    | {"BroadcastTo", "EnsureShape", "StopGradient", "PreventGradient", "CheckNumerics", "Snapshot", "SpaceToBatchND"}
-    | {"BatchToSpaceND", "DepthToSpace", "SpaceToDepth", "ResizeBilinear", "ResizeNearestNeighbor"}
-    | {"FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs"}
+SELECTING = frozenset({"Select", "SelectV2"})  # of two branches, by their first input; dropout does
+PLAIN = (
+    PRODUCTS
+    | SELECTING
+    | frozenset(  # what is no activation
+        {"Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "BiasAdd", "Add", "AddV2", "AddN", "Sub", "Neg"}
+        | {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "MaxPool", "AvgPool", "Mean", "Sum", "Max", "LRN"}
+        | {
+            "Reshape",
+            "Transpose",
+            "Squeeze",
+            "ExpandDims",
+            "Pad",
+            "PadV2",
+            "MirrorPad",
+            "Concat",
+            "ConcatV2",
+            "Identity",
+        }
+        | {"IdentityN", "Cast", "StridedSlice", "Slice", "Split", "SplitV", "Pack", "Unpack", "GatherV2", "Tile"}
+        | {
+            "BroadcastTo",
+            "EnsureShape",
+            "StopGradient",
+            "PreventGradient",
+            "CheckNumerics",
+            "Snapshot",
+            "SpaceToBatchND",
+        }
+        | {"BatchToSpaceND", "DepthToSpace", "SpaceToDepth", "ResizeBilinear", "ResizeNearestNeighbor", "Select"}
+        | {"FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs", "SelectV2"}
+    )
 )
 
 
-def no_guided(way: Sequence[Any], end: Any) -> str:
+def no_guided(way: Sequence[Any], image: Any, end: Any) -> str:
     """Why guided backpropagation cannot be computed, a sentence that names the first operation that is to blame.
 
     Args:
-        way: the operations that lead from the images to the tensor `end`, in order.
+        way: the operations that lead from one tensor to the other, in order.
     """
-    known = set(way)
-    for operation in _differentiated(way, end):
+    following = _following(way, image)
+    for operation in _leading(way, end):
+        branches = [tensor.op in following for tensor in operation.inputs]
+        if not any(branches) or operation.type in RELUS:
+            continue
         if operation.type in ACTIVATIONS:
             return other_activation(operation.name, operation.type)
-        if operation.type not in PLAIN and operation.type not in RELUS:
+        if operation.type not in PLAIN:
             return cannot_see(operation.name, operation.type)
-        if operation.type in PRODUCTS and sum(tensor.op in known for tensor in _floats(operation.inputs)) > 1:
+        if operation.type in PRODUCTS and sum(branches) > 1:
             return other_activation(operation.name, "product of two branches")
     return ""
 
 
-def _differentiated(way: Sequence[Any], end: Any) -> list[Any]:
-    """Those of the way that hand floats on to `end`: not those that only ask for a size."""
+def _following(way: Sequence[Any], image: Any) -> set[Any]:
+    """What depends on the image's numbers, itself included, not on their count only."""
+    found = {image.op}
+    for operation in way:
+        if operation.type not in SIZES and any(tensor.op in found for tensor in operation.inputs):
+            found.add(operation)
+    return found
+
+
+def _leading(way: Sequence[Any], end: Any) -> list[Any]:
+    """What decides the numbers of `end`, not only how many there are."""
     needed, found = {end.op}, []
     for operation in reversed(way):
-        if operation in needed:
-            needed.update(tensor.op for tensor in _floats(operation.inputs))
+        if operation in needed and operation.type not in SIZES:
+            needed.update(tensor.op for tensor in operation.inputs)
             found.append(operation)
     return found[::-1]
-
-
-def _floats(tensors: Iterable[Any]) -> list[Any]:
-    return [tensor for tensor in tensors if tensor.dtype.is_floating]
 
 
 def guided_copy(way: Sequence[Any], end: Any, scope: str) -> Any:

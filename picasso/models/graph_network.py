@@ -79,7 +79,7 @@ class Network:
 
     def no_guided(self, logits: bool) -> str:
         """Why there is no guided backpropagation of the scores (or logits), as a sentence; "" where there is."""
-        return no_guided(self.way(logits), self.logits if logits else self.scores)
+        return no_guided(self.way(logits), self._entering, self.logits if logits else self.scores)
 
     def values(self, names: Sequence[str]) -> list[NDArray[Any]]:
         """The values of constants of the file's graph."""
