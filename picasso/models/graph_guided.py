@@ -11,43 +11,21 @@ from picasso.models.graph_layers import SIZES
 from picasso.models.guided import PRODUCTS, cannot_see, other_activation
 
 RELUS = {"Relu": "PicassoGuidedRelu", "Relu6": "PicassoGuidedRelu6"}  # and the names of their gradients
-ACTIVATIONS = frozenset(
-    {"LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Softmax", "LogSoftmax", "Maximum"}
-    | {"Minimum", "ClipByValue", "Erf", "Erfc", "Exp", "Expm1", "Log", "Log1p", "Pow", "Square", "Sqrt", "Rsqrt", "Abs"}
-)
-SELECTING = frozenset({"Select", "SelectV2"})  # of two branches, by their first input; dropout does
-PLAIN = (
-    PRODUCTS
-    | SELECTING
-    | frozenset(  # what is no activation
-        {"Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "BiasAdd", "Add", "AddV2", "AddN", "Sub", "Neg"}
-        | {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "MaxPool", "AvgPool", "Mean", "Sum", "Max", "LRN"}
-        | {
-            "Reshape",
-            "Transpose",
-            "Squeeze",
-            "ExpandDims",
-            "Pad",
-            "PadV2",
-            "MirrorPad",
-            "Concat",
-            "ConcatV2",
-            "Identity",
-        }
-        | {"IdentityN", "Cast", "StridedSlice", "Slice", "Split", "SplitV", "Pack", "Unpack", "GatherV2", "Tile"}
-        | {
-            "BroadcastTo",
-            "EnsureShape",
-            "StopGradient",
-            "PreventGradient",
-            "CheckNumerics",
-            "Snapshot",
-            "SpaceToBatchND",
-        }
-        | {"BatchToSpaceND", "DepthToSpace", "SpaceToDepth", "ResizeBilinear", "ResizeNearestNeighbor", "Select"}
-        | {"FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs", "SelectV2"}
-    )
-)
+ACTIVATIONS = {
+    *("LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Softmax", "LogSoftmax"),
+    *("Maximum", "Minimum", "ClipByValue", "Abs", "Square", "Sqrt", "Rsqrt", "Pow"),
+    *("Exp", "Expm1", "Log", "Log1p", "Erf", "Erfc"),
+}
+PLAIN = PRODUCTS | {  # what is no activation; dropout selects
+    *("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "SpaceToBatchND", "BatchToSpaceND"),
+    *("Add", "AddV2", "AddN", "BiasAdd", "Sub", "Neg", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "LRN"),
+    *("MaxPool", "AvgPool", "Mean", "Sum", "Max", "ResizeBilinear", "ResizeNearestNeighbor"),
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "Pad", "PadV2", "MirrorPad", "Tile", "BroadcastTo"),
+    *("Concat", "ConcatV2", "Pack", "Unpack", "Split", "SplitV", "Slice", "StridedSlice", "GatherV2"),
+    *("DepthToSpace", "SpaceToDepth", "Select", "SelectV2", "Identity", "IdentityN", "Cast", "EnsureShape"),
+    *("StopGradient", "PreventGradient", "CheckNumerics", "Snapshot"),
+    *("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel"),
+}
 
 
 def no_guided(way: Sequence[Any], image: Any, end: Any) -> str:

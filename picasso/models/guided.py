@@ -13,8 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-PRODUCTS = frozenset({"Multiply", "Mul", "Divide", "TrueDivide", "RealDiv", "Dot", "Matmul", "MatMul", "Einsum"}) | {
-    *("Tensordot", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
+PRODUCTS = {  # layers of Keras, functions of keras.ops, operations of TensorFlow
+    *("Multiply", "Mul", "Divide", "TrueDivide", "RealDiv", "Dot", "Matmul", "MatMul", "Einsum", "Tensordot"),
+    *("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"),
 }
 RULE = "Guided backpropagation is defined for networks of ReLUs"
 

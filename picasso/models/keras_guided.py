@@ -18,17 +18,18 @@ RELU = "relu"
 LAYERS = "keras.src.layers."
 OPERATIONS = "keras.src.ops."
 # The modules of Keras' layers that have no activation, or one by the name of `activation` that comes last.
-PLAIN = frozenset(
-    {"convolutional", "core", "merging", "normalization", "pooling", "preprocessing", "regularization", "reshaping"}
-)
-FUNCTIONS = frozenset(  # of keras.ops, in small letters: what is no activation
-    {"add", "subtract", "multiply", "divide", "truediv", "truedivide", "negative", "mean", "average", "sum", "max"}
-    | {"amax", "maxpool", "averagepool", "adaptivemaxpool", "adaptiveaveragepool", "matmul", "dot", "tensordot"}
-    | {"einsum", "conv", "depthwiseconv", "separableconv", "convtranspose", "batchnorm", "reshape", "transpose"}
-    | {"swapaxes", "moveaxis", "squeeze", "expanddims", "ravel", "concatenate", "concat", "stack", "unstack", "split"}
-    | {"getitem", "slice", "take", "flip", "roll", "tile", "repeat", "broadcastto", "pad", "cast", "copy", "identity"}
-    | {"resize", "padimages", "cropimages", "depthtospace", "spacetodepth", "reducemean", "reducesum", "reducemax"}
-)
+PLAIN = {
+    *("convolutional", "core", "merging", "normalization", "pooling", "preprocessing", "regularization", "reshaping"),
+}
+FUNCTIONS = {  # of keras.ops and TensorFlow, in small letters: what is no activation
+    *("conv", "depthwiseconv", "separableconv", "convtranspose", "matmul", "dot", "tensordot", "einsum", "batchnorm"),
+    *("add", "subtract", "multiply", "divide", "truediv", "truedivide", "negative"),
+    *("mean", "average", "sum", "max", "amax", "reducemean", "reducesum", "reducemax"),
+    *("maxpool", "averagepool", "adaptivemaxpool", "adaptiveaveragepool", "resize"),
+    *("reshape", "transpose", "swapaxes", "moveaxis", "squeeze", "expanddims", "ravel", "flip", "roll"),
+    *("concatenate", "concat", "stack", "unstack", "split", "getitem", "slice", "take", "tile", "repeat"),
+    *("broadcastto", "pad", "padimages", "cropimages", "depthtospace", "spacetodepth", "cast", "copy", "identity"),
+}
 
 
 def relus(flat: Flat, image: Any, end: Any) -> tuple[list[Any], str]:
