@@ -10,7 +10,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +62,12 @@ class Model(ABC):
         """One batch: the gradient of each image's class score (or logit) with respect to that image."""
         raise NotSupported(f"{self.info.name} has no gradients.")
 
+    def _guided_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
+    ) -> FloatArray:
+        """One batch: the same by guided backpropagation, of each image's class score (or logit) times its sign (n,)."""
+        raise NotSupported(f"{self.info.name} has no guided backpropagation.")
+
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
         """One batch: what a layer gives for it, (n, height, width, channels)."""
         raise NotSupported(f"{self.info.name} does not show its layers.")
@@ -71,6 +77,10 @@ class Model(ABC):
     ) -> tuple[FloatArray, FloatArray]:
         """One batch: a layer's activations, and the gradient of each image's class score with respect to them."""
         raise NotSupported(f"{self.info.name} does not show its layers.")
+
+    def _shuffle(self, layers: tuple[str, ...], seed: int) -> AbstractContextManager[None]:
+        """While this lasts, the weights of these layers, the first of `weighted_layers`, are shuffled."""
+        raise NotImplementedError  # an adapter that has `weighted_layers` has this
 
     @contextmanager
     def watched(self, checkpoint: Callable[[], None]) -> Iterator[None]:
@@ -102,7 +112,7 @@ class Model(ABC):
             sentence = f"{self.info.name} has no gradients: the first one failed with {type(error).__name__}: {reason}"
         self.info = replace(
             self.info,
-            capabilities=self.info.capabilities - {"gradients"},
+            capabilities=self.info.capabilities - {"gradients", "guided"},
             warnings=(*self.info.warnings, sentence),
         )
 
@@ -156,6 +166,22 @@ class Model(ABC):
         parts = [self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._halves(x, classes)]
         return np.concatenate(parts)
 
+    def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
+        """As `gradients`, but that every ReLU y hands back g * (g > 0) * (y > 0), and not g * (y > 0).
+
+        Source: Springenberg et al. 2014, "Striving for Simplicity: The All Convolutional Net", section 3.4.
+
+        Raises:
+            NotSupported: an activation is no ReLU, or cannot be seen; or as `gradients`.
+        """
+        self._check_logits(logits)
+        return np.concatenate(
+            [
+                self._guided_gradients(part, outputs, signs.reshape(-1), logits)
+                for part, outputs, signs in self._halves(x, classes)
+            ]
+        )
+
     def layer(self, path: str) -> Layer:
         """The layer of that path.
 
@@ -199,6 +225,30 @@ class Model(ABC):
             activations.append(activation)
             gradients.append(gradient * signs)
         return np.concatenate(activations), np.concatenate(gradients)
+
+    @property
+    def weighted_layers(self) -> tuple[str, ...]:
+        """The paths of the layers that have learnt weights, from the scores back to the image.
+
+        Only those between image and scores; none where the weights cannot be shuffled.
+        """
+        return ()
+
+    @contextmanager
+    def shuffled(self, count: int, seed: int) -> Iterator[None]:
+        """While this lasts, the values inside each weight array of the first `count` `weighted_layers` are permuted.
+
+        Everything that is computed is then that of the shuffled model. Afterwards, also after an error, the weights
+        are the very same as before. The same seed gives the same model, and more layers shuffle the first ones alike.
+
+        Raises:
+            NotSupported: there are no weights that can be shuffled.
+        """
+        layers = self.weighted_layers
+        if not layers:
+            raise NotSupported(f"{self.info.name} has no learnt weights that Picasso could shuffle.")
+        with self._shuffle(layers[:count], seed):
+            yield
 
     def occlude(
         self,

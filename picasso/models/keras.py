@@ -5,7 +5,9 @@ Files are opened by `keras_files`; what of a model is explained is found by `ker
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
 from picasso.models.gradients import gradient_function
+from picasso.models.guided import guided
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
@@ -31,8 +34,10 @@ from picasso.models.incremental.rounding import rounded, worthwhile
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
+from picasso.models.keras_guided import relus
 from picasso.models.keras_history import run
 from picasso.models.keras_layout import TO_LAST
+from picasso.models.keras_learnt import learnt, shuffled_variables
 from picasso.models.keras_logits import ending
 from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
@@ -67,11 +72,14 @@ class KerasModel(Model):
         found = ending(self._view.scores)
         self._ends = [self._view.scores, *([] if found.logits is None else [found.logits])]
         self._images = tf.TensorSpec((None, *self._view.shape), tf.float32)
+        self._learnt = learnt(self._view.flat, self._view.image, self._view.scores)
         self._occluder: Occluder | None = None
         self._rounded: Occluder | None = None  # made when it is first asked for
-        self._compiled: dict[tuple[str | None, int | None], Any] = {}
+        self._weights = threading.RLock()  # held while they are shuffled, or copied
+        self._compiled: dict[tuple[str | None, int | None, bool], Any] = {}
         self._folded = self._fold()
-        self._forward = self._forward_function()
+        self._forward_of_variables = self._forward_function()
+        self._forward = self._forward_function(self._folded) if self._folded else self._forward_of_variables
         warnings = self._prove()
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
@@ -93,6 +101,7 @@ class KerasModel(Model):
             anatomy=anatomy,
             pixels=pixels,
             examined=examined,
+            guided=not self._relus("logits" in examined.capabilities)[1],
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
@@ -127,9 +136,9 @@ class KerasModel(Model):
             warnings=warnings,
         )
 
-    def _run(self, x: Any, wanted: list[Any], marked: Any = None) -> list[Any]:
-        """Values of Keras tensors for images (n, height, width, channels)."""
-        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, marked)
+    def _run(self, x: Any, wanted: list[Any], passing: dict[int, Any] | None = None) -> list[Any]:
+        """Values of Keras tensors for images (n, height, width, channels); `passing` as in `keras_history.run`."""
+        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, passing or {})
 
     def _floats(self, x: Any, wanted: list[Any]) -> list[Any]:
         return [tf.cast(value, tf.float32) for value in self._run(x, wanted)]
@@ -147,9 +156,8 @@ class KerasModel(Model):
         except Exception:  # whatever a layer raises: it is found again, and said, where the whole network is run
             return None
 
-    def _forward_function(self) -> Any:
-        """Scores, and logits where there are some, of images; of the folded network where there is one."""
-        graph = self._folded
+    def _forward_function(self, graph: Graph | None = None) -> Any:
+        """Scores, and logits where there are some, of images: by a folded graph, or else by the variables."""
 
         def forward(x: Any) -> list[Any]:
             if graph is None:
@@ -185,8 +193,7 @@ class KerasModel(Model):
         tolerance = max(SAME_SCORES, ROUNDINGS * rounding(self._view.flat.tensors.values()))
         if not difference <= tolerance * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
             if self._folded is not None:
-                self._folded = None
-                self._forward = self._forward_function()
+                self._folded, self._forward = None, self._forward_of_variables
                 return self._prove()
             raise ModelError(
                 "What Picasso would explain gives other scores than the model itself (they differ by "
@@ -207,15 +214,25 @@ class KerasModel(Model):
         return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
-        _, gradient = self._backward(logits)(tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
-        if gradient is None:
-            raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to its input.")
-        return gradient.numpy()  # type: ignore[no-any-return]
+        return self._differentiated(x, classes, logits)[1].numpy()  # type: ignore[no-any-return]
+
+    def _guided_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
+    ) -> FloatArray:
+        _, reason = self._relus(logits)
+        if reason:
+            raise NotSupported(f"{self.info.name}: {reason}")
+        return self._differentiated(x, classes, logits, signs=signs, guide=True)[1].numpy()  # type: ignore[no-any-return]
+
+    def _relus(self, logits: bool) -> tuple[list[Any], str]:
+        return relus(self._view.flat, self._view.image, self._ends[int(logits)])
 
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
-        if self._view.takes_pictures and self._folded is not None:
+        if not self._view.takes_pictures or self._folded is None:
+            return
+        with self._weights:
             x = probe(self._view.shape)[:1]
             occluder = quicker(
                 self._folded,
@@ -228,6 +245,23 @@ class KerasModel(Model):
                 capabilities = self.info.capabilities | preview
                 self.info = replace(self.info, occlusion=occlusion_costs(occluder, x), capabilities=capabilities)
             self._occluder = occluder  # only now: a run that is under way meanwhile must not meet another image in it
+
+    @property
+    def weighted_layers(self) -> tuple[str, ...]:
+        """As in `Model`."""
+        return tuple(self._learnt)
+
+    @contextmanager
+    def _shuffle(self, layers: tuple[str, ...], seed: int) -> Iterator[None]:
+        """As in `Model`. Compiled functions read the variables; the folded network and the occluder have copies."""
+        variables = [variable for path in layers for variable in self._learnt[path]]
+        with self._weights, shuffled_variables(variables, seed):
+            copies = self._forward, self._occluder
+            self._forward, self._occluder = self._forward_of_variables, None
+            try:
+                yield
+            finally:
+                self._forward, self._occluder = copies
 
     def occlude_in_parts(
         self,
@@ -260,7 +294,7 @@ class KerasModel(Model):
         return self._occluder.plan(corners, window)
 
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
-        key, tensor = (layer, None), self._view.flat.tensors[layer]
+        key, tensor = (layer, None, False), self._view.flat.tensors[layer]
         if key not in self._compiled:
             forward = tf.function(lambda images: self._floats(images, [tensor])[0], [self._images], autograph=False)
             self._compiled[key] = forward.get_concrete_function()
@@ -269,27 +303,42 @@ class KerasModel(Model):
     def _layer_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
     ) -> tuple[FloatArray, FloatArray]:
-        backward = self._backward(logits, layer)
-        activation, gradient = backward(tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
-        if gradient is None:
-            raise NotSupported(
-                f"{self.info.name}: its scores cannot be differentiated with respect to the layer {layer}."
-            )
+        activation, gradient = self._differentiated(x, classes, logits, layer)
         tensor = self._view.flat.tensors[layer]
         return self._map(activation, tensor), self._map(gradient, tensor)
 
-    def _backward(self, logits: bool, layer: str | None = None) -> Any:
+    def _differentiated(
+        self,
+        x: FloatArray,
+        classes: NDArray[np.int64],
+        logits: bool,
+        layer: str | None = None,
+        *,
+        signs: NDArray[np.float32] | None = None,
+        guide: bool = False,
+    ) -> tuple[Any, Any]:
+        """What a layer gives (or the images), and the gradient with respect to it."""
+        signs = np.ones(len(x), np.float32) if signs is None else signs
+        backward = self._backward(logits, layer, guide)
+        given, gradient = backward(tf.constant(x, tf.float32), tf.constant(classes, tf.int64), tf.constant(signs))
+        if gradient is None:
+            what = f"the layer {layer}" if layer else "its input"
+            raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
+        return given, gradient
+
+    def _backward(self, logits: bool, layer: str | None, guide: bool) -> Any:
         """The compiled gradient of scores or logits with respect to the images or to what a layer gives."""
-        key = (layer, int(logits))
+        key = (layer, int(logits), guide)
         if key not in self._compiled:
             end = self._ends[int(logits)]
             tensor = self._view.flat.tensors[layer] if layer else None
+            # A tensor of the layer's own, also where it (Dropout) hands on what it was given: what follows it counts.
+            passing = {} if tensor is None else {id(tensor): tf.identity}
+            passing |= {id(one): guided for one in self._relus(logits)[0]} if guide else {}
 
             def forward(x: Any) -> tuple[Any, Any]:
-                if tensor is None:
-                    return x, self._floats(x, [end])[0]
-                given, scores = self._run(x, [tensor, end], marked=tensor)
-                return given, tf.cast(scores, tf.float32)
+                given, scores = self._run(x, [end if tensor is None else tensor, end], passing)
+                return x if tensor is None else given, tf.cast(scores, tf.float32)
 
             self._compiled[key] = gradient_function(forward, self._images).get_concrete_function()
         return self._compiled[key]

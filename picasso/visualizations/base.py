@@ -37,6 +37,7 @@ NEEDS = {
     "gradients": "gradients of its scores",
     "logits": "logits behind a final softmax or sigmoid",
     "activations": "the activations of a convolution",
+    "guided": "guided backpropagation",
 }
 GRADIENT = 3  # forward and backward take about as long as so many forward calls; used until it is measured
 
@@ -106,8 +107,7 @@ class BaseVisualization(ABC):
         title: its name for people; the class's name in words unless given.
         reference_link: where the method comes from.
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
-        needs: what the model must be able to do, out of "predict", "gradients", "logits",
-            "activations".
+        needs: what the model must be able to do, out of "predict", "gradients", "logits", "activations", "guided".
         stoppable: it asks `enough` between batches, and returns what it has when that says so.
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
