@@ -10,10 +10,12 @@ import numpy as np
 
 from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
+from picasso.attribution.targets import Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Field, Fill, Input, Settings
+from picasso.visualizations.maps import Found, Show
 
 
 class Occlusion(BaseVisualization):
@@ -100,6 +102,17 @@ class Occlusion(BaseVisualization):
             count = min(part.stop, len(positions))
             step(count / len(positions), result(count))
         return result(len(positions)) | {"scores": scores, "base": base, "corners": positions, "fill": fill}
+
+    def explain(self, targets: Targets, settings: Any, show: Show) -> Found:
+        """The finished maps of some targets, as a `MapVisualization` gives them."""
+        fills = np.stack([make_fill(settings.fill, x, self.model.solid) for x in targets.x])
+        window = (settings.window, settings.window)
+        return Found(occlusion.occlusion(self.model, targets, fills, window, settings.stride))
+
+    @classmethod
+    def logits(cls, settings: Any, info: ModelInfo) -> bool:
+        """As chosen."""
+        return bool(settings.score == "logit")
 
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
