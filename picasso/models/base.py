@@ -216,21 +216,6 @@ class Model(ABC):
         return OcclusionPlan(len(corners), 1.0, "", len(corners) * self.info.seconds_per_image)
 
     @property
-    def weighted_layers(self) -> tuple[str, ...]:
-        """Layers with learnt weights, from the scores back to the image; empty where they cannot be shuffled."""
-        return ()
-
-    @contextmanager
-    def shuffled(self, count: int, seed: int) -> Iterator[None]:
-        """While this lasts, the weights of the first `count` of `weighted_layers` are shuffled, each array in itself.
-
-        Raises:
-            NotSupported: the weights cannot be shuffled.
-        """
-        raise NotSupported(f"The weights of {self.info.name} cannot be shuffled.")
-        yield
-
-    @property
     def occlusion_batch(self) -> int:
         """How many windows at a time are given to `occlude` where partial maps are shown."""
         return self.batch

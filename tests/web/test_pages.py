@@ -26,6 +26,7 @@ BUILT_IN = [
     "occlusion",
     "random-masks",
     "saliency",
+    "trust",
 ]
 ALL = [*BUILT_IN, "hidden-halves"]
 SHOWING_CLASSES = [name for name in BUILT_IN if name != "feature-maps"]
@@ -114,7 +115,8 @@ def test_settings_page_has_a_labelled_field_for_each_setting(visitor: Visitor, n
     page = visitor.page(f"/visualizations/{name}")
     fields = visitor.services.registry.get(name).settings_model.model_fields
     for setting in fields:
-        assert page.all("label", **{"for": f"field-{setting}"})
+        group = page.all("div", role="group", **{"aria-labelledby": f"label-{setting}"})  # several to choose
+        assert page.all("label", **{"for": f"field-{setting}"}) or group
     assert page.all("form", action="/runs", method="post")
 
 
