@@ -9,7 +9,7 @@ import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +70,10 @@ class Model(ABC):
     ) -> tuple[FloatArray, FloatArray]:
         """One batch: a layer's activations, and the gradient of each image's class score with respect to them."""
         raise NotSupported(f"{self.info.name} does not show its layers.")
+
+    def _shuffle(self, layers: tuple[str, ...], seed: int) -> AbstractContextManager[None]:
+        """While this lasts, the weights of these layers, the first of `weighted_layers`, are shuffled."""
+        raise NotImplementedError  # an adapter that has `weighted_layers` has this
 
     @contextmanager
     def watched(self, checkpoint: Callable[[], None]) -> Iterator[None]:
@@ -188,6 +192,30 @@ class Model(ABC):
             activations.append(activation)
             gradients.append(gradient * signs)
         return np.concatenate(activations), np.concatenate(gradients)
+
+    @property
+    def weighted_layers(self) -> tuple[str, ...]:
+        """The paths of the layers that have learnt weights, from the scores back to the image.
+
+        Only those between image and scores; none where the weights cannot be shuffled.
+        """
+        return ()
+
+    @contextmanager
+    def shuffled(self, count: int, seed: int) -> Iterator[None]:
+        """While this lasts, the values inside each weight array of the first `count` `weighted_layers` are permuted.
+
+        Everything that is computed is then that of the shuffled model. Afterwards, also after an error, the weights
+        are the very same as before. The same seed gives the same model, and more layers shuffle the first ones alike.
+
+        Raises:
+            NotSupported: there are no weights that can be shuffled.
+        """
+        layers = self.weighted_layers
+        if not layers:
+            raise NotSupported(f"{self.info.name} has no learnt weights that Picasso could shuffle.")
+        with self._shuffle(layers[:count], seed):
+            yield
 
     def occlude(
         self,

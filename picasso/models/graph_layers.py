@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from picasso.models.anatomy import Kernel
-from picasso.models.graph_layout import MAPS
+from picasso.models.graph_layout import INNER, MAPS
 
 CONVOLUTIONS = {
     "Conv2D": "Conv2D",
@@ -72,7 +72,7 @@ def find_layers(way: Sequence[Any], image: Any) -> list[Spot]:
             taken |= belonging
     return [
         Spot(path, KINDS[operation.type], operation.type in CONVOLUTIONS, outputs[operation].name)
-        for operation, path in _paths(list(outputs)).items()
+        for operation, path in paths(list(outputs)).items()
     ]
 
 
@@ -153,23 +153,23 @@ def _consumers(tensor: Any, order: dict[Any, int]) -> list[Any]:
     return [operation for operation in tensor.consumers() if operation in order and operation.type not in SIZES]
 
 
-def _paths(operations: Sequence[Any]) -> dict[Any, str]:
+def paths(operations: Sequence[Any]) -> dict[Any, str]:
     """Readable names, each once: the layer's that an operation belongs to, or else the operation's own."""
-    own = {operation: re.sub(INLINED, "", operation.name) for operation in operations}
+    own = {operation: re.sub(INLINED, "", operation.name.removesuffix(f"/{INNER}")) for operation in operations}
     counts = Counter(own.values())
     own = {operation: name if counts[name] == 1 else operation.name for operation, name in own.items()}
     claimed = set(own.values())
-    paths = {}
+    found = {}
     for operation, name in own.items():
         scope = _scope(name, operation.type)
-        paths[operation] = name if scope in claimed else scope
-        claimed.add(paths[operation])
-    return paths
+        found[operation] = name if scope in claimed else scope
+        claimed.add(found[operation])
+    return found
 
 
 def _scope(name: str, kind: str) -> str:
     """A name without a last part that only says what kind of operation it is."""
     scope, _, last = name.rpartition("/")
     plain = re.sub(r"_\d+$", "", last).lower()
-    kinds = {kind.lower(), re.sub(r"V\d$", "", kind).lower(), KINDS[kind].lower(), *OWN_NAMES}
+    kinds = {kind.lower(), re.sub(r"V\d$", "", kind).lower(), KINDS.get(kind, kind).lower(), *OWN_NAMES}
     return scope if scope and plain in kinds else name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from picasso.models.graph_layout import TO_FIRST, TO_LAST, runnable
 from picasso.models.graph_search import Ends
+from picasso.models.graph_walks import between
 from picasso.models.preprocessing import FloatArray
 
 v1 = tf.compat.v1
@@ -65,7 +67,30 @@ class Network:
             if ends.logits is not None:
                 shaped = tf.reshape(self._tensor(ends.logits.name), tf.shape(self.scores))
                 self.logits = tf.cast(shaped, tf.float32)
+        self._replaced: dict[str, NDArray[Any]] = {}
         self._session = self._open_session()
+
+    def way(self, logits: bool = False) -> tuple[Any, ...]:
+        """The operations that lead from where images enter to the scores (or logits), in order."""
+        return between(self._entering, self.logits if logits else self.scores)
+
+    def values(self, names: Sequence[str]) -> list[NDArray[Any]]:
+        """The values of constants of the file's graph."""
+        found: list[NDArray[Any]] = self._session.run(list(names))
+        return found
+
+    @contextmanager
+    def replaced(self, values: dict[str, NDArray[Any]]) -> Iterator[None]:
+        """While this lasts, constants of the file's graph have other values, by their names.
+
+        A session prepares itself anew for each set of names that it is given values for, so that the same set should
+        be replaced each time.
+        """
+        before, self._replaced = self._replaced, {**self._replaced, **values}
+        try:
+            yield
+        finally:
+            self._replaced = before
 
     def run(self, tensors: Sequence[Any], x: FloatArray, classes: NDArray[np.int64] | None = None) -> list[FloatArray]:
         """Tensors' values for images (n, height, width, channels), each (n, ...).
@@ -80,7 +105,8 @@ class Network:
         for start in range(0, len(x), size):
             count = min(size, len(x) - start)
             rows = np.minimum(np.arange(start, start + size), len(x) - 1)
-            values = self._session.run(list(tensors), {name: array[rows] for name, array in feeds.items()})
+            fed = {name: array[rows] for name, array in feeds.items()}
+            values = self._session.run(list(tensors), fed | self._replaced)
             parts.append([value[:count] for value in values])
         return [np.concatenate(one) for one in zip(*parts, strict=True)]
 
@@ -158,7 +184,7 @@ class Network:
         if self.whole:
             # Rounding has no gradient: that of what follows it is meant.
             x = tf.round(x) if image.dtype.is_integer else x + tf.stop_gradient(tf.round(x) - x)
-        return tf.cast(x, image.dtype)
+        return tf.identity(tf.cast(x, image.dtype))  # not the images, which tell other inputs how many there are
 
 
 def _row(scores: Any) -> Any:

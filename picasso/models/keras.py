@@ -5,7 +5,9 @@ Files are opened by `keras_files`; what of a model is explained is found by `ker
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
 from picasso.models.keras_history import run
 from picasso.models.keras_layout import TO_LAST
+from picasso.models.keras_learnt import learnt, shuffled_variables
 from picasso.models.keras_logits import ending
 from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
@@ -63,7 +66,9 @@ class KerasModel(Model):
         found = ending(self._view.scores)
         self._ends = [self._view.scores, *([] if found.logits is None else [found.logits])]
         self._images = tf.TensorSpec((None, *self._view.shape), tf.float32)
+        self._learnt = learnt(self._view.flat, self._view.image, self._view.scores)
         self._occluder: Occluder | None = None
+        self._weights = threading.RLock()  # held while they are shuffled, or copied
         self._compiled: dict[tuple[str | None, int | None], Any] = {}
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.
         self._forward = tf.function(lambda x: self._floats(x, self._ends), [self._images], autograph=False)
@@ -185,13 +190,31 @@ class KerasModel(Model):
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
-        if self._view.takes_pictures:
+        if not self._view.takes_pictures:
+            return
+        with self._weights:
             self._occluder = quicker(
                 lambda: Occluder(self._view.flat, self._view.image, self._ends, self._view.shape, self._view.feed),
                 lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
                 probe(self._view.shape)[:1],
                 self.info.seconds_per_image,
             )
+
+    @property
+    def weighted_layers(self) -> tuple[str, ...]:
+        """As in `Model`."""
+        return tuple(self._learnt)
+
+    @contextmanager
+    def _shuffle(self, layers: tuple[str, ...], seed: int) -> Iterator[None]:
+        """As in `Model`. Compiled functions read the variables; the occluder has copies and waits."""
+        variables = [variable for path in layers for variable in self._learnt[path]]
+        with self._weights, shuffled_variables(variables, seed):
+            occluder, self._occluder = self._occluder, None
+            try:
+                yield
+            finally:
+                self._occluder = occluder
 
     def occlude(
         self,

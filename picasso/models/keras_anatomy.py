@@ -35,7 +35,7 @@ def layers(flat: Flat, image: Any, scores: Any, first: set[int], compute: Comput
     """
     maps = {
         path: tensor
-        for path, tensor in _between(flat, image, scores)
+        for path, tensor in between(flat, image, scores)
         if len(tensor.shape) == MAP_RANK and keras.backend.is_float_dtype(tensor.dtype)
     }
     shapes = {path: tuple(tensor.shape)[1:] for path, tensor in maps.items()}
@@ -72,7 +72,7 @@ def entrance(flat: Flat, image: Any, scores: Any) -> Any | None:
     Rescaling, Normalization, arithmetic, casts, padding and augmentation have learnt nothing. None where no layer has,
     or where the first one is a model that Keras has no graph of: it may scale the image itself.
     """
-    for _, tensor in _between(flat, image, scores):
+    for _, tensor in between(flat, image, scores):
         node = node_of(tensor)
         layer = layer_of(node.operation)
         if not getattr(layer, "weights", ()) or isinstance(layer, keras.layers.Normalization):
@@ -86,7 +86,7 @@ def weight_bytes(network: Any) -> int:
     return sum(int(weight.value.dtype.size) * int(weight.value.shape.num_elements()) for weight in network.weights)
 
 
-def _between(flat: Flat, image: Any, scores: Any) -> Iterator[tuple[str, Any]]:
+def between(flat: Flat, image: Any, scores: Any) -> Iterator[tuple[str, Any]]:
     """The tensors that follow from `image` and lead to `scores`, both included, in topological order."""
     leading = set(leading_to([scores]))
     reached = {id(image)}

@@ -7,7 +7,8 @@ are found, and it is run on images in one session (`graph_network`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from picasso.models.examination import decoder, describe, examine, preprocessor,
 from picasso.models.graph_files import FORMATS, find_graph_files
 from picasso.models.graph_layers import find_layers, first_weighted, kernels
 from picasso.models.graph_layout import TO_LAST, channels_first
+from picasso.models.graph_learnt import learnt
 from picasso.models.graph_network import SIZED, Network
 from picasso.models.graph_search import Ends, find_ends
 from picasso.models.graph_walks import behind
@@ -31,6 +33,7 @@ from picasso.models.info import Assumption, Layer
 from picasso.models.open_inputs import assumed_size
 from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
+from picasso.models.shuffling import shuffled
 
 
 class TensorFlowModel(Model):
@@ -80,6 +83,7 @@ class TensorFlowModel(Model):
                 f"The model cannot compute scores of images {shape} with TensorFlow {tf.__version__}: "
                 f"{first_line(error)} Check MODEL_INPUT, MODEL_OUTPUT and MODEL_INPUT_SIZE."
             ) from error
+        self._learnt = learnt(network.way())
         images = network.batch or SIZED
         layers = {
             spot.tensor: Layer(spot.path, spot.kind, (size[1], size[2], size[3]), spot.convolution)
@@ -121,6 +125,21 @@ class TensorFlowModel(Model):
         maps = self._network.maps(self._tensors[layer])
         activations, gradients = self._backward([maps], self._tensors[layer], x, classes, logits)
         return activations, gradients
+
+    @property
+    def weighted_layers(self) -> tuple[str, ...]:
+        """As in `Model`: what begins with a convolution, a matrix product or a normalisation is a layer here."""
+        return tuple(self._learnt)
+
+    @contextmanager
+    def _shuffle(self, layers: tuple[str, ...], seed: int) -> Iterator[None]:
+        """As in `Model`: the graph's constants stay, the session is given others."""
+        chosen = [name for path in layers for name in self._learnt[path]]
+        every = [name for names in self._learnt.values() for name in names]
+        values = dict(zip(every, self._network.values(every), strict=True))
+        values |= zip(chosen, shuffled([values[name] for name in chosen], seed), strict=True)
+        with self._network.replaced(values):
+            yield
 
     def _backward(
         self, more: list[Any], tensor: str | None, x: FloatArray, classes: NDArray[np.int64], logits: bool
