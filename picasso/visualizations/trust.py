@@ -13,7 +13,7 @@ from picasso.attribution.fills import make_fill
 from picasso.attribution.targets import FloatArray
 from picasso.errors import InvalidSetting
 from picasso.models.base import Model
-from picasso.models.decoding import Prediction
+from picasso.models.decoding import Prediction, highest
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Field, Fill, Input, Settings, Several
 from picasso.visualizations.checked import METHODS, as_own_settings, method_of, own_settings
@@ -80,7 +80,9 @@ class Trust(BaseVisualization):
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
         """Gives, for each input, the checks of each method's map of its best class."""
         prepared = self.model.preprocess([item.data for item in inputs])
-        best = [row[0] for row in self.model.decode(self.model.predict(prepared.x), 1)]
+        scores = self.model.predict(prepared.x)
+        named, best_of_all = self.model.decode(scores, 1), highest(scores, list(self.model.info.labels), 1)
+        best = [(row or other)[0] for row, other in zip(named, best_of_all, strict=True)]  # a decode may name none
         most = self.model_calls(settings, self.model.info)
         done: list[dict[str, Any]] = []
         for index, item in enumerate(inputs):
