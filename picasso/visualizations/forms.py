@@ -83,20 +83,22 @@ def _used(part: dict[str, Any], values: Mapping[str, Any]) -> bool:
 def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Pydantic puts enumerations into `$defs`."""
     reference = part.get("$ref", "")
-    return schema["$defs"][reference.rsplit("/", 1)[-1]] | part if reference else part
+    part = schema["$defs"][reference.rsplit("/", 1)[-1]] | part if reference else part
+    return part | {"items": _resolved(part["items"], schema)} if "items" in part else part
+
+
+def _options(part: dict[str, Any]) -> list[Any]:
+    return part.get("enum") or ([part["const"]] if "const" in part else [])
 
 
 def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField:
     label, unit = part.get("title", name), part.get("unit", "")
     only = [" or ".join(choices) for choices in part.get("only", {}).values()]
     text = ". ".join([*filter(None, [part.get("description", "")]), *(f"Only for {choices}" for choices in only)])
-    options = part.get("enum") or ([part["const"]] if "const" in part else None)
-    if options:
+    if options := _options(part):
         return FormField(name, label, text, "choice", value, unit, options=tuple(limit or options))
-    if part.get("type") == "array":
-        return FormField(
-            name, label, text, "several", listed(value), unit, options=tuple(limit or part["items"]["enum"])
-        )
+    if options := _options(part.get("items", {})):
+        return FormField(name, label, text, "several", listed(value), unit, options=tuple(limit or options))
     if part.get("type") == "boolean":
         return FormField(name, label, text, "switch", value in (True, "true", "1", "on"), unit)
     if part.get("type") in ("integer", "number"):

@@ -82,6 +82,8 @@ def test_a_switch_as_forms_and_programs_send_it(value, on):
 
 class Sides(Settings):
     sides: Several[Literal["left", "right", "top"]] = Field(("left",), title="Sides")
+    one: Several[Literal["only"]] = ("only",)
+    listed: Several[Side] = (Side.LEFT,)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,8 @@ def test_several_choices_as_forms_and_programs_send_them(value, chosen):
     field = fields(Sides, {"sides": value})["sides"]
     assert field == FormField("sides", "Sides", "", "several", chosen, options=("left", "right", "top"))
     assert field.words == ", ".join(chosen)
+    assert fields(Sides)["one"].options == ("only",)
+    assert fields(Sides)["listed"].options == ("left", "right")
     assert visualization(Sides).parse_settings({"sides": value}).sides == chosen
 
 
