@@ -72,17 +72,18 @@ def check_seed(values: FloatArray, again: FloatArray, seed: int) -> dict[str, An
     return {**found, "verdict": "stable" if found["similarity"] >= STABLE else "unstable"}
 
 
-def check_shuffling(stages: Sequence[tuple[int, float]]) -> dict[str, Any]:
-    """The similarity of absolute values after more and more layers were shuffled; the verdict is on the last.
+def check_shuffling(stages: Sequence[tuple[int, float | None]]) -> dict[str, Any]:
+    """The similarity to the map after more and more layers were shuffled; the verdict is on the last one there is.
 
     Args:
-        stages: (layers, similarity) of each.
+        stages: (layers, similarity) of each; None where the shuffled model gave no map.
     """
-    last = stages[-1][1]
+    known = [similarity for _, similarity in stages if similarity is not None]
+    last = known[-1] if known else None
     return {
         "stages": [{"layers": layers, "similarity": similarity} for layers, similarity in stages],
         "similarity": last,
-        "verdict": "same" if last >= SAME else "partly" if last >= PARTLY else "changes",
+        "verdict": "unknown" if last is None else "same" if last >= SAME else "partly" if last >= PARTLY else "changes",
     }
 
 

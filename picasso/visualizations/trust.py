@@ -11,7 +11,7 @@ import numpy as np
 from picasso.attribution.agreement import cascade, spearman
 from picasso.attribution.fills import make_fill
 from picasso.attribution.targets import FloatArray
-from picasso.errors import InvalidSetting
+from picasso.errors import InvalidSetting, ModelError
 from picasso.models.base import Model
 from picasso.models.decoding import Prediction, highest
 from picasso.models.info import ModelInfo
@@ -220,12 +220,24 @@ class _Checks:
         self.found[name] = METHODS[name].facts(values, self.own[name], self.model.info) | hiding
 
     def _shuffle(self) -> None:
-        """The weights of more and more layers, from the scores back to the image; absolute values are compared."""
-        stages: dict[str, list[tuple[int, float]]] = {name: [] for name in self.maps}
+        """The weights of more and more layers, from the scores back to the image."""
+        stages: dict[str, list[tuple[int, float | None]]] = {name: [] for name in self.maps}
         for count in cascade(self.layers):
             doing = f"drawing {{}} with {count} of {self.layers} layers shuffled"
             with self.model.shuffled(count, self.settings.seed):
-                shuffled = {name: self._draw(name, doing) for name in self.maps}
-            for name, values in shuffled.items():
-                stages[name].append((count, spearman(np.abs(self.maps[name]), np.abs(values))))
+                similarities = {name: self._similarity(name, doing) for name in self.maps}
+            for name, similarity in similarities.items():
+                stages[name].append((count, similarity))
                 self.found[name]["shuffling"] = check_shuffling(stages[name])
+
+    def _similarity(self, name: str, doing: str) -> float | None:
+        """Of a method's map as the model is now to the one before, without signs; None where it is not finite.
+
+        A network with shuffled weights may well give no finite numbers: nothing in it is normalized any more.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                values = self._draw(name, doing)
+        except ModelError:
+            return None
+        return spearman(np.abs(self.maps[name]), np.abs(values)) if np.isfinite(values).all() else None

@@ -14,11 +14,12 @@ from scipy import stats
 
 from picasso.attribution.hiding_curves import moved, strongest_first
 from picasso.config import load_config
-from picasso.errors import InvalidSetting
+from picasso.errors import InvalidSetting, ModelError
 from picasso.models.opening import open_model
 from picasso.runs.artifacts import pack
 from picasso.visualizations.base import Input
 from picasso.visualizations.checked import METHODS, Checked
+from picasso.visualizations.checks import check_shuffling
 from picasso.visualizations.class_activation import ClassActivation
 from picasso.visualizations.discovery import discover
 from picasso.visualizations.maps import Found
@@ -121,6 +122,30 @@ def test_a_map_that_ignores_the_model_is_caught(tiny_model, tmp_path, monkeypatc
     assert result["gradient x input"]["shuffling"]["verdict"] == "same"
     assert result["gradient"]["shuffling"]["similarity"] < 0.7
     assert result["gradient"]["shuffling"]["verdict"] != "same"
+
+
+@pytest.mark.parametrize("broken", ["raises", "not finite"])
+def test_a_shuffled_model_without_finite_numbers_gives_no_answer(tiny_model, tmp_path, monkeypatch, broken):
+    trained = tiny_model.network.layers[-1].kernel.numpy()
+
+    class Fragile(Saliency):
+        def explain(self, targets, settings, show):
+            found = super().explain(targets, settings, show)
+            if (self.model.network.layers[-1].kernel.numpy() == trained).all():
+                return found
+            if broken == "raises":
+                raise ModelError("The model gave scores that are NaN.")
+            return Found(found.maps * np.nan)
+
+    monkeypatch.setitem(METHODS, "gradient", Checked(Fragile, {"method": "gradient"}))
+    (one,) = run(Trust, tiny_model, tmp_path, methods="gradient", **QUICK)["methods"]
+    assert [stage["similarity"] for stage in one["shuffling"]["stages"]] == [None, None]
+    assert one["shuffling"]["verdict"] == "unknown"
+
+
+def test_the_verdict_on_shuffled_weights():
+    found = [check_shuffling([(1, 0.9), (2, last)])["verdict"] for last in (0.7, 0.6, 0.49, -0.9, None)]
+    assert found == ["same", "partly", "changes", "changes", "same"]
 
 
 def test_weights_that_cannot_be_shuffled_leave_the_other_checks(tiny_model, tmp_path, monkeypatch):
