@@ -53,22 +53,19 @@ def costs(visualization, info):
 
 
 def variants(visualization, info):
-    """The defaults, and the defaults with one setting at each end of its range or at each of its choices."""
+    """The defaults, and the defaults with one setting at each end of its range or at each of its choices.
+
+    Where several may be chosen, the first and the first two: what each of them does is for their own tests.
+    """
     yield {}
-    less = dict(costs(visualization, info))
+    costly = {name for name, _ in costs(visualization, info)}
     for field in form_fields(visualization, {}, info):
-        high = min(field.high or 0, MANY_CALLS) if field.name in less else field.high
-        several = [(option,) for option in field.options]
+        high = min(field.high or 0, MANY_CALLS) if field.name in costly else field.high
+        several = (field.options[:1], field.options[:2])
         values = {"choice": field.options, "several": several, "switch": (True, False), "number": (field.low, high)}
         for value in values.get(field.kind, ()):
-            if value is not None and is_short(visualization, info, less | {field.name: value}):
+            if value is not None:
                 yield {field.name: value}
-
-
-def is_short(visualization, info, values):
-    """Whether a run of several methods is one that a suite over everything can wait for."""
-    several = any(field.kind == "several" for field in form_fields(visualization, {}, info))
-    return not several or visualization.model_calls(visualization.parse_settings(values, info), info) <= MANY_CALLS
 
 
 def parsed(visualization, info, values):
