@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
+from picasso.attribution.targets import FloatArray, IntArray, Model, Targets
 
 
 def starts(size: int, window: int, stride: int) -> IntArray:
@@ -75,3 +74,29 @@ def average(
     total, count = (grid.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] for grid in (total, count))
     covered = count > 0.5
     return np.where(covered, total / np.where(covered, count, 1), np.nan).astype(np.float32)
+
+
+def occlusion(model: Model, targets: Targets, fills: FloatArray, window: tuple[int, int], stride: int) -> FloatArray:
+    """How much each target's score drops when a window is hidden, averaged over the windows that cover each pixel.
+
+    Args:
+        fills: float32 (N, height, width, channels), what hides each image.
+        window: (height, width), cut to the images' size.
+        stride: from one window to the next.
+
+    Returns:
+        float32 (P, height, width), signed: units of score.
+    """
+    shape = targets.shape
+    window = (min(window[0], shape[0]), min(window[1], shape[1]))
+    positions = corners(shape, window, stride)
+    drops = (
+        targets.scores(model, targets.x)[:, None]
+        - np.stack(
+            [
+                model.occlude(x[None], positions, window, fill, logits=targets.logits)
+                for x, fill in zip(targets.x, fills, strict=True)
+            ]
+        )[targets.images, :, targets.classes]
+    )
+    return np.stack([average(drop, positions, window, shape) for drop in drops])

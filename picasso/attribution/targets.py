@@ -44,6 +44,11 @@ class Model(Protocol):
     ) -> tuple[FloatArray, FloatArray]:
         """What a layer gives, and the gradient of the scores with respect to that."""
 
+    def occlude(
+        self, x: FloatArray, corners: IntArray, window: tuple[int, int], fill: FloatArray, *, logits: bool = False
+    ) -> FloatArray:
+        """Scores (positions, classes) of one image with one window hidden at a time."""
+
 
 @dataclass(frozen=True)
 class Targets:

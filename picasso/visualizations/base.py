@@ -20,17 +20,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import PydanticCustomError
 
 from picasso.attribution.fills import Fill
 from picasso.errors import InvalidSetting
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 
-__all__ = ["BaseVisualization", "Cost", "Field", "Fill", "Input", "Settings"]
+__all__ = ["BaseVisualization", "Cost", "Field", "Fill", "Input", "Settings", "Several"]
 
 NEEDS = {
     "predict": "class scores",
@@ -42,11 +43,30 @@ NEEDS = {
 GRADIENT = 3  # forward and backward take about as long as so many forward calls; used until it is measured
 
 
+def listed(value: Any) -> Any:
+    """What was chosen, each once: text in which commas part it, as a form or an address has it, or a list."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
+
+
+def _not_empty(value: Any) -> Any:
+    if not value:
+        raise PydanticCustomError("nothing_chosen", "Input should be at least one of them")
+    return value
+
+
+Choice = TypeVar("Choice")
+Several = Annotated[tuple[Choice, ...], BeforeValidator(listed), AfterValidator(_not_empty)]
+"""The type of a setting of which several may be chosen: `Several[Literal["a", "b"]]`."""
+
+
 class Settings(BaseModel):
     """Base of a visualization's settings: one declaration gives the page, its checks and its help.
 
     A field is `name: type = Field(default, ge=..., le=..., description="...", json_schema_extra={"unit": "px"})`.
-    Types that the page can show: int, float, bool, str, and `Literal[...]` for a choice. One that matters only with
+    Types that the page can show: int, float, bool, str, `Literal[...]` for a choice, and `Several[Literal[...]]` where
+    more than one may be chosen. One that matters only with
     some choices of another setting says so: `json_schema_extra={"only": {"method": ["SmoothGrad"]}}`.
     """
 
@@ -185,6 +205,13 @@ class BaseVisualization(ABC):
         For a number its upper limit, for a choice the list of what is left to choose from; so a text becomes a choice.
         """
         return {}
+
+    @classmethod
+    def goes_on_from(
+        cls, visualization: type[BaseVisualization], settings: Any, info: ModelInfo | None
+    ) -> dict[str, Any] | None:
+        """Override to be offered on the result page of another visualization: with which settings; None: not at all."""
+        return None
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:

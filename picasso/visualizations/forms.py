@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from picasso.models.info import ModelInfo
-from picasso.visualizations.base import BaseVisualization
+from picasso.visualizations.base import BaseVisualization, Settings, listed
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,9 @@ class FormField:
     """One setting on a page.
 
     Attributes:
-        kind: "choice", "number", "switch" or "text".
+        kind: "choice", "several" (choices; the value is a tuple), "number", "switch" or "text".
         low, high, step: of a number, None where there is no limit.
-        options: of a choice.
+        options: of a choice or several.
         used: False where it does not matter with what else is chosen.
     """
 
@@ -32,6 +33,11 @@ class FormField:
     step: float | str | None = None
     options: tuple[Any, ...] = ()
     used: bool = True
+
+    @property
+    def words(self) -> str:
+        """The value as text."""
+        return ", ".join(self.value) if self.kind == "several" else str(self.value)
 
     @property
     def range(self) -> str:
@@ -56,13 +62,18 @@ def form_fields(
     """
     limits = visualization.limits(info) if info else {}
     values = visualization.fitting_defaults(info) | dict(values)
-    schema = visualization.settings_model.model_json_schema()
+    schema = _schema(visualization.settings_model)
     parts = {name: _resolved(part, schema) for name, part in schema.get("properties", {}).items()}
     values = {name: part.get("default") for name, part in parts.items()} | values
     return [
         replace(_field(name, part, values[name], limits.get(name)), used=_used(part, values))
         for name, part in parts.items()
     ]
+
+
+@cache  # pydantic makes it anew each time, in milliseconds
+def _schema(model: type[Settings]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _used(part: dict[str, Any], values: Mapping[str, Any]) -> bool:
@@ -72,16 +83,22 @@ def _used(part: dict[str, Any], values: Mapping[str, Any]) -> bool:
 def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Pydantic puts enumerations into `$defs`."""
     reference = part.get("$ref", "")
-    return schema["$defs"][reference.rsplit("/", 1)[-1]] | part if reference else part
+    part = schema["$defs"][reference.rsplit("/", 1)[-1]] | part if reference else part
+    return part | {"items": _resolved(part["items"], schema)} if "items" in part else part
+
+
+def _options(part: dict[str, Any]) -> list[Any]:
+    return part.get("enum") or ([part["const"]] if "const" in part else [])
 
 
 def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField:
     label, unit = part.get("title", name), part.get("unit", "")
     only = [" or ".join(choices) for choices in part.get("only", {}).values()]
     text = ". ".join([*filter(None, [part.get("description", "")]), *(f"Only for {choices}" for choices in only)])
-    options = part.get("enum") or ([part["const"]] if "const" in part else None)
-    if options:
+    if options := _options(part):
         return FormField(name, label, text, "choice", value, unit, options=tuple(limit or options))
+    if options := _options(part.get("items", {})):
+        return FormField(name, label, text, "several", listed(value), unit, options=tuple(limit or options))
     if part.get("type") == "boolean":
         return FormField(name, label, text, "switch", value in (True, "true", "1", "on"), unit)
     if part.get("type") in ("integer", "number"):

@@ -10,11 +10,13 @@ import numpy as np
 
 from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
-from picasso.attribution.occlusion import FloatArray, IntArray
+
+from picasso.attribution.targets import FloatArray, IntArray, Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
+from picasso.visualizations.maps import Found, Show
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
 TOGETHER = 16  # windows of a level, at least: few at a time take longer each
@@ -135,6 +137,17 @@ class Occlusion(BaseVisualization):
         for level in occlusion.coarse_to_fine(positions, TOGETHER):
             for part, scores in self.model.occlude_in_parts(x, positions[level], window, fill, **how):
                 yield level[part], scores
+
+    def explain(self, targets: Targets, settings: Any, show: Show) -> Found:
+        """The finished maps of some targets, as a `MapVisualization` gives them."""
+        fills = np.stack([make_fill(settings.fill, x, self.model.solid) for x in targets.x])
+        window = (settings.window, settings.window)
+        return Found(occlusion.occlusion(self.model, targets, fills, window, settings.stride))
+
+    @classmethod
+    def logits(cls, settings: Any, info: ModelInfo) -> bool:
+        """As chosen."""
+        return bool(settings.score == "logit")
 
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:

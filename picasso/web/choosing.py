@@ -24,7 +24,7 @@ from picasso.web.services import chosen_model, model_field, model_status, page_m
 def choose_settings(name: str) -> Answer:
     """The settings page; a visualization without settings goes on to the pictures."""
     visualization = services().registry.get(name)
-    values = settings_values(request.args)
+    values = settings_values(visualization, request.args)
     if visualization.settings is None:
         visualization.parse_settings(values)  # says which settings there are not
         return redirect(pictures_url(name, {}), 303)
@@ -36,7 +36,7 @@ def choose_settings(name: str) -> Answer:
 def choose_pictures(name: str) -> Answer:
     """Which pictures to run on, once the settings are chosen."""
     visualization = services().registry.get(name)
-    values = settings_values(request.args)
+    values = settings_values(visualization, request.args)
     error = _first_error(visualization, values)
     if error is not None:
         return settings_page(visualization, values, error), error.status
@@ -48,7 +48,7 @@ def cost(name: str) -> Answer:
     """A sentence on what a run would cost, for the settings page."""
     visualization = services().registry.get(name)
     count = max(1, len(request.args.getlist("image")))
-    return render_template("_cost.html", **_cost(visualization, settings_values(request.args), count))
+    return render_template("_cost.html", **_cost(visualization, settings_values(visualization, request.args), count))
 
 
 def settings_page(
@@ -111,9 +111,17 @@ def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], ima
     return {"cost": found, "at_most": at_most, "images": images}
 
 
-def settings_values(form: Any) -> dict[str, str]:
-    """Settings in a form: the last value of each name (a switch sends a hidden "false" before its "true")."""
-    return {name: form.getlist(name)[-1] for name in form if name not in ("image", "visualization", "model")}
+def settings_values(visualization: type[BaseVisualization], form: Any) -> dict[str, str]:
+    """Settings in a form: the last value of each name (a switch sends a hidden "false" before its "true").
+
+    Where several may be chosen, all of them, with commas between (none sends one that is empty).
+    """
+    several = {field.name for field in form_fields(visualization, {}) if field.kind == "several"}
+    return {
+        name: ",".join(form.getlist(name)) if name in several else form.getlist(name)[-1]
+        for name in form
+        if name not in ("image", "visualization", "model")
+    }
 
 
 def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:

@@ -41,7 +41,7 @@ _asking = threading.Lock()  # two equal requests at once are one run
 def create_run() -> Answer:
     """Starts a run, or shows the one that already has the answer."""
     visualization = services().registry.get(request.form.get("visualization", ""))
-    values = settings_values(request.form)
+    values = settings_values(visualization, request.form)
     try:
         settings = checked(visualization, values)
     except InvalidSetting as error:

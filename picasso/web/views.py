@@ -133,11 +133,27 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
         "reference_link": visualization.reference_link,
         "duration": manifest["seconds"] if manifest else None,
         "manifest": manifest,
+        "goes_on": _goes_on(run, visualization, manifest["settings"]) if manifest else [],
         "run_model": run_model(run, manifest),
         "model_field": {"model": run.model} if len(roster.choices()) > 1 and roster.offers(run.model) else {},
         "view": view,
         "ahead": store.runs_ahead(run) if run.state is State.QUEUED else 0,
     }
+
+
+def _goes_on(
+    run: Run, visualization: type[BaseVisualization], settings: Mapping[str, Any]
+) -> list[tuple[type[BaseVisualization], dict[str, Any]]]:
+    """Visualizations that go on from this result, each with its settings."""
+    roster = services().engine.roster
+    reference = run.model or roster.default
+    info = services().engine.status(reference).info if roster.knows(reference) else None
+    found = []
+    for other in services().registry.visualizations.values():
+        values = other.goes_on_from(visualization, settings, info)
+        if values is not None:
+            found.append((other, values))
+    return found
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ SCHEMES: list[Literal["light", "dark"]] = ["light", "dark"]
 PAGES = {
     "start": "/",
     "settings": "/visualizations/occlusion",
+    "several choices": "/visualizations/trust",
     "wrong settings": "/visualizations/occlusion?window=999",
     "pictures": "/visualizations/occlusion/pictures?window=40",
     "runs": "/runs",
@@ -49,7 +50,8 @@ def test_pages_of_somebody_who_was_here(visitor_page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["probabilities", "occlusion", "saliency", "integrated gradients", "activation", "masks", "features"]
+    "name",
+    ["probabilities", "occlusion", "saliency", "integrated gradients", "activation", "masks", "features", "checks"],
 )
 def test_results(visitor_page: Page, visitor: Visitor, name: str) -> None:
     visitor_page.goto(f"{visitor.pages[name]}?kept=1")

@@ -42,22 +42,27 @@ def pictures(count=3):
 
 
 def costs(visualization, info):
-    """The numbers of which a smaller one needs fewer model calls, where that is many by default."""
+    """The settings of which less needs fewer model calls, where that is many by default: each with less."""
     calls = visualization.model_calls(visualization.parse_settings({}, info), info) or 0
     for field in form_fields(visualization, {}, info):
-        if field.kind == "number" and calls > MANY_CALLS:
-            fewer = visualization.model_calls(visualization.parse_settings({field.name: field.low}, info), info)
+        least = {"number": field.low, "several": field.options[:1]}.get(field.kind)
+        if calls > MANY_CALLS and least is not None:
+            fewer = visualization.model_calls(visualization.parse_settings({field.name: least}, info), info)
             if fewer < calls:
-                yield field.name
+                yield field.name, SOME_CALLS if field.kind == "number" and field.value > SOME_CALLS else least
 
 
 def variants(visualization, info):
-    """The defaults, and the defaults with one setting at each end of its range or at each of its choices."""
+    """The defaults, and the defaults with one setting at each end of its range or at each of its choices.
+
+    Where several may be chosen, the first and the first two: what each of them does is for their own tests.
+    """
     yield {}
-    costly = set(costs(visualization, info))
+    costly = {name for name, _ in costs(visualization, info)}
     for field in form_fields(visualization, {}, info):
         high = min(field.high or 0, MANY_CALLS) if field.name in costly else field.high
-        values = {"choice": field.options, "switch": (True, False), "number": (field.low, high)}
+        several = (field.options[:1], field.options[:2])
+        values = {"choice": field.options, "several": several, "switch": (True, False), "number": (field.low, high)}
         for value in values.get(field.kind, ()):
             if value is not None:
                 yield {field.name: value}
@@ -65,7 +70,7 @@ def variants(visualization, info):
 
 def parsed(visualization, info, values):
     """Settings that are the defaults but for `values`, and for what would make the run long."""
-    return visualization.parse_settings(dict.fromkeys(costs(visualization, info), SOME_CALLS) | values, info)
+    return visualization.parse_settings(dict(costs(visualization, info)) | values, info)
 
 
 def run(visualization, model, folder, inputs, values=None, report=None, seed=1):
@@ -247,7 +252,7 @@ def outside(part):
     if "maximum" in part:
         yield part["maximum"] + 1 if whole else np.nextafter(part["maximum"], np.inf)
     yield from (part[key] for key in ("exclusiveMinimum", "exclusiveMaximum") if key in part)
-    if part.get("type") in ("integer", "number", "boolean") or "enum" in part:
+    if part.get("type") in ("integer", "number", "boolean", "array") or "enum" in part:
         yield from ("something else", "", None)
     if whole:
         yield 1.5
@@ -267,7 +272,7 @@ def test_every_settings_constraint_is_enforced(visualization, tiny_model):
 def test_defaults_and_ends_are_valid(visualization, model):
     visualization.parse_settings({})
     for values in variants(visualization, model.info):
-        as_text = {name: str(value) for name, value in values.items()}
+        as_text = {name: ",".join(v) if isinstance(v, tuple) else str(v) for name, v in values.items()}
         assert visualization.parse_settings(values, model.info) == visualization.parse_settings(as_text, model.info)
 
 

@@ -19,6 +19,7 @@ BUILT_IN = [
     "occlusion",
     "random-masks",
     "saliency",
+    "trust",
 ]
 
 PLUGIN = """

@@ -8,8 +8,9 @@ from typing import Literal
 
 import pytest
 
+from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
-from picasso.visualizations.base import BaseVisualization, Field, Settings, settings_model, spaced
+from picasso.visualizations.base import BaseVisualization, Field, Settings, Several, settings_model, spaced
 from picasso.visualizations.forms import FormField, form_fields
 
 INFO = ModelInfo("m", "keras", "m.keras", 0, "", "", (12, 16, 3), ("a", "b"), "probability", frozenset({"predict"}), 1)
@@ -77,6 +78,44 @@ def test_values_take_the_place_of_defaults():
 )
 def test_a_switch_as_forms_and_programs_send_it(value, on):
     assert fields(EveryKind, {"switch": value})["switch"].value is on
+
+
+class Sides(Settings):
+    sides: Several[Literal["left", "right", "top"]] = Field(("left",), title="Sides")
+    one: Several[Literal["only"]] = ("only",)
+    listed: Several[Side] = (Side.LEFT,)
+
+
+@pytest.mark.parametrize(
+    ("value", "chosen"),
+    [
+        ("right, left", ("right", "left")),
+        (["top", "top"], ("top",)),
+        (("left",), ("left",)),
+        (",right", ("right",)),
+    ],
+)
+def test_several_choices_as_forms_and_programs_send_them(value, chosen):
+    field = fields(Sides, {"sides": value})["sides"]
+    assert field == FormField("sides", "Sides", "", "several", chosen, options=("left", "right", "top"))
+    assert field.words == ", ".join(chosen)
+    assert fields(Sides)["one"].options == ("only",)
+    assert fields(Sides)["listed"].options == ("left", "right")
+    assert visualization(Sides).parse_settings({"sides": value}).sides == chosen
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [("", "at least one of them, got ''"), ("left,low", "'left', 'right' or 'top', got 'low'"), (7, "a valid tuple")],
+)
+def test_several_choices_that_there_are_not(value, sentence):
+    with pytest.raises(InvalidSetting, match=f"'sides' should be {sentence}"):
+        visualization(Sides).parse_settings({"sides": value})
+
+
+def test_the_model_limits_several_choices():
+    limited = fields(Sides, info=INFO, limits=classmethod(lambda cls, info: {"sides": ["top", "left"]}))
+    assert limited["sides"].options == ("top", "left")
 
 
 def limits(cls, info):

@@ -18,6 +18,7 @@ from PIL import Image
 from picasso.errors import ModelError, PluginError, WorkerLost
 from picasso.models.info import OcclusionCost
 from picasso.runs.run import State
+from picasso.web import templates
 
 XSS = "<img src=x onerror=alert(1)>"
 NOBODY = "0" * 32
@@ -28,6 +29,7 @@ BUILT_IN = [
     "occlusion",
     "random-masks",
     "saliency",
+    "trust",
 ]
 ALL = [*BUILT_IN, "hidden-halves"]
 SHOWING_CLASSES = [name for name in BUILT_IN if name != "feature-maps"]
@@ -116,7 +118,8 @@ def test_settings_page_has_a_labelled_field_for_each_setting(visitor: Visitor, n
     page = visitor.page(f"/visualizations/{name}")
     fields = visitor.services.registry.get(name).settings_model.model_fields
     for setting in fields:
-        assert page.all("label", **{"for": f"field-{setting}"})
+        group = page.all("div", role="group", **{"aria-labelledby": f"label-{setting}"})  # several to choose
+        assert page.all("label", **{"for": f"field-{setting}"}) or group
     assert page.all("form", action="/runs", method="post")
 
 
@@ -214,6 +217,48 @@ def test_settings_that_were_not_used_are_not_listed(visitor: Visitor) -> None:
         data = visitor.get(f"/runs/{run.id}/").data
         assert (b"<dt>Noise</dt>" in data) is listed
         assert b"<dt>Baseline</dt>" not in data
+
+
+def test_several_choices_are_check_boxes(visitor: Visitor) -> None:
+    page = visitor.page("/visualizations/trust?methods=gradient&methods=occlusion&seed=3")
+    boxes = page.all("input", type="checkbox", name="methods")
+    assert [box["value"] for box in boxes if "checked" in box] == ["gradient", "occlusion"]
+    response = visitor.upload(("a.png", GOOD), visualization="trust", methods="gradient,occlusion")
+    assert response.location == "/visualizations/trust/pictures?methods=gradient,occlusion"
+    assert visitor.page(response.location).field("methods") == "gradient,occlusion"
+    assert visitor.start("trust", methods=["", "gradient", "occlusion"]).settings["methods"] == [
+        "gradient",
+        "occlusion",
+    ]
+    response = visitor.post("/runs", {"visualization": "trust", "image": visitor.add(), "methods": ""})
+    assert response.status_code == 422
+    assert "should be at least one of them" in response.get_data(as_text=True)
+
+
+def test_a_map_leads_to_its_checks_with_its_settings(visitor: Visitor) -> None:
+    run = visitor.start("saliency", method="SmoothGrad", samples=2, noise=0.5)
+    (link,) = [a["href"] for a in visitor.page(f"/runs/{run.id}/").all("a") if "/trust?" in str(a["href"])]
+    page = visitor.page(str(link))
+    boxes = page.all("input", type="checkbox", name="methods")
+    assert [box["value"] for box in boxes if "checked" in box] == ["gradient", "SmoothGrad", "Grad-CAM", "occlusion"]
+    assert page.field("method_settings") == "samples=2; noise=0.5"
+    assert "checked" in page.all("input", name="image", value=run.images[0])[0]
+    without = visitor.start("class-probabilities")
+    assert not any("/trust?" in str(a["href"]) for a in visitor.page(f"/runs/{without.id}/").all("a"))
+
+
+def test_checks_are_sentences_with_the_manifests_numbers(visitor: Visitor) -> None:
+    run = visitor.start("trust", methods="gradient", steps=10)
+    manifest = visitor.services.store.manifest(run)
+    assert manifest is not None
+    (one,) = manifest["results"][0]["methods"]
+    before, after = (templates.number(one["deletion"]["curve"][step]) for step in (0, 1))
+    text = visitor.page(f"/runs/{run.id}/").text
+    label = manifest["results"][0]["label"]
+    assert f"Hiding the strongest 10 % drops {label} from {before} to {after}; a random 10 %" in text
+    assert f"Area under the curve: {templates.number(one['insertion']['area'])}; of 5 random maps" in text
+    assert "Another seed: no chance in it." in text
+    assert "Those of this model cannot be shuffled" in text
 
 
 def test_unsupported_visualization_is_greyed_out_with_its_reason(make_visitor: MakeVisitor) -> None:

@@ -1,0 +1,115 @@
+"""The methods whose maps can be checked: which visualization has each, and what it takes to draw its map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from picasso.attribution.targets import FloatArray, Targets
+from picasso.errors import InvalidSetting
+from picasso.models.base import Model
+from picasso.models.info import ModelInfo
+from picasso.visualizations import class_activation, saliency
+from picasso.visualizations.base import BaseVisualization, Settings
+from picasso.visualizations.forms import form_fields
+from picasso.visualizations.maps import MapVisualization, Show
+from picasso.visualizations.occlusion import Occlusion
+from picasso.visualizations.random_masks import RandomMasks
+
+BRIGHT = 0.995  # the colours end where this share of the values does
+NOT_OWN = {"method", "classes"}  # settings of a map that its check decides itself
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A method: the visualization that has it, and how it is chosen there."""
+
+    visualization: type[MapVisualization] | type[Occlusion]
+    choice: Mapping[str, str]
+
+    def supported(self, info: ModelInfo) -> bool:
+        """Whether the model can do it."""
+        if self.visualization.unsupported_reason(info) is not None:
+            return False
+        limits = self.visualization.limits(info)
+        return all(value in limits.get(name, [value]) for name, value in self.choice.items())
+
+    def settings(self, own: Mapping[str, str], info: ModelInfo) -> Settings:
+        """Its defaults for one class, but for those of `own` that it has."""
+        known = {name: value for name, value in own.items() if name in self.visualization.settings_model.model_fields}
+        return self.visualization.parse_settings({**known, "classes": 1, **self.choice}, info)
+
+    def seeded(self, settings: Settings) -> bool:
+        """Whether chance has a part in it."""
+        fields = form_fields(self.visualization, settings.model_dump())
+        return any(field.name == "seed" and field.used for field in fields)
+
+    def draw(self, model: Model, x: FloatArray, cls: int, settings: Settings, step: Show) -> FloatArray:
+        """The map of one class of one image (height, width, channels): float32 (height, width)."""
+        logits = self.visualization.logits(settings, model.info)
+        targets = Targets(x[None], np.zeros(1, np.int64), np.array([cls]), logits)
+        values: FloatArray = self.visualization(model).explain(targets, settings, step).maps[0]
+        return values
+
+    def facts(self, values: FloatArray, settings: Settings, info: ModelInfo) -> dict[str, Any]:
+        """What a page says of its map, and draws; "limit" is the value at the end of the colours."""
+        return {
+            "plotted": "logit" if self.visualization.logits(settings, info) else info.score_kind,
+            "seeded": self.seeded(settings),
+            "map": values,
+            "low": values.min(),
+            "high": values.max(),
+            "limit": np.quantile(np.abs(values), BRIGHT),
+            "signed": bool(values.min() < 0),
+        }
+
+
+METHODS = {
+    **{name: Checked(saliency.Saliency, {"method": name}) for name in saliency.METHODS},
+    **{name: Checked(class_activation.ClassActivation, {"method": name}) for name in class_activation.METHODS},
+    "occlusion": Checked(Occlusion, {}),
+    "random masks": Checked(RandomMasks, {}),
+}
+
+
+def own_settings(text: str, methods: Sequence[str]) -> dict[str, str]:
+    """ "layer=conv; samples=8" as {"layer": "conv", "samples": "8"}.
+
+    Raises:
+        InvalidSetting: none of these methods has such a setting.
+    """
+    known = {name for method in methods for name in METHODS[method].visualization.settings_model.model_fields} - NOT_OWN
+    found = {}
+    for part in filter(str.strip, text.split(";")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name not in known:
+            raise InvalidSetting(
+                f"'method_settings' should be like 'fill=black; seed=1', got {part.strip()[:80]!r}. The chosen methods "
+                f"have: {', '.join(sorted(known))}.",
+                field="method_settings",
+            )
+        found[name] = value
+    return found
+
+
+def method_of(visualization: type[BaseVisualization], settings: Mapping[str, Any]) -> str | None:
+    """The method that a run of a visualization used; None where it is none of these."""
+    for name, checked in METHODS.items():
+        if checked.visualization is visualization and checked.choice.items() <= settings.items():
+            return name
+    return None
+
+
+def as_own_settings(method: str, settings: Mapping[str, Any], info: ModelInfo | None) -> str:
+    """What a run's settings change of the method's defaults, as `own_settings` reads it."""
+    visualization, choice = METHODS[method].visualization, METHODS[method].choice
+    usual = {field.name: field.words for field in form_fields(visualization, choice, info)}
+    changed = [
+        f"{field.name}={field.words}"
+        for field in form_fields(visualization, settings, info)
+        if field.used and field.name not in NOT_OWN and field.words != usual[field.name]
+    ]
+    return "; ".join(changed)

@@ -1,0 +1,106 @@
+"""The checks of maps: each gives numbers and a verdict, JSON-able. The page makes sentences of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from picasso.attribution.agreement import overlap, spearman
+from picasso.attribution.hiding_curves import FloatCurves, area, hiding_curves, moved, strongest_first
+from picasso.attribution.targets import FloatArray, Model
+
+STRONGEST = 0.1  # the share of the pixels that sentences speak of
+SAME, PARTLY = 0.7, 0.5  # from these similarities on, a map has hardly, or only partly, changed with the weights
+STABLE = 0.8  # from this similarity on, a map is the same with another seed
+
+
+def check_hiding(
+    model: Model,
+    x: FloatArray,
+    cls: int,
+    fill: FloatArray,
+    values: FloatArray,
+    *,
+    steps: int,
+    maps: int,
+    seed: int,
+    step: Callable[[float], None],
+) -> dict[str, Any]:
+    """Deletion and insertion in the order of a map (height, width), against the map moved to `maps` random places."""
+    rng = np.random.default_rng(seed)
+    others = [moved(values, rng) for _ in range(maps)]
+    orders = np.stack([strongest_first(one, rng) for one in (values, *others)])
+    curves = hiding_curves(model, x, cls, fill, orders, steps, step)
+    return {
+        "shares": np.linspace(0, 1, steps + 1).tolist(),
+        "at": round(steps * STRONGEST),  # the step at which the strongest are hidden
+        "deletion": _against_chance(curves.deletion, -1),
+        "insertion": _against_chance(curves.insertion, 1),
+    }
+
+
+def _against_chance(curves: FloatCurves, good: int) -> dict[str, Any]:
+    """The first curve of (K, steps + 1) against the others. `good`: 1 where a large area is good, -1 where a small."""
+    areas, random = area(curves), curves[1:]
+    ahead = good * (areas[0] - areas[1:])
+    return {
+        "curve": curves[0].tolist(),
+        "area": float(areas[0]),
+        "random": {
+            "areas": areas[1:].tolist(),
+            "area": float(areas[1:].mean()),
+            "mean": random.mean(axis=0).tolist(),
+            "low": random.min(axis=0).tolist(),
+            "high": random.max(axis=0).tolist(),
+        },
+        "verdict": "better" if (ahead > 0).all() else "worse" if (ahead < 0).all() else "chance",
+    }
+
+
+def likeness(a: FloatArray, b: FloatArray, seed: int) -> dict[str, float]:
+    """How alike two maps rank the pixels, and how much of their strongest pixels is the same."""
+    rng = np.random.default_rng(seed)
+    shared = overlap(strongest_first(a, rng), strongest_first(b, rng), STRONGEST)
+    return {"similarity": spearman(a, b), "overlap": shared}
+
+
+def check_seed(values: FloatArray, again: FloatArray, seed: int) -> dict[str, Any]:
+    """A map against the one of another seed."""
+    found = likeness(values, again, seed)
+    return {**found, "verdict": "stable" if found["similarity"] >= STABLE else "unstable"}
+
+
+def check_shuffling(stages: Sequence[tuple[int, float | None]]) -> dict[str, Any]:
+    """The similarity to the map after more and more layers were shuffled; the verdict is on the last one there is.
+
+    Args:
+        stages: (layers, similarity) of each; None where the shuffled model gave no map.
+    """
+    known = [similarity for _, similarity in stages if similarity is not None]
+    last = known[-1] if known else None
+    return {
+        "stages": [{"layers": layers, "similarity": similarity} for layers, similarity in stages],
+        "similarity": last,
+        "verdict": "unknown" if last is None else "same" if last >= SAME else "partly" if last >= PARTLY else "changes",
+    }
+
+
+def check_agreement(maps: Mapping[str, FloatArray], name: str, *, moves: int, seed: int) -> list[dict[str, Any]]:
+    """One method's map against each of the others.
+
+    The verdict is by the overlap of the strongest pixels, which people look at; "chance" is the most that the map
+    overlaps with the other when it lies in one of `moves` random places.
+    """
+    rng = np.random.default_rng(seed)
+    places = [strongest_first(moved(maps[name], rng), rng) for _ in range(moves)]
+    found = []
+    for other, values in maps.items():
+        if other == name:
+            continue
+        alike, order = likeness(maps[name], values, seed), strongest_first(values, rng)
+        chance = max(overlap(place, order, STRONGEST) for place in places)
+        verdict = "agrees" if alike["overlap"] > chance else "chance"
+        found.append({"name": other, **alike, "chance": chance, "verdict": verdict})
+    return found
