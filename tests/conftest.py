@@ -17,18 +17,23 @@ TINY_CLASSES = ("ant", "bee", "cat", "dog")
 
 
 def save_tiny_keras(path, shape):
-    """A convolutional softmax network with random weights, always the same."""
+    """A convolutional softmax network with random weights, always the same; and what behaves otherwise in training."""
     import keras
 
     keras.utils.set_random_seed(7)
     network = keras.Sequential(
         [
             keras.Input(shape),
-            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.5),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(len(TINY_CLASSES), activation="softmax"),
         ]
     )
+    network.layers[1].moving_mean.assign([0.1, 0.2, 0.3, 0.4])
+    network.layers[1].moving_variance.assign([0.5, 1, 2, 4])
     network.layers[-1].kernel.assign(network.layers[-1].kernel * 8)  # scores that differ visibly between inputs
     network.save(path)
 

@@ -2,7 +2,8 @@
 
 Sources: Simonyan, Vedaldi & Zisserman 2013, "Deep Inside Convolutional Networks", section 3 (gradient, `saliency`);
 Shrikumar et al. 2016, "Not Just a Black Box: Learning Important Features Through Propagating Activation Differences"
-(gradient x input).
+(gradient x input); Springenberg, Dosovitskiy, Brox & Riedmiller 2014, "Striving for Simplicity: The All Convolutional
+Net", section 3.4 (guided backpropagation).
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ def gradient_times_input(model: Model, targets: Targets) -> FloatArray:
         float32 (P, height, width, channels), signed: units of score.
     """
     return targets.x[targets.images] * gradient(model, targets)
+
+
+def guided_backpropagation(model: Model, targets: Targets) -> FloatArray:
+    """The gradient, but that every ReLU hands back only what raises the score: g * (g > 0) * (y > 0).
+
+    Returns:
+        float32 (P, height, width, channels), signed: units of score per unit of input, of no function of the image.
+    """
+    x, classes = targets.x[targets.images], targets.classes.tolist()
+    return model.guided_gradients(x, classes, logits=targets.logits)
 
 
 def saliency(values: FloatArray) -> FloatArray:

@@ -33,6 +33,9 @@ class Model(Protocol):
     def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """The gradient of image i's score for `classes[i]` with respect to it."""
 
+    def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
+        """The same by guided backpropagation."""
+
     def activations(self, x: FloatArray, layer: str) -> FloatArray:
         """What a layer gives."""
 

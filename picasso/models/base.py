@@ -61,6 +61,12 @@ class Model(ABC):
         """One batch: the gradient of each image's class score (or logit) with respect to that image."""
         raise NotSupported(f"{self.info.name} has no gradients.")
 
+    def _guided_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
+    ) -> FloatArray:
+        """One batch: the same by guided backpropagation, of each image's class score (or logit) times its sign (n,)."""
+        raise NotSupported(f"{self.info.name} has no guided backpropagation.")
+
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
         """One batch: what a layer gives for it, (n, height, width, channels)."""
         raise NotSupported(f"{self.info.name} does not show its layers.")
@@ -104,7 +110,7 @@ class Model(ABC):
             sentence = f"{self.info.name} has no gradients: the first one failed with {type(error).__name__}: {reason}"
         self.info = replace(
             self.info,
-            capabilities=self.info.capabilities - {"gradients"},
+            capabilities=self.info.capabilities - {"gradients", "guided"},
             warnings=(*self.info.warnings, sentence),
         )
 
@@ -148,6 +154,22 @@ class Model(ABC):
         self._check_logits(logits)
         parts = [self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._halves(x, classes)]
         return np.concatenate(parts)
+
+    def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
+        """As `gradients`, but that every ReLU y hands back g * (g > 0) * (y > 0), and not g * (y > 0).
+
+        Source: Springenberg et al. 2014, "Striving for Simplicity: The All Convolutional Net", section 3.4.
+
+        Raises:
+            NotSupported: an activation is no ReLU, or cannot be seen; or as `gradients`.
+        """
+        self._check_logits(logits)
+        return np.concatenate(
+            [
+                self._guided_gradients(part, outputs, signs.reshape(-1), logits)
+                for part, outputs, signs in self._halves(x, classes)
+            ]
+        )
 
     def layer(self, path: str) -> Layer:
         """The layer of that path.

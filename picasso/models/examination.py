@@ -183,6 +183,7 @@ def describe(
     pixels: Pixels,
     examined: Examined,
     versions: Iterable[tuple[str, str]],
+    guided: bool,
     file: Path | None = None,
     files: list[Path] | None = None,
 ) -> ModelInfo:
@@ -190,6 +191,7 @@ def describe(
 
     Args:
         path: the model's file or folder, as configured.
+        guided: there is guided backpropagation of what is explained, logits where they are proved.
         file: the one that pages name, where it is another.
         files: those that make the model, where `path` is not all of it.
 
@@ -197,6 +199,7 @@ def describe(
         ConfigError: the labels do not fit the number of classes.
     """
     labels, named = find_labels(config, anatomy, examined.sigmoid)
+    found = {"activations": any(layer.convolution for layer in anatomy.layers), "guided": guided}
     return ModelInfo(
         name=config.MODEL_NAME or (path.name if path.is_dir() else path.stem),
         framework=framework,
@@ -208,7 +211,7 @@ def describe(
         labels=labels,
         both_sides=len(labels) > anatomy.classes,
         score_kind=examined.kind,
-        capabilities=examined.capabilities | ({"activations"} if any(x.convolution for x in anatomy.layers) else set()),
+        capabilities=examined.capabilities | {name for name, can in found.items() if can},
         parameters=anatomy.parameters,
         weight_bytes=anatomy.weight_bytes,
         warnings=(*anatomy.warnings, *examined.warnings),

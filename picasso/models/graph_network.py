@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
+from picasso.models.graph_guided import guided_copy, no_guided
 from picasso.models.graph_layout import TO_FIRST, TO_LAST, runnable
 from picasso.models.graph_search import Ends
 from picasso.models.graph_walks import between
@@ -51,12 +52,14 @@ class Network:
         self.batch = None if ends.image.shape.rank is None else ends.image.shape[0]
         self._first = frozenset(first)
         self._maps: dict[str, Any] = {}
-        self._gradients: dict[tuple[str, bool], Any] = {}
+        self._gradients: dict[tuple[str, bool, bool], Any] = {}
         self._graph = tf.Graph()
         with self._graph.as_default():
             with tf.name_scope(OWN):
                 self._images = v1.placeholder(tf.float32, (self.batch, *shape), "images")
                 self._classes = v1.placeholder(tf.int64, (self.batch,), "classes")
+                ones = tf.ones_like(self._classes, tf.float32)
+                self._signs = v1.placeholder_with_default(ones, (self.batch,), "signs")
                 entering = self._enter(image)
                 count = tf.shape(self._images)[0]
                 fed = {ends.others[name].name: constant(count) for name, constant in constants.items()}
@@ -73,6 +76,10 @@ class Network:
     def way(self, logits: bool = False) -> tuple[Any, ...]:
         """The operations that lead from where images enter to the scores (or logits), in order."""
         return between(self._entering, self.logits if logits else self.scores)
+
+    def no_guided(self, logits: bool) -> str:
+        """Why there is no guided backpropagation of the scores (or logits), as a sentence; "" where there is."""
+        return no_guided(self.way(logits), self._entering, self.logits if logits else self.scores)
 
     def values(self, names: Sequence[str]) -> list[NDArray[Any]]:
         """The values of constants of the file's graph."""
@@ -92,15 +99,23 @@ class Network:
         finally:
             self._replaced = before
 
-    def run(self, tensors: Sequence[Any], x: FloatArray, classes: NDArray[np.int64] | None = None) -> list[FloatArray]:
+    def run(
+        self,
+        tensors: Sequence[Any],
+        x: FloatArray,
+        classes: NDArray[np.int64] | None = None,
+        signs: NDArray[np.float32] | None = None,
+    ) -> list[FloatArray]:
         """Tensors' values for images (n, height, width, channels), each (n, ...).
+
+        Gradients need `classes`; they are those of the scores times `signs`.
 
         The graph is called with as many images as it takes at once; the last part is filled up with its last image.
         """
         size = self.batch or len(x)
         feeds: dict[Any, NDArray[Any]] = {self._images: x}
-        if classes is not None:
-            feeds[self._classes] = classes
+        given = {self._classes: classes, self._signs: signs}
+        feeds |= {tensor: values for tensor, values in given.items() if values is not None}
         parts = []
         for start in range(0, len(x), size):
             count = min(size, len(x) - start)
@@ -117,23 +132,26 @@ class Network:
                 self._maps[name] = self._turned(self._tensor(name), name)
         return self._maps[name]
 
-    def gradient(self, name: str | None, logits: bool) -> Any | None:
+    def gradient(self, name: str | None, logits: bool, guided: bool = False) -> Any | None:
         """The gradient of the scores (or logits) of the classes that are fed, added to the graph when first asked for.
 
         Args:
             name: the tensor of the file's graph that the gradient is with respect to; None for the images.
+            guided: by guided backpropagation, with respect to the images; where there is none, `no_guided` says why.
 
         Returns: a tensor like `maps(name)`; None where none of the scores follows from it.
 
         Raises:
             LookupError: TensorFlow has no gradient of an operation between.
         """
-        key = (name or OWN, logits)
+        key = (name or OWN, logits, guided)
         if key not in self._gradients:
             of = self._images if name is None else self._tensor(name)
             with self._graph.as_default():
-                chosen = tf.gather(self.logits if logits else self.scores, self._classes, batch_dims=1)
-                (found,) = tf.gradients(chosen, of)
+                end = self.logits if logits else self.scores
+                end = guided_copy(self.way(logits), end, f"{OWN}/guided") if guided else end
+                chosen = tf.gather(end, self._classes, batch_dims=1)
+                (found,) = tf.gradients(chosen, of, self._signs)
                 self._gradients[key] = None if found is None else self._turned(tf.convert_to_tensor(found), name)
             if any(operation.type in CONTROL_FLOW for operation in self._graph.get_operations()):
                 # Their gradients give loops and conditions more outputs; a session keeps them as it found them.

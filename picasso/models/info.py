@@ -79,7 +79,8 @@ class ModelInfo:
         score_kind: what `predict` returns.
         both_sides: the network gives one sigmoid score p, which is shown as two classes: 1 - p and p.
         capabilities: what `needs` of a visualization is compared with: "predict", "gradients", "logits" (the value
-            before the final softmax or sigmoid), "activations" (of at least one convolution).
+            before the final softmax or sigmoid), "activations" (of at least one convolution), "guided" (gradients by
+            guided backpropagation: every activation is a ReLU).
         parameters, weight_bytes: how many numbers the model has learnt, and the bytes they take.
         warnings: sentences about what looks wrong.
         assumptions: what was taken to be so, each with the line that changes it.

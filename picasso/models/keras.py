@@ -23,12 +23,14 @@ from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
 from picasso.models.gradients import gradient_function
+from picasso.models.guided import guided
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.planning import BATCH
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
+from picasso.models.keras_guided import relus
 from picasso.models.keras_history import run
 from picasso.models.keras_layout import TO_LAST
 from picasso.models.keras_learnt import learnt, shuffled_variables
@@ -69,7 +71,7 @@ class KerasModel(Model):
         self._learnt = learnt(self._view.flat, self._view.image, self._view.scores)
         self._occluder: Occluder | None = None
         self._weights = threading.RLock()  # held while they are shuffled, or copied
-        self._compiled: dict[tuple[str | None, int | None], Any] = {}
+        self._compiled: dict[tuple[str | None, int | None, bool], Any] = {}
         # One trace serves scores and logits and every batch size; autograph off traces several times faster.
         self._forward = tf.function(lambda x: self._floats(x, self._ends), [self._images], autograph=False)
         warnings = self._prove()
@@ -93,6 +95,7 @@ class KerasModel(Model):
             anatomy=anatomy,
             pixels=pixels,
             examined=examined,
+            guided=not self._relus("logits" in examined.capabilities)[1],
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
@@ -127,9 +130,9 @@ class KerasModel(Model):
             warnings=warnings,
         )
 
-    def _run(self, x: Any, wanted: list[Any], marked: Any = None) -> list[Any]:
-        """Values of Keras tensors for images (n, height, width, channels)."""
-        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, marked)
+    def _run(self, x: Any, wanted: list[Any], passing: dict[int, Any] | None = None) -> list[Any]:
+        """Values of Keras tensors for images (n, height, width, channels); `passing` as in `keras_history.run`."""
+        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, passing or {})
 
     def _floats(self, x: Any, wanted: list[Any]) -> list[Any]:
         return [tf.cast(value, tf.float32) for value in self._run(x, wanted)]
@@ -182,10 +185,18 @@ class KerasModel(Model):
         return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
-        _, gradient = self._backward(logits)(tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
-        if gradient is None:
-            raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to its input.")
-        return gradient.numpy()  # type: ignore[no-any-return]
+        return self._differentiated(x, classes, logits)[1].numpy()  # type: ignore[no-any-return]
+
+    def _guided_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
+    ) -> FloatArray:
+        _, reason = self._relus(logits)
+        if reason:
+            raise NotSupported(f"{self.info.name}: {reason}")
+        return self._differentiated(x, classes, logits, signs=signs, guide=True)[1].numpy()  # type: ignore[no-any-return]
+
+    def _relus(self, logits: bool) -> tuple[list[Any], str]:
+        return relus(self._view.flat, self._view.image, self._ends[int(logits)])
 
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
@@ -244,7 +255,7 @@ class KerasModel(Model):
         return self.batch if self._occluder is None else BATCH
 
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
-        key, tensor = (layer, None), self._view.flat.tensors[layer]
+        key, tensor = (layer, None, False), self._view.flat.tensors[layer]
         if key not in self._compiled:
             forward = tf.function(lambda images: self._floats(images, [tensor])[0], [self._images], autograph=False)
             self._compiled[key] = forward.get_concrete_function()
@@ -253,27 +264,42 @@ class KerasModel(Model):
     def _layer_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
     ) -> tuple[FloatArray, FloatArray]:
-        backward = self._backward(logits, layer)
-        activation, gradient = backward(tf.constant(x, tf.float32), tf.constant(classes, tf.int64))
-        if gradient is None:
-            raise NotSupported(
-                f"{self.info.name}: its scores cannot be differentiated with respect to the layer {layer}."
-            )
+        activation, gradient = self._differentiated(x, classes, logits, layer)
         tensor = self._view.flat.tensors[layer]
         return self._map(activation, tensor), self._map(gradient, tensor)
 
-    def _backward(self, logits: bool, layer: str | None = None) -> Any:
+    def _differentiated(
+        self,
+        x: FloatArray,
+        classes: NDArray[np.int64],
+        logits: bool,
+        layer: str | None = None,
+        *,
+        signs: NDArray[np.float32] | None = None,
+        guide: bool = False,
+    ) -> tuple[Any, Any]:
+        """What a layer gives (or the images), and the gradient with respect to it."""
+        signs = np.ones(len(x), np.float32) if signs is None else signs
+        backward = self._backward(logits, layer, guide)
+        given, gradient = backward(tf.constant(x, tf.float32), tf.constant(classes, tf.int64), tf.constant(signs))
+        if gradient is None:
+            what = f"the layer {layer}" if layer else "its input"
+            raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
+        return given, gradient
+
+    def _backward(self, logits: bool, layer: str | None, guide: bool) -> Any:
         """The compiled gradient of scores or logits with respect to the images or to what a layer gives."""
-        key = (layer, int(logits))
+        key = (layer, int(logits), guide)
         if key not in self._compiled:
             end = self._ends[int(logits)]
             tensor = self._view.flat.tensors[layer] if layer else None
+            # A tensor of the layer's own, also where it (Dropout) hands on what it was given: what follows it counts.
+            passing = {} if tensor is None else {id(tensor): tf.identity}
+            passing |= {id(one): guided for one in self._relus(logits)[0]} if guide else {}
 
             def forward(x: Any) -> tuple[Any, Any]:
-                if tensor is None:
-                    return x, self._floats(x, [end])[0]
-                given, scores = self._run(x, [tensor, end], marked=tensor)
-                return given, tf.cast(scores, tf.float32)
+                given, scores = self._run(x, [end if tensor is None else tensor, end], passing)
+                return x if tensor is None else given, tf.cast(scores, tf.float32)
 
             self._compiled[key] = gradient_function(forward, self._images).get_concrete_function()
         return self._compiled[key]

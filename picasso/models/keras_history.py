@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -10,15 +10,19 @@ import keras
 import tensorflow as tf
 
 
-def run(inputs: Sequence[Any], values: Sequence[Any], wanted: Sequence[Any], marked: Any = None) -> list[Any]:
+def run(
+    inputs: Sequence[Any],
+    values: Sequence[Any],
+    wanted: Sequence[Any],
+    passing: Mapping[int, Callable[[Any], Any]],
+) -> list[Any]:
     """Computes tensors of a graph, and nothing that they do not need.
 
     Args:
         inputs: the graph's inputs, Keras tensors.
         values: of the inputs.
         wanted: Keras tensors that follow from the inputs.
-        marked: one whose value is to be a tensor of its own, also where a layer (Dropout) hands on what it was given:
-            a gradient with respect to it is of what follows this layer alone.
+        passing: functions that values pass through when they are computed, by the `id` of the Keras tensor.
     """
     known = {id(tensor): tf.cast(value, tensor.dtype) for tensor, value in zip(inputs, values, strict=True)}
     for node in leading_to(wanted):
@@ -27,8 +31,12 @@ def run(inputs: Sequence[Any], values: Sequence[Any], wanted: Sequence[Any], mar
         args, kwargs = node.arguments.fill_in(known)
         results = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
         for tensor, result in zip(node.outputs, results, strict=True):
-            known[id(tensor)] = tf.identity(result) if tensor is marked else result
+            known[id(tensor)] = passing.get(id(tensor), _as_it_is)(result)
     return [known[id(tensor)] for tensor in wanted]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def node_of(tensor: Any) -> Any:

@@ -62,6 +62,7 @@ class TensorFlowModel(Model):
             anatomy=anatomy,
             pixels=pixels,
             examined=examined,
+            guided=not self._network.no_guided("logits" in examined.capabilities),
             versions=(("tensorflow", tf.__version__),),
             files=files.files,
         )
@@ -116,6 +117,14 @@ class TensorFlowModel(Model):
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._backward([], None, x, classes, logits)[0]
 
+    def _guided_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
+    ) -> FloatArray:
+        reason = self._network.no_guided(logits)
+        if reason:
+            raise NotSupported(f"{self.info.name}: {reason}")
+        return self._backward([], None, x, classes, logits, signs, guided=True)[0]
+
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
         return self._network.run([self._network.maps(self._tensors[layer])], x)[0]
 
@@ -142,15 +151,23 @@ class TensorFlowModel(Model):
             yield
 
     def _backward(
-        self, more: list[Any], tensor: str | None, x: FloatArray, classes: NDArray[np.int64], logits: bool
+        self,
+        more: list[Any],
+        tensor: str | None,
+        x: FloatArray,
+        classes: NDArray[np.int64],
+        logits: bool,
+        signs: NDArray[np.float32] | None = None,
+        *,
+        guided: bool = False,
     ) -> list[FloatArray]:
         """The values of `more`, and last the gradient with respect to a layer's tensor, or to the images (None)."""
         try:
-            gradient = self._network.gradient(tensor, logits)
+            gradient = self._network.gradient(tensor, logits, guided)
             if gradient is None:
                 what = "its input" if tensor is None else f"the layer {tensor.removesuffix(':0')}"
                 raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
-            return self._network.run([*more, gradient], x, classes)
+            return self._network.run([*more, gradient], x, classes, signs)
         except (LookupError, tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
             raise NotSupported(
                 f"{self.info.name} has no gradients: TensorFlow cannot differentiate one of its operations "

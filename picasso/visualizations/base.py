@@ -38,6 +38,7 @@ NEEDS = {
     "gradients": "gradients of its scores",
     "logits": "logits behind a final softmax or sigmoid",
     "activations": "the activations of a convolution",
+    "guided": "guided backpropagation",
 }
 
 
@@ -103,8 +104,7 @@ class BaseVisualization(ABC):
         title: its name for people; the class's name in words unless given.
         reference_link: where the method comes from.
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
-        needs: what the model must be able to do, out of "predict", "gradients", "logits",
-            "activations".
+        needs: what the model must be able to do, out of "predict", "gradients", "logits", "activations", "guided".
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
 

@@ -1,4 +1,4 @@
-"""Saliency maps: the gradient with respect to the picture, and three methods made of it."""
+"""Saliency maps: the gradient with respect to the picture, and four methods made of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from typing import Any, Literal
 import numpy as np
 
 from picasso.attribution.integrated_gradients import integrated_gradients, most_points
-from picasso.attribution.saliency import gradient, gradient_times_input, saliency, total
+from picasso.attribution.saliency import (
+    gradient,
+    gradient_times_input,
+    guided_backpropagation,
+    saliency,
+    total,
+)
 from picasso.attribution.smoothgrad import smoothgrad
 from picasso.attribution.targets import Targets
+from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
 from picasso.visualizations.maps import Found, MapVisualization, Method, Show, classes_field
 
 ADDS_UP = ("lowers", "raises")
+GUIDED = "guided backpropagation"
 METHODS = {
     "gradient": Method(
         signed=False,
@@ -64,6 +72,19 @@ METHODS = {
         link="https://arxiv.org/abs/1703.01365",
         halves=(0.65, 0.63),
     ),
+    GUIDED: Method(
+        signed=False,
+        explains="as the gradient of its {score}, with everything negative left out on the way back through each ReLU: "
+        "the largest value over the colour channels, without sign",
+        ends=("none", "most"),
+        reading="Bright pixels are edges and textures that units of the network respond to on the way to the class.",
+        misleads="It looks sharp because it largely restores the picture's edges (Nie et al. 2018). It hardly changes "
+        "with the class, or when the weights of the upper layers are shuffled (Adebayo et al. 2018): it does not show "
+        "what this class's {score} depends on.",
+        source="Springenberg et al. 2014",
+        link="https://arxiv.org/abs/1412.6806",
+        halves=(0.57, 0.60),
+    ),
 }
 
 
@@ -81,7 +102,9 @@ class Saliency(MapVisualization):
     bright = 0.995  # single pixels stand far out
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
-        method: Literal["gradient", "gradient x input", "SmoothGrad", "integrated gradients"] = Field(
+        method: Literal[
+            "gradient", "gradient x input", "SmoothGrad", "integrated gradients", "guided backpropagation"
+        ] = Field(
             "gradient",
             title="Method",
             description="How the gradient becomes a map; SmoothGrad and integrated gradients cost more",
@@ -141,6 +164,7 @@ class Saliency(MapVisualization):
             "gradient x input": self._gradient_times_input,
             "SmoothGrad": self._smoothgrad,
             "integrated gradients": self._integrated_gradients,
+            GUIDED: self._guided_backpropagation,
         }[settings.method](targets, settings, show)
 
     def _gradient(self, targets: Targets, settings: Any, show: Show) -> Found:
@@ -149,6 +173,9 @@ class Saliency(MapVisualization):
     def _gradient_times_input(self, targets: Targets, settings: Any, show: Show) -> Found:
         zero = np.zeros(targets.x.shape[1:], np.float32)
         return Found(total(gradient_times_input(self.model, targets)), of_all={"baseline": self.model.picture(zero)})
+
+    def _guided_backpropagation(self, targets: Targets, settings: Any, show: Show) -> Found:
+        return Found(saliency(guided_backpropagation(self.model, targets)))
 
     def _smoothgrad(self, targets: Targets, settings: Any, show: Show) -> Found:
         values = smoothgrad(
@@ -183,8 +210,19 @@ class Saliency(MapVisualization):
 
     @classmethod
     def limits(cls, info: ModelInfo) -> dict[str, Any]:
-        """No more maps than classes."""
-        return {"classes": info.classes}
+        """No more maps than classes, and the methods that fit the network."""
+        methods = [name for name in METHODS if name != GUIDED or "guided" in info.capabilities]
+        return {"classes": info.classes, "method": methods}
+
+    @classmethod
+    def check_settings(cls, settings: Any, info: ModelInfo) -> None:
+        """Guided backpropagation only for networks of ReLUs."""
+        if settings.method == GUIDED and "guided" not in info.capabilities:
+            raise InvalidSetting(
+                f"{GUIDED.capitalize()} is defined for networks whose activations are all ReLUs, which {info.name} is "
+                "not, or Picasso cannot see into one of its layers. Choose another method.",
+                field="method",
+            )
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:

@@ -7,7 +7,7 @@ import numpy as np
 from picasso.models.base import Model
 from picasso.models.info import Layer, ModelInfo
 
-ABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
+ABILITIES = frozenset({"predict", "gradients", "guided", "logits", "activations"})
 
 
 class Fake(Model):
@@ -35,6 +35,11 @@ class Fake(Model):
         self.sizes.append(len(x))
         assert len(x) <= max(1, self.batch // 2)
         return ((1 + logits) * self.slope(x, classes)).astype(np.float32)
+
+    def _guided_gradients(self, x, classes, signs, logits):
+        """As from a last ReLU that hands back nothing negative."""
+        slope = signs[:, None, None, None] * self._gradients(x, classes, logits)
+        return np.maximum(slope, 0)
 
 
 class Power(Fake):

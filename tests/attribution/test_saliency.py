@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes import Power, noise
 
-from picasso.attribution.saliency import gradient, gradient_times_input, saliency, total
+from picasso.attribution.saliency import gradient, gradient_times_input, guided_backpropagation, saliency, total
 from picasso.attribution.targets import Targets
 
 WEIGHTS = noise(3, 4, 5, 2)
@@ -32,6 +32,12 @@ def test_gradient_times_input_of_a_linear_model_adds_up_to_its_score():
     np.testing.assert_allclose(values, WEIGHTS[[2, 0, 1]] * IMAGES[[0, 0, 1]], rtol=1e-6)
     scores = model.predict(IMAGES)[[0, 0, 1], [2, 0, 1]]
     np.testing.assert_allclose(total(values).sum(axis=(1, 2)), scores, rtol=1e-5)
+
+
+def test_guided_backpropagation_is_what_the_model_gives():
+    targets = Targets(IMAGES, TARGETS.images, TARGETS.classes, logits=True)
+    expected = 2 * np.maximum(WEIGHTS[[2, 0, 1]], 0)
+    np.testing.assert_array_equal(guided_backpropagation(Power(WEIGHTS), targets), expected)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.9])

@@ -52,7 +52,7 @@ def test_files_are_small() -> None:
 
 def test_both_are_understood(models: list[Model]) -> None:
     for model in models:
-        assert model.info.capabilities == {"predict", "gradients", "logits", "activations"}
+        assert model.info.capabilities == {"predict", "gradients", "guided", "logits", "activations"}
         assert (model.info.input_shape, model.info.score_kind) == ((28, 28, 1), "probability")
         assert (model.info.parameters, model.info.warnings) == (26_362, ())
     assert models[0].info.fingerprint != models[1].info.fingerprint

@@ -123,7 +123,7 @@ def test_logits_behind_a_softmax(opened, make, suffix):
     network = make()
     model = opened(network, suffix)
     x = noise(3)
-    assert model.info.capabilities - {"activations"} == {"predict", "gradients", "logits"}
+    assert model.info.capabilities - {"activations", "guided"} == {"predict", "gradients", "logits"}
     assert (model.info.score_kind, model.info.warnings) == ("probability", ())
     logits = before_last_dense(network, x)
     logits = logits.reshape(3, CLASSES)
@@ -198,7 +198,7 @@ def test_no_logits_without_a_final_softmax_or_sigmoid(opened, make, kind):
     network = make()
     model = opened(network)
     x = noise(2)
-    assert model.info.capabilities - {"activations"} == {"predict", "gradients"}
+    assert model.info.capabilities - {"activations", "guided"} == {"predict", "gradients"}
     assert model.info.score_kind == kind
     assert bool(model.info.warnings) == (kind == "raw score")
     np.testing.assert_allclose(model.predict(x), network(x, training=False), atol=1e-6)

@@ -24,6 +24,7 @@ FAMILIES = (
     "EfficientNetB0",
     "ConvNeXtTiny",
 )
+OF_RELUS = {"VGG16", "ResNet50", "Xception", "MobileNet", "MobileNetV2", "DenseNet121"}
 SHOWN = 3  # convolutions whose activations are compared, the first and the last among them
 UNLISTED = (layers.InputLayer, keras.Model)  # those of nested models are listed
 
@@ -36,7 +37,8 @@ def test_families(tmp_path, family):
     network.save(tmp_path / "network.keras")
     model = open_model(Config(MODEL_PATH=tmp_path / "network.keras", DATA_DIR=tmp_path))
     assert model.info.warnings == ()
-    assert model.info.capabilities == {"predict", "gradients", "logits", "activations"}
+    guided = {"guided"} if family in OF_RELUS else set()
+    assert model.info.capabilities == {"predict", "gradients", "logits", "activations"} | guided
     assert model.info.parameters == network.count_params()
     x = np.random.default_rng(0).uniform(0, 255, (2, *SHAPE)).astype(np.float32)
     np.testing.assert_allclose(model.predict(x), network(x, training=False), atol=1e-5)

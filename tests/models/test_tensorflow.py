@@ -65,7 +65,7 @@ def test_what_is_known(request, pair):
     assert (info.input_shape, info.classes) == (SHAPE, CLASSES)
     assert info.score_kind == ("raw score" if case.final is raw else "probability")
     can = {"predict", "gradients"} | ({"logits"} if case.has_logits else set())
-    assert info.capabilities == can | ({"activations"} if case.body else set())
+    assert info.capabilities == can | ({"activations"} if case.body else {"guided"})  # its activation is a SiLU
     assert (info.parameters, info.weight_bytes) == (case.parameters, 4 * case.parameters)
     assert bool(info.warnings) == (case.final is raw)
     assert dict(info.versions).keys() == {"tensorflow", "numpy"}

@@ -107,6 +107,15 @@ def test_occlusion_refuses_what_the_model_cannot_do(tiny_model):
     assert caught.value.field == "score"
 
 
+def test_guided_backpropagation_is_offered_where_the_model_has_it(tiny_model):
+    assert "guided backpropagation" in Saliency.limits(tiny_model.info)["method"]
+    info = replace(tiny_model.info, capabilities=tiny_model.info.capabilities - {"guided"})
+    assert "guided backpropagation" not in Saliency.limits(info)["method"]
+    with pytest.raises(InvalidSetting, match="Guided backpropagation is defined for networks") as caught:
+        Saliency.parse_settings({"method": "guided backpropagation"}, info)
+    assert caught.value.field == "method"
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [((224, 224, 3), (32, 16)), ((28, 28, 1), (4, 2)), ((12, 16, 3), (2, 1)), ((3, 400, 3), (1, 1))],

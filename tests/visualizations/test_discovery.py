@@ -215,7 +215,7 @@ def test_a_name_that_is_built_in(plugin, tmp_path):
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ('needs = {"predict", "lime"}', "needs names lime; known are predict, gradients, logits, activations."),
+        ('needs = {"predict", "lime"}', "needs names lime; known are predict, gradients, logits, activations, guided."),
         ("class settings(Settings): size: int", "Every setting needs a default; size has none."),
         ("settings = dict", "settings must derive from picasso.visualizations.base.Settings"),
     ],

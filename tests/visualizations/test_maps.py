@@ -116,7 +116,7 @@ def test_random_masks_is_rise_on_each_picture(tiny_model, tmp_path, score):
 
 
 def test_feature_maps_are_the_strongest_channels(tiny_model, tmp_path):
-    layer = tiny_model.info.layers[0]
+    layer = tiny_model.info.layers[-1]
     activations = tiny_model.activations(X[:1], layer.path)[0]
     (result,) = run(FeatureMaps, tiny_model, tmp_path, INPUTS[:1], channels=3)
     order = np.argsort(-np.abs(activations).mean(axis=(0, 1)), kind="stable")[:3]

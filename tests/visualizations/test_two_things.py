@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from picasso.attribution.saliency import gradient, guided_backpropagation
+from picasso.attribution.targets import Targets
 from picasso.config import load_config
 from picasso.models.opening import open_model
+from picasso.visualizations import saliency
 from picasso.visualizations.base import Input
 from picasso.visualizations.class_activation import ClassActivation
 from picasso.visualizations.discovery import discover
@@ -29,7 +32,7 @@ SIDE = 448
 LABELS = ["espresso", "tripod"]
 AS_SAID = 0.02  # how far a measured share may be from the one on the page
 METHODS = [
-    *((Saliency, {"method": name}) for name in ("gradient", "gradient x input", "SmoothGrad", "integrated gradients")),
+    *((Saliency, {"method": name}) for name in saliency.METHODS),
     *((ClassActivation, {"method": name}) for name in ("Grad-CAM", "Grad-CAM++", "LayerCAM", "Score-CAM")),
     (RandomMasks, {}),
 ]
@@ -85,6 +88,29 @@ def test_what_the_page_says_is_so(model, two_things, tmp_path, visualization, va
 def test_occlusion_lies_on_the_things(model, two_things, tmp_path):
     found, _ = shares(Occlusion, model, two_things, tmp_path)
     assert min(found) > 0.8
+
+
+def agreement(one, other):
+    """Spearman's rank correlation of two maps."""
+    ranks = [np.argsort(np.argsort(values, axis=None)) for values in (one, other)]
+    return np.corrcoef(ranks)[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("method", "of_classes", "of_weights"), [("gradient", 0.35, 0.42), ("guided backpropagation", 0.93, 0.96)]
+)
+def test_guided_backpropagation_misleads_as_its_page_says(model, two_things, tmp_path, method, of_classes, of_weights):
+    """It agrees between classes, and with the map of a model whose upper layers are shuffled; the gradient does not."""
+    _, result = shares(Saliency, model, two_things, tmp_path, method=method)
+    espresso, tripod = (one["map"] for one in result["maps"])
+    targets = Targets(
+        model.preprocess([two_things[0].data]).x, np.array([0]), np.array([result["maps"][0]["index"]]), True
+    )
+    compute = {"gradient": gradient, "guided backpropagation": guided_backpropagation}[method]
+    with model.shuffled(20, 0):
+        shuffled = saliency.saliency(compute(model, targets))[0]
+    assert agreement(espresso, tripod) == pytest.approx(of_classes, abs=AS_SAID)
+    assert agreement(espresso, shuffled) == pytest.approx(of_weights, abs=AS_SAID)
 
 
 def test_integrated_gradients_add_up(model, two_things, tmp_path):
