@@ -12,7 +12,7 @@ from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
 from picasso.attribution.occlusion import FloatArray, IntArray
 from picasso.errors import InvalidSetting
-from picasso.models.info import ModelInfo
+from picasso.models.info import ModelInfo, usual_window
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
 
@@ -120,7 +120,7 @@ class Occlusion(BaseVisualization):
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
         """A seventh of the shorter side, moved by half of it: 32 and 16 for 224 pixels."""
-        window = max(1, round(min(info.input_shape[:2]) / 7))
+        window = usual_window(info.input_shape)
         return {"window": window, "stride": max(1, window // 2)}
 
     @classmethod

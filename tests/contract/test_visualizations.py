@@ -214,14 +214,14 @@ def test_cancelling_stops_it_and_leaves_the_model_usable(visualization, model, t
     assert [pack(result, "") for result in again] == [pack(result, "") for result in expected]
 
 
-def test_one_that_has_enough_returns_what_it_has(visualization, model, tmp_path):
-    inputs, settings = pictures(), parsed(visualization, model.info, {})
-    made, before = visualization(model, None, lambda: True), model.calls
+def test_one_that_has_enough_returns_what_it_has(visualization, tiny_model, tmp_path):
+    inputs, settings = pictures(), parsed(visualization, tiny_model.info, {})
+    made, before = visualization(tiny_model, None, lambda: True), tiny_model.calls
     results = made.make_visualization(inputs, tmp_path, None if visualization.settings is None else settings)
     assert 1 <= len(results) <= len(inputs)
     assert made.stopped == visualization.stoppable
     if visualization.stoppable:
-        assert model.calls - before < visualization.model_calls(settings, model.info)
+        assert tiny_model.calls - before < visualization.model_calls(settings, tiny_model.info)
     for index, result in enumerate(results):
         json.dumps(pack(result, str(index)).content, allow_nan=False)
 
