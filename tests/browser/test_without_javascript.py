@@ -54,5 +54,5 @@ def test_a_run_is_stopped_and_kept(page: Page) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Stop and keep").click(timeout=RESULT_MILLISECONDS)
     expect(page.get_by_text("This run was stopped at")).to_be_visible(timeout=RESULT_MILLISECONDS)
-    expect(page.get_by_text("of 2,809 positions")).to_be_visible()
+    expect(page.get_by_text("of 2,809 positions").first).to_be_visible()
     expect(page.get_by_role("button", name="Run it in full")).to_be_visible()
