@@ -18,7 +18,7 @@ ALONG = 13  # positions along each side, as the usual windows have, moved by hal
 def occlusion_costs(occluder: Occluder, x: FloatArray) -> tuple[OcclusionCost, ...]:
     """What one window costs, for some sides, the smallest first.
 
-    It times a full batch of the usual windows; `quicker` took few of them, which are slower each.
+    It times a full batch of the usual windows; `quicker` took few of them, and those take longer each.
 
     Args:
         occluder: calibrated.
@@ -29,7 +29,7 @@ def occlusion_costs(occluder: Occluder, x: FloatArray) -> tuple[OcclusionCost, .
     sides = sorted({max(1, round(min(shape) * share)) for share in SHARES} | {usual, max(shape)})
     grid = _grid(shape, (usual, usual))
     each = occluder.plan(grid, (usual, usual)).seconds / len(grid)
-    count = int(np.clip(SECONDS_PER_BATCH / each, 1, min(BATCH, len(grid))))
+    count = min(len(grid), max(1, int(SECONDS_PER_BATCH / max(each, SECONDS_PER_BATCH / BATCH))))
     occluder.calibrate(x, grid[np.linspace(0, len(grid) - 1, count).astype(np.int64)], (usual, usual))
     return tuple(_cost(occluder, shape, side) for side in sides)
 
