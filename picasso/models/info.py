@@ -82,6 +82,11 @@ class OcclusionCost:
     whole_from: str
 
 
+def usual_window(shape: tuple[int, ...]) -> int:
+    """The side of the windows that hide an image (height, width, ...) unless another one is chosen."""
+    return max(1, round(min(shape[:2]) / 7))
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """What is known about a model.
@@ -159,6 +164,11 @@ class ModelInfo:
             below.share + way * (above.share - below.share),
             above.whole_from,  # of a larger window an earlier layer is whole
         )
+
+    @property
+    def usual_occlusion(self) -> OcclusionCost | None:
+        """What hiding a window costs that is a seventh of the shorter side; None where it takes the whole network."""
+        return self.occlusion_cost(usual_window(self.input_shape)) if self.occlusion else None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, without the labels and the layers (there may be thousands)."""

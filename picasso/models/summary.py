@@ -38,7 +38,7 @@ def facts(info: ModelInfo) -> list[tuple[str, str]]:
         ("Logits", "yes" if "logits" in info.capabilities else "none"),
         ("Gradients", "yes" if "gradients" in info.capabilities else "none"),
         ("Layers for CAM", _layers(info.layers)),
-        ("Occlusion", occlusion(info) or "the whole network is run for each window"),
+        ("Occlusion", _occlusion(info)),
         ("Parameters", f"{info.parameters:,}, {info.weight_bytes / MEBIBYTE:,.1f} MiB"),
         ("Speed", f"{info.seconds_per_image * 1000:,.1f} ms for an image of a batch"),
     ]
@@ -66,19 +66,15 @@ def _layers(layers: tuple[Layer, ...]) -> str:
     return f"{_count(len(convolutions), 'convolution')}; the last is {last.path}, {_shape(last.shape)}"
 
 
-def occlusion(info: ModelInfo) -> str:
-    """How much of the network is run for each window, unless one chooses another; empty where it is the whole."""
-    if not info.occlusion:
-        return ""
-    usual = info.occlusion_cost(max(1, round(min(info.input_shape[:2]) / 7)))
+def _occlusion(info: ModelInfo) -> str:
+    usual = info.usual_occlusion
+    if usual is None:
+        return "the whole network is run for each window"
     kind = next((f" ({layer.kind})" for layer in info.layers if layer.path == usual.whole_from), "")
-    window = (
-        "windows of any size" if usual.whole_from == info.occlusion[0].whole_from else f"a window of {usual.window} px"
-    )
     return (
-        f"{100 * usual.share:.0f} % of the work of running the network for each window, with the same scores; on whole "
-        f"maps from {usual.whole_from}{kind} on, with {window}"
-    )
+        f"{usual.share:.0%} of the work of running the network for each window of {usual.window} px, with the same "
+        f"scores; on whole maps from {usual.whole_from}{kind} on"
+    ).replace("%", " %")
 
 
 def ready_config(config: Config, model: Model) -> str:

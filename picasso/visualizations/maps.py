@@ -113,7 +113,8 @@ class MapVisualization(BaseVisualization):
 
         for part in parts(len(inputs), self.together):
             done += look(part)
-            self.progress(part.stop / len(inputs), f"Looked at {part.stop} of {len(inputs)}", done)
+            if not self.stopped:  # else the last part is not whole
+                self.progress(part.stop / len(inputs), f"Looked at {part.stop} of {len(inputs)}", done)
             if part.stop < len(inputs) and self.enough():
                 break
         return done

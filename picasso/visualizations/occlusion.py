@@ -10,10 +10,9 @@ import numpy as np
 
 from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
-
 from picasso.attribution.targets import FloatArray, IntArray, Targets
 from picasso.errors import InvalidSetting
-from picasso.models.info import ModelInfo
+from picasso.models.info import ModelInfo, usual_window
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
 from picasso.visualizations.maps import Found, Show
@@ -152,7 +151,7 @@ class Occlusion(BaseVisualization):
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
         """A seventh of the shorter side, moved by half of it: 32 and 16 for 224 pixels."""
-        window = max(1, round(min(info.input_shape[:2]) / 7))
+        window = usual_window(info.input_shape)
         return {"window": window, "stride": max(1, window // 2)}
 
     @classmethod

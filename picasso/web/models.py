@@ -9,7 +9,6 @@ from flask import current_app, flash, jsonify, make_response, redirect, render_t
 from werkzeug.exceptions import HTTPException
 
 from picasso.errors import NotFound, PicassoError
-from picasso.models.summary import occlusion
 from picasso.runs.own_code import forget
 from picasso.visualizations.base import NEEDS
 from picasso.web.blueprint import Answer, blueprint
@@ -56,7 +55,6 @@ def about_model() -> Answer:
             reload=roster.reload,
             can=[text for need, text in NEEDS.items() if need in can],
             cannot=[text for need, text in NEEDS.items() if need not in can],
-            occlusion=occlusion(info) if info else "",
             convolutions=[layer for layer in info.layers if layer.convolution] if info else [],
             shown=CLASSES_SHOWN,
         )

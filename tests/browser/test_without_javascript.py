@@ -45,3 +45,14 @@ def test_a_run_is_cancelled(page: Page) -> None:
     expect(page.locator("progress")).to_be_visible()
     page.get_by_role("button", name="Cancel").click(timeout=RESULT_MILLISECONDS)
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
+
+
+def test_a_run_is_stopped_and_kept(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Add the sample coffee.png").click()
+    page.goto("/visualizations/occlusion?window=16&stride=4")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Stop and keep").click(timeout=RESULT_MILLISECONDS)
+    expect(page.get_by_text("This run was stopped at")).to_be_visible(timeout=RESULT_MILLISECONDS)
+    expect(page.get_by_text("of 2,809 positions").first).to_be_visible()
+    expect(page.get_by_role("button", name="Run it in full")).to_be_visible()

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from keras import layers
 
+from picasso.attribution.occlusion import corners as all_corners
 from picasso.config import Config
 from picasso.errors import Cancelled, ModelError, NotSupported
 from picasso.models.base import hide
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.reading import read
+from picasso.models.info import usual_window
 from picasso.models.keras_flat import flatten
 from picasso.models.opening import open_model
 
@@ -93,6 +95,10 @@ def test_pages_are_told_what_it_costs(model):
         assert 0 < one.share < 1
         assert 0 < one.seconds < 1
         assert one.whole_from == "flat"
+    usual, side = model.info.usual_occlusion, usual_window(SHAPE)
+    plan = model.occlusion_plan(all_corners(SHAPE[:2], (side, side), 1), (side, side))
+    assert usual.share == pytest.approx(plan.share, rel=0.1)
+    assert usual.seconds == pytest.approx(plan.seconds / plan.positions, rel=0.1)
     first, second = known[:2]
     between = replace(model.info, occlusion=(first, replace(second, window=first.window + 4)))
     assert between.occlusion_cost(first.window + 1).share == pytest.approx(0.75 * first.share + 0.25 * second.share)

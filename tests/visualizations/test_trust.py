@@ -100,7 +100,7 @@ def test_hiding_equals_plain_code(tiny_model, tmp_path):
 
 def test_shuffling_compares_with_the_map_of_the_shuffled_model(tiny_model, tmp_path):
     result = run(Trust, tiny_model, tmp_path, methods="gradient x input,Grad-CAM", seed=5, **QUICK)
-    assert result["layers"] == len(tiny_model.weighted_layers) == 2
+    assert result["layers"] == len(tiny_model.weighted_layers) == 3
     for name, visualization in (("gradient x input", Saliency), ("Grad-CAM", ClassActivation)):
         one = by_name(result)[name]
         assert [stage["layers"] for stage in one["shuffling"]["stages"]] == [1, 2]
@@ -139,7 +139,7 @@ def test_a_shuffled_model_without_finite_numbers_gives_no_answer(tiny_model, tmp
 
     monkeypatch.setitem(METHODS, "gradient", Checked(Fragile, {"method": "gradient"}))
     (one,) = run(Trust, tiny_model, tmp_path, methods="gradient", **QUICK)["methods"]
-    assert [stage["similarity"] for stage in one["shuffling"]["stages"]] == [None, None]
+    assert [stage["similarity"] for stage in one["shuffling"]["stages"]] == [None, None, None]
     assert one["shuffling"]["verdict"] == "unknown"
 
 
@@ -204,7 +204,7 @@ def test_the_methods_are_those_of_the_visualizations():
 
 
 def test_settings_of_a_map_go_with_it(tiny_model):
-    layer = tiny_model.info.layers[0].path
+    layer = tiny_model.info.layers[-1].path
     values = ClassActivation.parse_settings({"method": "Score-CAM", "channels": 2, "classes": 1}, tiny_model.info)
     found = Trust.goes_on_from(ClassActivation, values.model_dump(mode="json"), tiny_model.info)
     assert found == {
@@ -220,7 +220,7 @@ def test_settings_of_a_map_go_with_it(tiny_model):
     [
         (
             "samples=2",
-            r"should be like 'fill=black; seed=1', got 'samples=2'\. The chosen methods have: fill, score, str",
+            r"should be like 'fill=black; seed=1', got 'samples=2'\. The chosen methods have: fill, precision",
         ),
         ("window", "got 'window'"),
         ("classes=2", "got 'classes=2'"),

@@ -192,7 +192,9 @@ def test_the_cost_of_windows_is_said(visitor: Visitor, engine: InProcessEngine) 
     )
     assert sentence in visitor.page("/visualizations/occlusion?window=7&stride=7").text
     assert sentence in visitor.page("/visualizations/occlusion/cost?window=7&stride=7").text
-    assert "20 % of the work of running the network for each window" in visitor.page("/model").text
+    about = visitor.page("/model").text
+    assert "Hiding 4 × 4 px20 % of the work" in about
+    assert "from conv on" in about
 
 
 def test_what_may_stop_early_costs_at_most_so_much(visitor: Visitor) -> None:

@@ -8,28 +8,28 @@ from numpy.typing import NDArray
 from picasso.models.incremental.geometry import IntArray
 from picasso.models.incremental.occluder import SECONDS_PER_BATCH, Occluder
 from picasso.models.incremental.planning import BATCH
-from picasso.models.info import OcclusionCost
+from picasso.models.info import OcclusionCost, usual_window
 
 FloatArray = NDArray[np.float32]
-SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 7, 1 / 4, 1 / 2, 3 / 4, 1)  # of the shorter side; 1/7 unless one is chosen
-ALONG = 13  # positions along each side, as with a seventh moved by its half
+SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 4, 1 / 2, 3 / 4)  # sides that are looked at, of the shorter side of the image
+ALONG = 13  # positions along each side, as the usual windows have, moved by half
 
 
 def occlusion_costs(occluder: Occluder, x: FloatArray) -> tuple[OcclusionCost, ...]:
     """What one window costs, for some sides, the smallest first.
 
-    It times a full batch of the usual windows; `quicker` took few of them, which are slower each.
+    It times a full batch of the usual windows; `quicker` took few of them, and those take longer each.
 
     Args:
         occluder: calibrated.
         x: float32 (1, height, width, channels), any image.
     """
     shape = (x.shape[1], x.shape[2])
-    sides = sorted({max(1, round(min(shape) * share)) for share in SHARES} | {max(shape)})
-    usual = max(1, round(min(shape) / 7))
+    usual = usual_window(shape)
+    sides = sorted({max(1, round(min(shape) * share)) for share in SHARES} | {usual, max(shape)})
     grid = _grid(shape, (usual, usual))
     each = occluder.plan(grid, (usual, usual)).seconds / len(grid)
-    count = int(np.clip(SECONDS_PER_BATCH / each, 1, min(BATCH, len(grid))))
+    count = min(len(grid), max(1, int(SECONDS_PER_BATCH / max(each, SECONDS_PER_BATCH / BATCH))))
     occluder.calibrate(x, grid[np.linspace(0, len(grid) - 1, count).astype(np.int64)], (usual, usual))
     return tuple(_cost(occluder, shape, side) for side in sides)
 
