@@ -47,6 +47,7 @@ class Trust(BaseVisualization):
                 "gradient x input",
                 "SmoothGrad",
                 "integrated gradients",
+                "guided backpropagation",
                 "Grad-CAM",
                 "Grad-CAM++",
                 "LayerCAM",
