@@ -73,17 +73,29 @@ def check_seed(values: FloatArray, again: FloatArray, seed: int) -> dict[str, An
 
 
 def check_shuffling(stages: Sequence[tuple[int, float | None]]) -> dict[str, Any]:
-    """The similarity to the map after more and more layers were shuffled; the verdict is on the last one there is.
+    """How alike a map stays after more and more layers were shuffled.
 
     Args:
         stages: (layers, similarity) of each; None where the shuffled model gave no map.
+
+    Returns:
+        With "unmoved", the most layers after which it had hardly changed, 0 for none. The verdict is "same" where that
+        is so after the last stage there is, "partly" where it was so before or the last is still alike.
     """
-    known = [similarity for _, similarity in stages if similarity is not None]
-    last = known[-1] if known else None
+    known = [(layers, similarity) for layers, similarity in stages if similarity is not None]
+    last = known[-1][1] if known else None
+    unmoved = max((layers for layers, similarity in known if similarity >= SAME), default=0)
+    if last is None:
+        verdict = "unknown"
+    elif last >= SAME:
+        verdict = "same"
+    else:
+        verdict = "partly" if last >= PARTLY or unmoved else "changes"
     return {
         "stages": [{"layers": layers, "similarity": similarity} for layers, similarity in stages],
         "similarity": last,
-        "verdict": "unknown" if last is None else "same" if last >= SAME else "partly" if last >= PARTLY else "changes",
+        "unmoved": unmoved,
+        "verdict": verdict,
     }
 
 
