@@ -25,7 +25,7 @@ def save_tiny_keras(path, shape):
         [
             keras.Input(shape),
             keras.layers.Conv2D(4, 3),
-            keras.layers.BatchNormalization(),
+            keras.layers.BatchNormalization(name="norm"),
             keras.layers.ReLU(),
             keras.layers.Dropout(0.5),
             keras.layers.GlobalAveragePooling2D(),

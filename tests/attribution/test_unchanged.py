@@ -20,7 +20,7 @@ from picasso.errors import Cancelled
 X = np.random.default_rng(3).uniform(0, 1, (2, 12, 16, 3)).astype(np.float32)
 FILL = np.zeros_like(X)
 TARGETS = Targets(X, np.array([0, 0, 1]), np.array([1, 2, 0]), logits=True)
-LAYER = "batch_normalization"
+LAYER = "norm"
 
 
 def shuffle(model, _targets):
@@ -62,8 +62,7 @@ def state(model):
         "trainable": [layer.trainable for layer in network._flatten_layers()],
         "activations": [getattr(layer, "activation", None) for layer in network._flatten_layers()],
         "scores": model.predict(X, logits=True).tobytes(),
-        "compiled": sorted(map(str, model._compiled)),
-        "traces": model._forward.experimental_get_tracing_count(),
+        "compiled": {logits: set(trace._functions) for logits, trace in [(None, model._trace), *model._guided.items()]},
         "checkpoint": model.checkpoint,
     }
 
