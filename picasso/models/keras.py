@@ -186,8 +186,14 @@ class KerasModel(Model):
         return self._trace.outputs(x)[int(logits)].numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
+        return self._scored_gradients(x, classes, logits)[1]
+
+    def _scored_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], logits: bool
+    ) -> tuple[NDArray[np.float32], FloatArray]:
         signs = np.ones(len(x), np.float32)
-        return self._differentiated(self._trace, x, classes, signs, logits)[1].numpy()  # type: ignore[no-any-return]
+        scores, _, gradient = self._differentiated(self._trace, x, classes, signs, logits)
+        return scores.numpy(), gradient.numpy()
 
     def _guided_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
@@ -197,7 +203,7 @@ class KerasModel(Model):
             raise NotSupported(f"{self.info.name}: {reason}")
         if logits not in self._guided:
             self._guided[logits] = Trace(self._forward, self._images, {}, {id(tensor): guided for tensor in tensors})
-        return self._differentiated(self._guided[logits], x, classes, signs, logits)[1].numpy()  # type: ignore[no-any-return]
+        return self._differentiated(self._guided[logits], x, classes, signs, logits)[2].numpy()  # type: ignore[no-any-return]
 
     def _relus(self, logits: bool) -> tuple[list[Any], str]:
         return relus(self._view.flat, self._view.image, self._ends[int(logits)])
@@ -265,7 +271,7 @@ class KerasModel(Model):
         self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
     ) -> tuple[FloatArray, FloatArray]:
         signs = np.ones(len(x), np.float32)
-        activation, gradient = self._differentiated(self._trace, x, classes, signs, logits, layer)
+        _, activation, gradient = self._differentiated(self._trace, x, classes, signs, logits, layer)
         return self._map(activation, self._maps[layer]), self._map(gradient, self._maps[layer])
 
     def _differentiated(
@@ -276,11 +282,10 @@ class KerasModel(Model):
         signs: NDArray[np.float32],
         logits: bool,
         layer: str | None = None,
-    ) -> tuple[Any, Any]:
-        """What a layer gives (or the images), and the gradient with respect to it."""
+    ) -> tuple[Any, Any, Any]:
+        """The scores, what a layer gives (or the images), and the gradient with respect to that."""
         found = trace.gradient(x, classes, signs, int(logits), layer)
         if found is None:
             what = f"the layer {layer}" if layer else "its input"
             raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
-        _, given, gradient = found
-        return given, gradient
+        return found

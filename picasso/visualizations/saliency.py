@@ -231,7 +231,7 @@ class Saliency(MapVisualization):
         if settings.method == "SmoothGrad":
             return 1 + classes * int(settings.samples)
         if settings.method == "integrated gradients":
-            return 1 + classes * 2 * most_points(settings.points)  # the gradient and the score at each
+            return 1 + classes * most_points(settings.points)
         return 1 + classes
 
     @classmethod
