@@ -118,7 +118,8 @@ def _refine(model: Model, targets: Targets, ways: dict[int, _Way], x: FloatArray
     rows = np.repeat(list(places), [len(some) for some in places.values()])
     shares = np.concatenate(list(places.values()))[:, None, None, None]
     at = (baseline + shares * (x - baseline)).astype(np.float32)
-    slopes = (targets.gradients(model, at, rows) * (x - baseline)).sum(axis=-1)
-    scores = model.predict(at, logits=targets.logits)[np.arange(len(rows)), targets.classes[rows]]
+    classes = targets.classes[rows]
+    scores, gradients = model.scored_gradients(at, classes.tolist(), logits=targets.logits)
+    scores, slopes = scores[np.arange(len(rows)), classes], (gradients * (x - baseline)).sum(axis=-1)
     for row, way in ways.items():
         way.add(places[row], scores[rows == row], slopes[rows == row])

@@ -33,6 +33,11 @@ class Model(Protocol):
     def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """The gradient of image i's score for `classes[i]` with respect to it."""
 
+    def scored_gradients(
+        self, x: FloatArray, classes: Sequence[int], *, logits: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
+        """The scores (N, classes) as well, from the same calls."""
+
     def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """The same by guided backpropagation."""
 

@@ -62,6 +62,12 @@ class Model(ABC):
         """One batch: the gradient of each image's class score (or logit) with respect to that image."""
         raise NotSupported(f"{self.info.name} has no gradients.")
 
+    def _scored_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], logits: bool
+    ) -> tuple[NDArray[np.float32], FloatArray]:
+        """One batch: scores and gradients; an adapter that has both from one call gives them so."""
+        return self._scores(x, logits), self._gradients(x, classes, logits)
+
     def _guided_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
     ) -> FloatArray:
@@ -166,6 +172,18 @@ class Model(ABC):
         parts = [self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._halves(x, classes)]
         return np.concatenate(parts)
 
+    def scored_gradients(
+        self, x: FloatArray, classes: Sequence[int], *, logits: bool = True
+    ) -> tuple[NDArray[np.float32], FloatArray]:
+        """What `predict` and `gradients` give, for what the gradients cost."""
+        self._check_logits(logits)
+        scores, gradients = [], []
+        for part, outputs, signs in self._halves(x, classes):
+            score, gradient = self._scored_gradients(part, outputs, logits)
+            scores.append(score)
+            gradients.append(gradient * signs)
+        return self._checked(np.concatenate(scores), logits), np.concatenate(gradients)
+
     def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """As `gradients`, but that every ReLU y hands back g * (g > 0) * (y > 0), and not g * (y > 0).
 
@@ -175,12 +193,9 @@ class Model(ABC):
             NotSupported: an activation is no ReLU, or cannot be seen; or as `gradients`.
         """
         self._check_logits(logits)
-        return np.concatenate(
-            [
-                self._guided_gradients(part, outputs, signs.reshape(-1), logits)
-                for part, outputs, signs in self._halves(x, classes)
-            ]
-        )
+        guided = self._guided_gradients
+        parts = [guided(part, outputs, signs.ravel(), logits) for part, outputs, signs in self._halves(x, classes)]
+        return np.concatenate(parts)
 
     def layer(self, path: str) -> Layer:
         """The layer of that path.

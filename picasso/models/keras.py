@@ -23,7 +23,6 @@ from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
-from picasso.models.gradients import gradient_function
 from picasso.models.guided import guided
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.costs import occlusion_costs
@@ -39,6 +38,7 @@ from picasso.models.keras_history import run
 from picasso.models.keras_layout import TO_LAST
 from picasso.models.keras_learnt import learnt, shuffled_variables
 from picasso.models.keras_logits import ending
+from picasso.models.keras_trace import Trace
 from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
 
@@ -76,10 +76,11 @@ class KerasModel(Model):
         self._occluder: Occluder | None = None
         self._rounded: Occluder | None = None  # made when it is first asked for
         self._weights = threading.RLock()  # held while they are shuffled, or copied
-        self._compiled: dict[tuple[str | None, int | None, bool], Any] = {}
-        self._folded = self._fold()
-        self._forward_of_variables = self._forward_function()
-        self._forward = self._forward_function(self._folded) if self._folded else self._forward_of_variables
+        self._maps = keras_anatomy.find_maps(self._view.flat, self._view.image, self._view.scores)
+        self._trace = Trace(self._forward, self._images, self._maps)
+        self._guided: dict[bool, Trace] = {}
+        self._graph = self._fold()
+        self._folded = None if self._graph is None else self._graph.compiled(self._images)
         warnings = self._prove()
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
@@ -116,7 +117,7 @@ class KerasModel(Model):
             return self._run(tf.zeros((1, *found.shape)), wanted)
 
         def entrance(x: FloatArray) -> FloatArray:
-            return self._map(self._floats(tf.constant(x), [entering])[0], entering)
+            return self._map(tf.cast(self._run(tf.constant(x), [entering])[0], tf.float32), entering)
 
         return Anatomy(
             found.shape,
@@ -138,10 +139,11 @@ class KerasModel(Model):
 
     def _run(self, x: Any, wanted: list[Any], passing: dict[int, Any] | None = None) -> list[Any]:
         """Values of Keras tensors for images (n, height, width, channels); `passing` as in `keras_history.run`."""
-        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, passing or {})
+        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, passing)
 
-    def _floats(self, x: Any, wanted: list[Any]) -> list[Any]:
-        return [tf.cast(value, tf.float32) for value in self._run(x, wanted)]
+    def _forward(self, x: Any, passing: dict[int, Any]) -> list[Any]:
+        """The scores, and the logits where there are some: float32 (n, classes) each."""
+        return [tf.cast(value, tf.float32) for value in self._run(x, self._ends, passing)]
 
     def _map(self, value: Any, tensor: Any) -> FloatArray:
         """The value of a Keras tensor, channels last."""
@@ -155,18 +157,6 @@ class KerasModel(Model):
             return fold(read(found.flat, found.image, self._ends, found.shape, found.feed))
         except Exception:  # whatever a layer raises: it is found again, and said, where the whole network is run
             return None
-
-    def _forward_function(self, graph: Graph | None = None) -> Any:
-        """Scores, and logits where there are some, of images: by a folded graph, or else by the variables."""
-
-        def forward(x: Any) -> list[Any]:
-            if graph is None:
-                return self._floats(x, self._ends)
-            values = graph.values(x)
-            return [tf.cast(values[number], tf.float32) for number in graph.outputs]
-
-        # One trace serves scores and logits and every batch size; autograph off traces several times faster.
-        return tf.function(forward, [self._images], autograph=False)
 
     def _prove(self) -> tuple[str, ...]:
         """Proves with one random input that what is explained gives the scores of the model itself.
@@ -193,7 +183,7 @@ class KerasModel(Model):
         tolerance = max(SAME_SCORES, ROUNDINGS * rounding(self._view.flat.tensors.values()))
         if not difference <= tolerance * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
             if self._folded is not None:
-                self._folded, self._forward = None, self._forward_of_variables
+                self._graph = self._folded = None
                 return self._prove()
             raise ModelError(
                 "What Picasso would explain gives other scores than the model itself (they differ by "
@@ -211,18 +201,28 @@ class KerasModel(Model):
             return None
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
-        return self._forward(tf.constant(x, tf.float32))[int(logits)].numpy()  # type: ignore[no-any-return]
+        outputs = self._trace.outputs(x) if self._folded is None else self._folded(tf.constant(x, tf.float32))
+        return outputs[int(logits)].numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
-        return self._differentiated(x, classes, logits)[1].numpy()  # type: ignore[no-any-return]
+        return self._scored_gradients(x, classes, logits)[1]
+
+    def _scored_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], logits: bool
+    ) -> tuple[NDArray[np.float32], FloatArray]:
+        signs = np.ones(len(x), np.float32)
+        scores, _, gradient = self._differentiated(self._trace, x, classes, signs, logits)
+        return scores.numpy(), gradient.numpy()
 
     def _guided_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
     ) -> FloatArray:
-        _, reason = self._relus(logits)
+        tensors, reason = self._relus(logits)
         if reason:
             raise NotSupported(f"{self.info.name}: {reason}")
-        return self._differentiated(x, classes, logits, signs=signs, guide=True)[1].numpy()  # type: ignore[no-any-return]
+        if logits not in self._guided:
+            self._guided[logits] = Trace(self._forward, self._images, {}, {id(tensor): guided for tensor in tensors})
+        return self._differentiated(self._guided[logits], x, classes, signs, logits)[2].numpy()  # type: ignore[no-any-return]
 
     def _relus(self, logits: bool) -> tuple[list[Any], str]:
         return relus(self._view.flat, self._view.image, self._ends[int(logits)])
@@ -230,12 +230,12 @@ class KerasModel(Model):
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
-        if not self._view.takes_pictures or self._folded is None:
+        if not self._view.takes_pictures or self._graph is None:
             return
         with self._weights:
             x = probe(self._view.shape)[:1]
             occluder = quicker(
-                self._folded,
+                self._graph,
                 lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
                 x,
                 self.info.seconds_per_image,
@@ -256,12 +256,12 @@ class KerasModel(Model):
         """As in `Model`. Compiled functions read the variables; the folded network and the occluder have copies."""
         variables = [variable for path in layers for variable in self._learnt[path]]
         with self._weights, shuffled_variables(variables, seed):
-            copies = self._forward, self._occluder
-            self._forward, self._occluder = self._forward_of_variables, None
+            copies = self._folded, self._occluder
+            self._folded = self._occluder = None
             try:
                 yield
             finally:
-                self._forward, self._occluder = copies
+                self._folded, self._occluder = copies
 
     def occlude_in_parts(
         self,
@@ -294,51 +294,27 @@ class KerasModel(Model):
         return self._occluder.plan(corners, window)
 
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
-        key, tensor = (layer, None, False), self._view.flat.tensors[layer]
-        if key not in self._compiled:
-            forward = tf.function(lambda images: self._floats(images, [tensor])[0], [self._images], autograph=False)
-            self._compiled[key] = forward.get_concrete_function()
-        return self._map(self._compiled[key](tf.constant(x, tf.float32)), tensor)
+        return self._map(self._trace.layer(x, layer), self._maps[layer])
 
     def _layer_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
     ) -> tuple[FloatArray, FloatArray]:
-        activation, gradient = self._differentiated(x, classes, logits, layer)
-        tensor = self._view.flat.tensors[layer]
-        return self._map(activation, tensor), self._map(gradient, tensor)
+        signs = np.ones(len(x), np.float32)
+        _, activation, gradient = self._differentiated(self._trace, x, classes, signs, logits, layer)
+        return self._map(activation, self._maps[layer]), self._map(gradient, self._maps[layer])
 
     def _differentiated(
         self,
+        trace: Trace,
         x: FloatArray,
         classes: NDArray[np.int64],
+        signs: NDArray[np.float32],
         logits: bool,
         layer: str | None = None,
-        *,
-        signs: NDArray[np.float32] | None = None,
-        guide: bool = False,
-    ) -> tuple[Any, Any]:
-        """What a layer gives (or the images), and the gradient with respect to it."""
-        signs = np.ones(len(x), np.float32) if signs is None else signs
-        backward = self._backward(logits, layer, guide)
-        given, gradient = backward(tf.constant(x, tf.float32), tf.constant(classes, tf.int64), tf.constant(signs))
-        if gradient is None:
+    ) -> tuple[Any, Any, Any]:
+        """The scores, what a layer gives (or the images), and the gradient with respect to that."""
+        found = trace.gradient(x, classes, signs, int(logits), layer)
+        if found is None:
             what = f"the layer {layer}" if layer else "its input"
             raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
-        return given, gradient
-
-    def _backward(self, logits: bool, layer: str | None, guide: bool) -> Any:
-        """The compiled gradient of scores or logits with respect to the images or to what a layer gives."""
-        key = (layer, int(logits), guide)
-        if key not in self._compiled:
-            end = self._ends[int(logits)]
-            tensor = self._view.flat.tensors[layer] if layer else None
-            # A tensor of the layer's own, also where it (Dropout) hands on what it was given: what follows it counts.
-            passing = {} if tensor is None else {id(tensor): tf.identity}
-            passing |= {id(one): guided for one in self._relus(logits)[0]} if guide else {}
-
-            def forward(x: Any) -> tuple[Any, Any]:
-                given, scores = self._run(x, [end if tensor is None else tensor, end], passing)
-                return x if tensor is None else given, tf.cast(scores, tf.float32)
-
-            self._compiled[key] = gradient_function(forward, self._images).get_concrete_function()
-        return self._compiled[key]
+        return found

@@ -33,11 +33,7 @@ def layers(flat: Flat, image: Any, scores: Any, first: set[int], compute: Comput
         first: the `id` of those that are channels-first.
         compute: gives the values of Keras tensors for some image; asked where Keras leaves a size open.
     """
-    maps = {
-        path: tensor
-        for path, tensor in between(flat, image, scores)
-        if len(tensor.shape) == MAP_RANK and keras.backend.is_float_dtype(tensor.dtype)
-    }
+    maps = find_maps(flat, image, scores)
     shapes = {path: tuple(tensor.shape)[1:] for path, tensor in maps.items()}
     undefined = [path for path, shape in shapes.items() if None in shape]
     if undefined:
@@ -47,6 +43,15 @@ def layers(flat: Flat, image: Any, scores: Any, first: set[int], compute: Comput
         operation, shape = layer_of(node_of(tensor).operation), shapes[path]
         shape = (*shape[1:], shape[0]) if id(tensor) in first else shape
         yield Layer(path, _kind(operation), shape, _convolves(operation))
+
+
+def find_maps(flat: Flat, image: Any, scores: Any) -> dict[str, Any]:
+    """The Keras tensors between image and scores that are maps of floats, by path."""
+    return {
+        path: tensor
+        for path, tensor in between(flat, image, scores)
+        if len(tensor.shape) == MAP_RANK and keras.backend.is_float_dtype(tensor.dtype)
+    }
 
 
 def kernels(operations: Iterable[Any]) -> Iterator[Kernel]:

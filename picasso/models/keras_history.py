@@ -14,7 +14,7 @@ def run(
     inputs: Sequence[Any],
     values: Sequence[Any],
     wanted: Sequence[Any],
-    passing: Mapping[int, Callable[[Any], Any]],
+    passing: Mapping[int, Callable[[Any], Any]] | None = None,
 ) -> list[Any]:
     """Computes tensors of a graph, and nothing that they do not need.
 
@@ -31,12 +31,9 @@ def run(
         args, kwargs = node.arguments.fill_in(known)
         results = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
         for tensor, result in zip(node.outputs, results, strict=True):
-            known[id(tensor)] = passing.get(id(tensor), _as_it_is)(result)
+            change = (passing or {}).get(id(tensor))
+            known[id(tensor)] = change(result) if change else result
     return [known[id(tensor)] for tensor in wanted]
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def node_of(tensor: Any) -> Any:

@@ -117,6 +117,13 @@ class TensorFlowModel(Model):
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._backward([], None, x, classes, logits)[0]
 
+    def _scored_gradients(
+        self, x: FloatArray, classes: NDArray[np.int64], logits: bool
+    ) -> tuple[NDArray[np.float32], FloatArray]:
+        end = self._network.logits if logits else self._network.scores
+        scores, gradients = self._backward([end], None, x, classes, logits)
+        return scores, gradients
+
     def _guided_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
     ) -> FloatArray:

@@ -227,14 +227,13 @@ class Saliency(MapVisualization):
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
         """One for the scores, and forward and backward for each class, sample and point."""
-        gradients = cls._gradients_of(settings, info)
-        return 1 + gradients * (2 if settings.method == "integrated gradients" else 1)  # it takes the scores there too
+        return 1 + cls._gradients_of(settings, info)
 
     @classmethod
     def cost(cls, settings: Any, info: ModelInfo) -> Cost | None:
-        """Most of the calls are gradients."""
-        calls = cls.model_calls(settings, info)
-        return None if calls is None else Cost.of_calls(info, calls, cls._gradients_of(settings, info))
+        """All but one of the calls are gradients."""
+        gradients = cls._gradients_of(settings, info)
+        return Cost.of_calls(info, 1 + gradients, gradients)
 
     @classmethod
     def _gradients_of(cls, settings: Any, info: ModelInfo) -> int:

@@ -62,8 +62,7 @@ def state(model):
         "trainable": [layer.trainable for layer in network._flatten_layers()],
         "activations": [getattr(layer, "activation", None) for layer in network._flatten_layers()],
         "scores": model.predict(X, logits=True).tobytes(),
-        "compiled": sorted(map(str, model._compiled)),
-        "traces": model._forward.experimental_get_tracing_count(),
+        "compiled": {logits: set(trace._functions) for logits, trace in [(None, model._trace), *model._guided.items()]},
         "checkpoint": model.checkpoint,
     }
 

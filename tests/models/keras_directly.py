@@ -112,6 +112,10 @@ def check(model, network, folder, given=lambda x: x, output=0, tolerance=1e-5):
     chosen = [info.classes - 1, 0]
     same(model.predict(x), function(x))
     same(model.gradients(x, chosen, logits=False), gradient(function, x, chosen))
+    for found, expected in zip(
+        model.scored_gradients(x, chosen, logits=False), (function(x), gradient(function, x, chosen)), strict=True
+    ):
+        same(found, expected)
     corners, fill = np.array([(0, 0), (2, 3), (-1, 5)]), np.full(info.input_shape, 0.5, np.float32)
     hidden = np.repeat(x[:1], 3, axis=0)
     for copy, (top, left) in zip(hidden, corners, strict=True):

@@ -204,7 +204,7 @@ def test_logits_inside_a_nested_model_are_the_values_before_its_softmax(opened):
 
 
 def test_nothing_is_computed_twice_for_nested_logits(opened):
-    graph = opened(around(backbone(), head(dense("softmax"))))._forward.get_concrete_function().graph.as_graph_def()
+    graph = opened(around(backbone(), head(dense("softmax"))))._trace._outputs.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     assert sum(node.op == "Conv2D" for node in nodes) == 2
 

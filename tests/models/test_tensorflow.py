@@ -104,6 +104,9 @@ def test_gradients(pair, logits):
     assert (gradients.shape, gradients.dtype) == ((5, *SHAPE), np.float32)
     expected = direct_gradients(lambda x: case.values(x, logits), x, classes)
     np.testing.assert_allclose(gradients, expected, atol=tolerance(case))
+    scores, gradients = model.scored_gradients(x, classes, logits=logits)
+    np.testing.assert_allclose(scores, case.values(x, logits), atol=1e-5)
+    np.testing.assert_allclose(gradients, expected, atol=tolerance(case))
 
 
 @pytest.mark.parametrize("logits", [True, False])

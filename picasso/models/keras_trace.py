@@ -1,0 +1,130 @@
+"""A network as one TensorFlow graph, traced once: its scores, layers and gradients are all tensors of that graph.
+
+What is asked for is cut out of it as a function that computes nothing else. Tracing is what the first call of a network
+waits for; cutting out takes a quarter of that, and the scores cost nothing where a gradient is computed.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+v1 = tf.compat.v1
+Forward = Callable[[Any, dict[int, Callable[[Any], Any]]], list[Any]]
+
+
+class Trace:
+    """What can be computed of a network for images (n, height, width, channels), any number of them.
+
+    Args:
+        forward: makes the network's outputs, float32 (n, classes) each, of images; and a mapping from the `id` of
+            Keras tensors to functions that their values pass through.
+        images: their `tf.TensorSpec`. Nothing is traced before the first call.
+        layers: the Keras tensors that are of interest, by path.
+        passing: more functions that values pass through: they decide what gradients are.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        images: Any,
+        layers: Mapping[str, Any],
+        passing: Mapping[int, Callable[[Any], Any]] | None = None,
+    ) -> None:
+        self._forward, self._images = forward, images
+        self._layers, self._passing = layers, dict(passing or {})
+        self._given: dict[str, Any] = {}
+        self._functions: dict[tuple[int | None, str | None], Any] = {}
+        self._building = threading.RLock()  # one thread warms up while another runs
+
+    @functools.cached_property
+    def _outputs(self) -> Any:
+        """The trace: a function of the images that gives the outputs."""
+        with self._building:
+            return v1.wrap_function(lambda x: self._forward(x, self._passing | self._kept()), [self._images])
+
+    @functools.cached_property
+    def _choice(self) -> tuple[Any, Any]:
+        """What else enters a gradient: the number of a class for each image, and a sign."""
+        with self._outputs.graph.as_default():
+            return tuple(v1.placeholder(dtype, self._images.shape[:1]) for dtype in (tf.int64, tf.float32))
+
+    def _kept(self) -> dict[int, Callable[[Any], Any]]:
+        """What keeps the layers' values, each as a tensor of its own.
+
+        Also where a layer (Dropout) hands on what it was given: a gradient is of what follows this layer alone.
+        """
+
+        def keeper(path: str, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            def keep(value: Any) -> Any:
+                self._given[path] = change(value)
+                return self._given[path]
+
+            return keep
+
+        return {
+            id(tensor): keeper(path, self._passing.get(id(tensor), tf.identity))
+            for path, tensor in self._layers.items()
+        }
+
+    def outputs(self, x: Any) -> list[Any]:
+        """The network's outputs."""
+        return self._outputs(self._tensor(x))  # type: ignore[no-any-return]
+
+    def layer(self, x: Any, path: str) -> Any:
+        """What a layer gives, float32."""
+        return self._function(None, path)(self._tensor(x))[0]
+
+    def gradient(self, x: Any, classes: Any, signs: Any, output: int, path: str | None) -> tuple[Any, Any, Any] | None:
+        """All scores of one output, what a layer gives (or the images), and the gradient with respect to that.
+
+        It is that of each image's score for its class times its sign.
+
+        Args:
+            classes: int (n,).
+            signs: float (n,).
+            output: which one, as a number.
+            path: of the layer; None for the images.
+
+        Returns:
+            Three tensors, float32; None where the scores do not follow from the layer, or not differentiably.
+
+        Raises:
+            LookupError: TensorFlow has no gradient of an operation between.
+        """
+        function = self._function(output, path)
+        if function is None:
+            return None
+        x = self._tensor(x)
+        scores, *given, gradient = function(x, tf.constant(classes, tf.int64), tf.constant(signs, tf.float32))
+        return scores, given[0] if given else x, gradient
+
+    def _tensor(self, x: Any) -> Any:
+        self._images.shape.assert_is_compatible_with(x.shape)  # the functions themselves take any shape that fits
+        return tf.constant(x, tf.float32)
+
+    def _function(self, output: int | None, path: str | None) -> Any:
+        """The function for a layer (output None) or a gradient, kept for the next time; None where there is none."""
+        key = (output, path)
+        with self._building:
+            if key not in self._functions:
+                self._functions[key] = self._cut(*key)
+            return self._functions[key]
+
+    def _cut(self, output: int | None, path: str | None) -> Any:
+        images, (classes, signs) = self._outputs.inputs[0], self._choice
+        with self._outputs.graph.as_default():
+            given = [] if path is None else [tf.cast(self._given[path], tf.float32)]
+            if output is None:
+                return self._outputs.prune([images], given)
+            scores = self._outputs.structured_outputs[output]
+            score = tf.gather(scores, classes, batch_dims=1)
+            (gradient,) = tf.gradients(score, images if path is None else self._given[path], signs)
+            if gradient is None:
+                return None
+            gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
+        return self._outputs.prune([images, classes, signs], [scores, *given, gradient])
