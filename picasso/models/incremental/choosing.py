@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from picasso.errors import NotSupported
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import Graph
+from picasso.models.info import usual_window
 
 FloatArray = NDArray[np.float32]
 SAME_SCORES = 2e-5  # how far scores may be from those of the dense occlusion, relative to the largest
@@ -38,7 +39,7 @@ def quicker(
     except NotSupported:
         return None
     height, width = x.shape[1:3]
-    side = max(1, round(min(height, width) / 7))  # the window of the visualization where nothing else is chosen
+    side = usual_window((height, width))
     rows, columns = (np.linspace(size // 4, size * 3 // 4 - side, 4).astype(np.int64) for size in (height, width))
     corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)[:WINDOWS]
     scores, seconds = occluder.calibrate(x, corners, (side, side))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picasso.models.incremental.geometry import IntArray
-from picasso.models.incremental.occluder import SECONDS_PER_BATCH, Occluder
+from picasso.models.incremental.occluder import SECONDS_PER_BATCH, STREAMS, Occluder
 from picasso.models.incremental.planning import BATCH
 from picasso.models.info import OcclusionCost, usual_window
 
@@ -18,7 +18,8 @@ ALONG = 13  # positions along each side, as the usual windows have, moved by hal
 def occlusion_costs(occluder: Occluder, x: FloatArray) -> tuple[OcclusionCost, ...]:
     """What one window costs, for some sides, the smallest first.
 
-    It times a full batch of the usual windows; `quicker` took few of them, and those take longer each.
+    It times full batches of the usual windows, as many as there are streams; `quicker` took few windows, and few take
+    longer each.
 
     Args:
         occluder: calibrated.
@@ -29,7 +30,8 @@ def occlusion_costs(occluder: Occluder, x: FloatArray) -> tuple[OcclusionCost, .
     sides = sorted({max(1, round(min(shape) * share)) for share in SHARES} | {usual, max(shape)})
     grid = _grid(shape, (usual, usual))
     each = occluder.plan(grid, (usual, usual)).seconds / len(grid)
-    count = min(len(grid), max(1, int(SECONDS_PER_BATCH / max(each, SECONDS_PER_BATCH / BATCH))))
+    batch = max(1, int(SECONDS_PER_BATCH / max(each, SECONDS_PER_BATCH / BATCH)))
+    count = min(len(grid), STREAMS * batch)
     occluder.calibrate(x, grid[np.linspace(0, len(grid) - 1, count).astype(np.int64)], (usual, usual))
     return tuple(_cost(occluder, shape, side) for side in sides)
 
