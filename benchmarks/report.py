@@ -33,17 +33,17 @@ says. How it is measured: [architecture](../docs/architecture.md#how-speed-is-me
 OCCLUSION = """## Occlusion
 
 Whole maps, 224 x 224, stride 16, against running the network once per window (TensorFlow, compiled, batches of at most
-32), and with window 32 against the peers. The bound is what the multiply-adds that are left would allow. More is possible
-because normalizations are folded away and small maps stay in the processor's cache. What is missing goes into
+32), and with window 32 against the peers. The bound is what the multiply-adds that are left would allow. More is
+possible because normalizations are folded away and small maps stay in the processor's cache. What is missing goes into
 gathering patches and into convolutions too small to keep all cores busy. The deviation is the largest difference from
 the dense scores, as a share of the largest score.
 """
 METHODS = f"""## Other methods, warm
 
 Against the fastest peer that has the method, with the same numbers of samples ({SAMPLES}), points ({POINTS}), channels
-({CHANNELS}) and masks ({MASKS}). From {EVEN} on it counts as equally fast. The last column is the share of Picasso's time that the network alone
-takes (compiled TensorFlow on the same number of images): the rest is the method's own arithmetic. Above 100 %, Picasso
-runs the network quicker.
+({CHANNELS}) and masks ({MASKS}). From {EVEN} on it counts as equally fast. The last column is the share of Picasso's
+time that the network alone takes (compiled TensorFlow on the same number of images): the rest is the method's own
+arithmetic. Above 100 %, Picasso runs the network quicker.
 """
 COLD = """## First map
 
@@ -109,6 +109,8 @@ MASKED = ("RISE", "Score-CAM")
 
 def _conditions(results: Results) -> str:
     facts = results.conditions
+    if not facts:
+        return "Nothing is measured yet."
     versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
     load = max((row["load"] for row in results.rows), default=0.0)
     machine = ", ".join(str(facts.get(name)) for name in ("processor", "system"))
