@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 STRIDE = 16  # between windows
 SAMPLES = 16  # noisy copies for SmoothGrad
 NOISE = 0.15  # their standard deviation
-POINTS = 33  # of the way of integrated gradients
+POINTS = 25  # of the way of integrated gradients
 CHANNELS = 64  # for Score-CAM
-MASKS = 128  # for RISE
+MASKS = 96  # for RISE
 CELLS = 7  # of a mask, along each side
 
 
