@@ -59,27 +59,34 @@ def warm(path: Path, methods: Sequence[str], windows: Sequence[int], seconds: fl
     opened = {name: library.open_network(path) for name, library in libraries.items()}
     opened["picasso"].warm_up()
     for method in methods:
-        for window in windows if method == "occlusion" else [0]:
-            case = _case(opened["plain"], window or WINDOW)
+        for window in windows if method == "occlusion" else (0,):
             able = {name: library for name, library in libraries.items() if method in library.METHODS}
             if window not in (0, WINDOW):
                 able = {name: able[name] for name in ("picasso", "plain")}
-            jobs: dict[str, Job] = {}
-            for name, library in able.items():
-                row = {"question": "warm", "method": method, "window": window, "library": library.NAME}
-                try:
-                    jobs[name] = library.METHODS[method](opened[name], case)
-                    jobs[name].run()
-                except Exception as error:  # whatever a library raises is what its users meet
-                    jobs.pop(name, None)
-                    tell(row | {"problem": _sentence(error)})
-            times = alternate(list(jobs.values()), seconds, rounds)
-            for (name, job), pairs in zip(jobs.items(), times, strict=True):
-                wall, processor = (statistics.median(clock) / job.positions for clock in zip(*pairs, strict=True))
-                row = {"question": "warm", "method": method, "window": window, "library": libraries[name].NAME}
-                row |= {"seconds": wall, "processor": processor, "rounds": len(pairs)}
-                more = exactness(opened, case) if method == "occlusion" and name == "picasso" else {}
-                tell(row | more)
+            case = _case(opened["plain"], window or WINDOW)
+            facts = {"question": "warm", "method": method, "window": window}
+            compare(able, opened, case, facts, seconds, rounds, tell)
+            if method == "occlusion":
+                tell(facts | {"question": "exactness", "library": able["picasso"].NAME} | exactness(opened, case))
+
+
+def compare(
+    libraries: dict[str, Any], opened: dict[str, Any], case: Case, facts: Row, seconds: float, rounds: int, tell: Tell
+) -> None:
+    """One method of all libraries that have it. The first call of each compiles, and is not counted."""
+    jobs: dict[str, Job] = {}
+    for name, library in libraries.items():
+        try:
+            job = library.METHODS[facts["method"]](opened[name], case)
+            job.run()
+            jobs[name] = job
+        except Exception as error:  # whatever a library raises is what its users meet
+            tell(facts | {"library": library.NAME, "problem": _sentence(error)})
+    times = alternate(list(jobs.values()), seconds, rounds)
+    for (name, job), pairs in zip(jobs.items(), times, strict=True):
+        wall, processor = (statistics.median(clock) / job.positions for clock in zip(*pairs, strict=True))
+        numbers = {"seconds": wall, "processor": processor, "rounds": len(pairs)}
+        tell(facts | {"library": libraries[name].NAME} | numbers)
 
 
 def alternate(jobs: Sequence[Job], seconds: float, least: int) -> list[list[tuple[float, float]]]:

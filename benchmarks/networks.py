@@ -43,7 +43,10 @@ def _settle(network: Any) -> None:
 def load(path: Path) -> Any:
     """A network as the other libraries' documentation says: from its file, with logits as its output."""
     network = keras.saving.load_model(path, compile=False)
-    network.layers[-1].activation = keras.activations.linear
+    last = network.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return keras.Model(network.inputs, last.input)
+    last.activation = keras.activations.linear
     return network
 
 

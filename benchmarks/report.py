@@ -68,7 +68,7 @@ def write(results: Results, page: Path, readme: Path | None) -> None:
 def line(row: Row) -> str:
     """What a person sees while it runs."""
     what = [row["question"], row["network"], row["method"], f"window {row['window']}" if row["window"] else ""]
-    told = row.get("problem") or f"{row.get('seconds', 0):.4f} s"
+    told = row.get("problem") or ", ".join(f"{name} {row[name]:.3g}" for name in TOLD if name in row)
     return " ".join(filter(None, what)) + f", {row['library']}: {told} (load {row['load']:.1f})"
 
 
@@ -102,6 +102,7 @@ def short(results: Results) -> str:
     return _table(heads, rows)
 
 
+TOLD = ("seconds", "open_seconds", "warm_up_seconds", "peak_mb", "share", "deviation")
 GRADIENTS = ("gradient", "gradient x input", "SmoothGrad", "integrated gradients", "guided backpropagation")
 CAMS = ("Grad-CAM", "Grad-CAM++", "LayerCAM")
 MASKED = ("RISE", "Score-CAM")
@@ -124,7 +125,7 @@ def _occlusion(results: Results) -> str:
     for network in _all(results, "network", question="warm", method="occlusion"):
         ratios = {window: _ratios(results, network, "occlusion", window) for window in windows}
         dense, floor = ratios.get(WINDOW, {}).get(PLAIN), FLOORS.get(network)
-        facts = next(iter(results.of(question="warm", network=network, window=WINDOW, library=OURS)), {})
+        facts = next(iter(results.of(question="exactness", network=network, window=WINDOW)), {})
         bound = 1 / facts["share"] if "share" in facts else None
         cells = [network, *(_times(ratios[window].get(PLAIN)) for window in windows)]
         cells += [str(floor or ""), _yes(dense >= floor) if dense and floor else ""]

@@ -19,8 +19,8 @@ class Results:
     """Rows, each in the place of an older one that answered the same; the file is written with every row.
 
     A row has what `KEY` names, `load` (of the machine, when it was measured), and `problem` or numbers:
-    question "warm": `seconds` and `processor` (medians, for one map or one position), `rounds`, and for Picasso's
-    occlusion `share` (of the multiply-adds), `whole_from`, `deviation`, `positions`;
+    question "warm": `seconds` and `processor` (medians, for one map or one position), `rounds`;
+    question "exactness": `share` (of the multiply-adds), `whole_from`, `deviation`, `positions`;
     question "cold": `open_seconds`, `warm_up_seconds`, `seconds` (to the first map), `imported_mb`, `loaded_mb`,
     `peak_mb`.
     """

@@ -16,9 +16,9 @@ from benchmarks import report  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
 
 
-def warm(library: str, seconds: float, method: str = "gradient", window: int = 0, **more: object) -> dict[str, object]:
+def warm(library: str, seconds: float, method: str = "gradient", window: int = 0) -> dict[str, object]:
     row = {"question": "warm", "network": "VGG16", "method": method, "window": window, "library": library}
-    return row | {"seconds": seconds, "load": 0.5} | more
+    return row | {"seconds": seconds, "load": 0.5}
 
 
 def cold(library: str, peak: float, warm_up: bool = True, method: str = "gradient") -> dict[str, object]:
@@ -32,7 +32,8 @@ def results(tmp_path: Path) -> Results:
     found = Results(tmp_path / "results.json")
     found.conditions = {"date": "2026-01-01", "processor": "P", "cores": 2, "system": "S", "versions": {"keras": "3"}}
     rows = [
-        warm("Picasso", 0.1, "occlusion", 32, share=0.2, deviation=2e-6),
+        warm("Picasso", 0.1, "occlusion", 32),
+        warm("Picasso", 0.1, "occlusion", 32) | {"question": "exactness", "share": 0.2, "deviation": 2e-6},
         warm("TensorFlow", 0.42, "occlusion", 32),
         warm("xplique", 0.5, "occlusion", 32),
         warm("Picasso", 0.2),
@@ -73,7 +74,7 @@ def test_what_does_not_run_is_told_with_its_reason(results: Results):
 def test_a_row_that_is_measured_again_takes_the_place_of_the_old_one(results: Results):
     results.add(warm("tf-explain", 0.3))
     again = Results(results.file)
-    assert len(again.rows) == len(results.rows) == 12
+    assert len(again.rows) == len(results.rows) == 13
     assert "1.50 (tf-explain)" in report.markdown(again)
     assert json.loads(results.file.read_text())["conditions"]["processor"] == "P"
 
