@@ -91,13 +91,13 @@ def short(results: Results) -> str:
     for network in _all(results, "network", question="warm", method="occlusion"):
         ratios = _ratios(results, network, "occlusion", WINDOW)
         rows.append([f"Occlusion, {network}", _times(ratios.get(PLAIN)), _fastest(ratios)])
-    groups = {"Gradients (5 methods)": GRADIENTS, "Class activation (Grad-CAM, ...)": CAMS, "RISE, Score-CAM": MASKED}
+    groups = {"Gradient methods": GRADIENTS, "Grad-CAM, Grad-CAM++, LayerCAM": CAMS, "RISE, Score-CAM": MASKED}
     for name, methods in groups.items():
         networks = _all(results, "network", question="warm", window=0)
         found = [_best(_ratios(results, network, method, 0)) for network in networks for method in methods]
         values = [ratio for _, ratio in filter(None, found)]
         if values:
-            rows.append([name, "", f"{min(values):.1f} to {max(values):.1f}, mean {geometric_mean(values):.1f}"])
+            rows.append([name, "", f"{min(values):.2f} to {max(values):.2f}, mean {geometric_mean(values):.2f}"])
     heads = ["window 32, stride 16", "times as fast as once per window", "times as fast as the fastest peer"]
     return _table(heads, rows)
 
