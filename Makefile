@@ -6,7 +6,7 @@ ARGS ?=
 # Tests that start processes of their own; they are run one at a time.
 ALONE := tests/browser tests/runs tests/test_processes.py
 
-.PHONY: serve install test check format screenshots clean
+.PHONY: serve install test check format bench screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -41,8 +41,20 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Picasso beside other libraries; half an hour to forty minutes on a quiet machine. ARGS=--quick shows that it works.
+bench: benchmarks/.venv/.installed install
+	benchmarks/.venv/bin/python -m benchmarks $(ARGS)
+
+# The other libraries, beside what .venv has.
+benchmarks/.venv/.installed: benchmarks/peers.txt .venv/.installed
+	$(BIN)/python -m venv --clear benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$(benchmarks/.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/picasso.pth
+	@touch $@
+
 screenshots: .venv/.dev install
 	$(BIN)/python tools/screenshots.py
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv benchmarks/.venv benchmarks/.cache build *.egg-info

@@ -81,8 +81,7 @@ def random_masks(
     count = 0
     result = None
     for masks in _rounds(x.shape[:2], most, cells, visible, seed):
-        seen = masks[..., None]
-        scores = model.predict(x * seen + fill * (1 - seen), logits=logits)[:, classes]
+        scores = model.predict(fill + masks[..., None] * (x - fill), logits=logits)[:, classes]
         sums.add(scores.T.astype(np.float64), masks)
         count += len(masks)
         result = sums.result(count)

@@ -67,7 +67,7 @@ def _through(channels: FloatArray, x: FloatArray, fill: FloatArray) -> FloatArra
     masks = resize(channels, (x.shape[0], x.shape[1]))
     low, high = masks.min(axis=(1, 2), keepdims=True), masks.max(axis=(1, 2), keepdims=True)
     masks = ((masks - low) / np.where(high > low, high - low, 1))[..., None]
-    return x * masks + fill * (1 - masks)  # type: ignore[no-any-return]
+    return fill + masks * (x - fill)  # type: ignore[no-any-return]
 
 
 def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
