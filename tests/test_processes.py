@@ -54,7 +54,7 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 import picasso
 for module in pkgutil.walk_packages(picasso.__path__, "picasso."):
-    adapters = (".keras", ".tensorflow", ".graph", ".gradients", ".incremental")
+    adapters = (".keras", ".tensorflow", ".graph", ".incremental")
     adapters = (*(f".models{name}" for name in adapters), ".__main__")
     if module.name == "picasso.models.graph_files" or not any(part in module.name for part in adapters):
         importlib.import_module(module.name)

@@ -9,10 +9,6 @@ section 3.4.
 
 from __future__ import annotations
 
-from typing import Any
-
-import tensorflow as tf
-
 PRODUCTS = {  # layers of Keras, functions of keras.ops, operations of TensorFlow
     *("Multiply", "Mul", "Divide", "TrueDivide", "RealDiv", "Dot", "Matmul", "MatMul", "Einsum", "Tensordot"),
     *("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"),
@@ -28,9 +24,3 @@ def other_activation(path: str, activation: str) -> str:
 def cannot_see(path: str, kind: str) -> str:
     """Why there is none: a layer that may have activations inside."""
     return f"{RULE}, and Picasso cannot see which activations {path} ({kind}) has. Choose another method."
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def guided(y: Any) -> Any:
-    """What a ReLU gives, as it is; backward, what is negative becomes zero."""
-    return tf.identity(y), tf.nn.relu

@@ -23,7 +23,6 @@ from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
-from picasso.models.guided import guided
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
@@ -33,7 +32,7 @@ from picasso.models.incremental.rounding import rounded, worthwhile
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
-from picasso.models.keras_guided import relus
+from picasso.models.keras_guided import guided, relus
 from picasso.models.keras_history import run
 from picasso.models.keras_layout import TO_LAST
 from picasso.models.keras_learnt import learnt, shuffled_variables

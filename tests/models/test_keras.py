@@ -356,7 +356,8 @@ def test_occlude_leaves_its_arguments_alone(pair):
 
 
 # Batches
-def test_no_batch_size_traces_again(opened):
+def test_a_network_is_traced_once(opened):
+    """For every number of images, and for what its layers give."""
     model = opened(functional(Counting(), dense("softmax")))
     model.gradients(noise(1), [0])
     before = Counting.runs
@@ -364,6 +365,7 @@ def test_no_batch_size_traces_again(opened):
         model.predict(noise(count))
         model.predict(noise(count), logits=True)
         model.gradients(noise(count), [1] * count)
+        model.layer_gradients(noise(count), [1] * count, "conv")
     assert Counting.runs == before
 
 
