@@ -57,7 +57,7 @@ def class_activation(model: Model, targets: Targets, layer: str, combine: Combin
         step: told of the maps so far.
     """
     maps: list[FloatArray] = []
-    for part in parts(len(targets), model.batch):
+    for part in parts(len(targets), model.gradient_batch):
         x, classes = targets.x[targets.images[part]], targets.classes[part].tolist()
         maps.append(combine(*model.layer_gradients(x, classes, layer, logits=targets.logits)))
         step(part.stop / len(targets), np.concatenate(maps))

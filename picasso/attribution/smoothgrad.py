@@ -25,18 +25,24 @@ def smoothgrad(
     Returns:
         float32 (P, height, width, channels), signed: units of score per unit of input.
     """
-    spread = noise * (targets.x.max(axis=(1, 2, 3)) - targets.x.min(axis=(1, 2, 3)))
+    spread = np.float32(noise) * (targets.x.max(axis=(1, 2, 3)) - targets.x.min(axis=(1, 2, 3)))
     sums = np.zeros((len(targets), *targets.x.shape[1:]))
     counts = np.zeros((len(targets), 1, 1, 1))
     items = np.arange(samples * len(targets))
-    for part in parts(len(items), model.batch):
+    for part in parts(len(items), model.gradient_batch):
         numbers, rows = np.divmod(items[part], len(targets))
         images = targets.images[rows]
-        normal = {n: np.random.default_rng((seed, int(n))).normal(size=targets.x.shape[1:]) for n in np.unique(numbers)}
-        noisy = [targets.x[i] + spread[i] * normal[n] for n, i in zip(numbers, images, strict=True)]
-        gradients = targets.gradients(model, np.stack(noisy).astype(np.float32), rows)
+        normal = {n: _normal(seed, int(n), targets.x.shape[1:]) for n in np.unique(numbers)}
+        noisy = np.stack([normal[n] for n in numbers]) * spread[images, None, None, None]
+        noisy += targets.x[images]
+        gradients = targets.gradients(model, noisy, rows)
         for row, one in zip(rows, gradients, strict=True):
             sums[row] += one
             counts[row] += 1
         step(part.stop / len(items), (sums / np.maximum(counts, 1)).astype(np.float32))
     return (sums / samples).astype(np.float32)
+
+
+def _normal(seed: int, number: int, shape: tuple[int, ...]) -> FloatArray:
+    """The noise of one sample, standard deviation 1."""
+    return np.random.default_rng((seed, number)).standard_normal(shape, np.float32)

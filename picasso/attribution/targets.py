@@ -24,6 +24,9 @@ class Model(Protocol):
     """The part of `picasso.models.base.Model` that methods use: arrays float32 (N, height, width, channels)."""
 
     @property
+    def gradient_batch(self) -> int: ...
+
+    @property
     def batch(self) -> int:
         """Images that it takes at once; it splits longer arrays itself."""
 

@@ -25,6 +25,8 @@ from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, Read
 
 MAX_BATCH = 32
 SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
+GRADIENTS = (8, 16)  # in a batch, at least and at most: fewer take longer each
+TIMED_GRADIENTS = 4
 
 
 def nothing() -> None:
@@ -104,6 +106,12 @@ class Model(ABC):
             return MAX_BATCH
         return max(1, min(MAX_BATCH, int(SECONDS_PER_BATCH / self.info.seconds_per_image)))
 
+    @property
+    def gradient_batch(self) -> int:
+        """Images per batch where gradients are computed: fewer, because backward keeps every layer's output."""
+        fewest, most = GRADIENTS
+        return max(fewest, min(most, self.batch // 2))
+
     def warm_up(self) -> None:
         """Does ahead what the first gradient would have to wait for, and finds out whether there are gradients."""
         logits = "logits" in self.info.capabilities
@@ -124,7 +132,7 @@ class Model(ABC):
 
     def _seconds_per_gradient(self, logits: bool) -> float:
         """Seconds that the gradient of one image of a batch takes."""
-        size, times = max(1, self.batch // 2), []
+        size, times = max(1, min(TIMED_GRADIENTS, self.batch // 2)), []
         for _ in range(2):
             start = time.perf_counter()
             self._gradients(np.zeros((size, *self.info.input_shape), np.float32), np.zeros(size, np.int64), logits)
@@ -169,7 +177,9 @@ class Model(ABC):
             NotSupported: the model has no gradients, or no logits where they are asked for.
         """
         self._check_logits(logits)
-        parts = [self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._halves(x, classes)]
+        parts = [
+            self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._for_gradients(x, classes)
+        ]
         return np.concatenate(parts)
 
     def scored_gradients(
@@ -178,7 +188,7 @@ class Model(ABC):
         """What `predict` and `gradients` give, for what the gradients cost."""
         self._check_logits(logits)
         scores, gradients = [], []
-        for part, outputs, signs in self._halves(x, classes):
+        for part, outputs, signs in self._for_gradients(x, classes):
             score, gradient = self._scored_gradients(part, outputs, logits)
             scores.append(score)
             gradients.append(gradient * signs)
@@ -194,7 +204,9 @@ class Model(ABC):
         """
         self._check_logits(logits)
         guided = self._guided_gradients
-        parts = [guided(part, outputs, signs.ravel(), logits) for part, outputs, signs in self._halves(x, classes)]
+        parts = [
+            guided(part, outputs, signs.ravel(), logits) for part, outputs, signs in self._for_gradients(x, classes)
+        ]
         return np.concatenate(parts)
 
     def layer(self, path: str) -> Layer:
@@ -235,7 +247,7 @@ class Model(ABC):
         self._check_logits(logits)
         path = self.layer(layer).path
         activations, gradients = [], []
-        for part, outputs, signs in self._halves(x, classes):
+        for part, outputs, signs in self._for_gradients(x, classes):
             activation, gradient = self._layer_gradients(part, outputs, path, logits)
             activations.append(activation)
             gradients.append(gradient * signs)
@@ -334,14 +346,14 @@ class Model(ABC):
         self.checkpoint()
         self.calls += images
 
-    def _halves(
+    def _for_gradients(
         self, x: FloatArray, classes: Sequence[int]
     ) -> Iterator[tuple[FloatArray, NDArray[np.int64], NDArray[np.float32]]]:
-        """Half as many images at a time, because backward keeps every layer's output.
+        """Parts of `gradient_batch` images at most.
 
-        With each part come the network's output for each image's class, and the sign (n, 1, 1, 1) of its gradient.
+        With each come the network's output for each image's class, and the sign (n, 1, 1, 1) of its gradient.
         """
-        size = max(1, self.batch // 2)
+        size = self.gradient_batch
         chosen = np.array_split(np.asarray(classes, np.int64), math.ceil(len(x) / size))
         for part, outputs in zip(self._batches(x, size), chosen, strict=True):
             signs = np.ones((len(part), 1, 1, 1), np.float32)
