@@ -24,11 +24,12 @@ class Model(Protocol):
     """The part of `picasso.models.base.Model` that methods use: arrays float32 (N, height, width, channels)."""
 
     @property
-    def gradient_batch(self) -> int: ...
-
-    @property
     def batch(self) -> int:
         """Images that it takes at once; it splits longer arrays itself."""
+
+    @property
+    def gradient_batch(self) -> int:
+        """The same where gradients are computed."""
 
     def predict(self, x: FloatArray, *, logits: bool = False) -> FloatArray:
         """Scores (N, classes)."""

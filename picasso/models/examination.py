@@ -34,7 +34,7 @@ SAME_TOLERANCE = 1e-6
 CHECK_WEIGHTS = "Check that its weights were loaded, and the range of pixel values: MODEL_PREPROCESS."
 SOFTMAX_OF_ONE = "A softmax over one class is always 1: the model may need a sigmoid there instead."
 PROBED_IMAGES = 2
-TIMED_IMAGES = 8
+TIMED_IMAGES = 4
 
 
 class Scorer(Protocol):
@@ -156,7 +156,7 @@ def probe(shape: tuple[int, int, int], whole: bool = False) -> FloatArray:
 
 
 def seconds_per_image(model: Scorer, shape: tuple[int, int, int]) -> float:
-    """Seconds that one image of a batch of eight takes."""
+    """Seconds that one image of a small batch takes."""
     x = np.zeros((TIMED_IMAGES, *shape), np.float32)
     times = []
     for _ in range(3):  # the first call of a size prepares buffers; the quickest is the least disturbed

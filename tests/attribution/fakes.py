@@ -26,6 +26,10 @@ class Fake(Model):
         )  # fmt: skip
         self.sizes = []
 
+    @property
+    def gradient_batch(self):
+        return max(1, self.batch // 2)
+
     def _scores(self, x, logits):
         self.sizes.append(len(x))
         assert len(x) <= self.batch
@@ -33,7 +37,7 @@ class Fake(Model):
 
     def _gradients(self, x, classes, logits):
         self.sizes.append(len(x))
-        assert len(x) <= max(1, self.batch // 2)
+        assert len(x) <= self.gradient_batch
         return ((1 + logits) * self.slope(x, classes)).astype(np.float32)
 
     def _guided_gradients(self, x, classes, signs, logits):

@@ -46,7 +46,7 @@ def test_smoothgrad(model, targets):
     found = smoothgrad(model, targets, samples=6, noise=0.2, seed=5)
     for one, (i, c) in zip(found, PAIRS, strict=True):
         sigma = 0.2 * (X[i].max() - X[i].min())
-        noisy = [X[i] + sigma * np.random.default_rng((5, n)).normal(size=X[i].shape) for n in range(6)]
+        noisy = [X[i] + sigma * np.random.default_rng((5, n)).standard_normal(X[i].shape, np.float32) for n in range(6)]
         assert_close(one, np.mean([networks.gradient(x.astype(np.float32), c) for x in noisy], axis=0))
 
 
