@@ -116,8 +116,11 @@ class Model(ABC):
         """Does ahead what the first gradient would have to wait for, and finds out whether there are gradients."""
         logits = "logits" in self.info.capabilities
         try:
-            self._gradients(np.zeros((1, *self.info.input_shape), np.float32), np.zeros(1, np.int64), logits)
+            x, classes = np.zeros((1, *self.info.input_shape), np.float32), np.zeros(1, np.int64)
+            self._gradients(x, classes, logits)
             self.info = replace(self.info, seconds_per_gradient=self._seconds_per_gradient(logits))
+            with suppress(NotSupported, KeyError):  # no layer, or no way back to it: said where one is chosen
+                self._layer_gradients(x, classes, self.info.default_layer, logits)
             return
         except NotSupported as error:
             sentence = error.message

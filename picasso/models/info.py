@@ -170,6 +170,11 @@ class ModelInfo:
         """What hiding a window costs that is a seventh of the shorter side; None where it takes the whole network."""
         return self.occlusion_cost(usual_window(self.input_shape)) if self.occlusion else None
 
+    @property
+    def default_layer(self) -> str:
+        """The path of the last layer before the scores that has more than one place; "" where there is none."""
+        return next((layer.path for layer in reversed(self.layers) if layer.shape[0] * layer.shape[1] > 1), "")
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, without the labels and the layers (there may be thousands)."""
         content = asdict(self)

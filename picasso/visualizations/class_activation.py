@@ -11,7 +11,7 @@ from picasso.attribution.targets import FloatArray, Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
-from picasso.visualizations.layers import chosen_layer, default_layer, described, unsupported, with_extent
+from picasso.visualizations.layers import chosen_layer, described, unsupported, with_extent
 from picasso.visualizations.maps import Found, MapVisualization, Method, Show, classes_field
 
 COMBINE = {"Grad-CAM": cam.grad_cam, "Grad-CAM++": cam.grad_cam_plus_plus, "LayerCAM": cam.layer_cam}
@@ -130,7 +130,7 @@ class ClassActivation(MapVisualization):
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
         """The last layer with more than one place; Score-CAM where there are no gradients."""
         method = {} if "gradients" in info.capabilities else {"method": SCORE_CAM}
-        return {"layer": default_layer(info), **method}
+        return {"layer": info.default_layer, **method}
 
     @classmethod
     def limits(cls, info: ModelInfo) -> dict[str, Any]:

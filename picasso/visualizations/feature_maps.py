@@ -9,7 +9,7 @@ from typing import Any
 from picasso.attribution.feature_maps import strength, strongest
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Field, Input, Settings
-from picasso.visualizations.layers import chosen_layer, default_layer, described, unsupported, with_extent
+from picasso.visualizations.layers import chosen_layer, described, unsupported, with_extent
 
 
 class FeatureMaps(BaseVisualization):
@@ -58,7 +58,7 @@ class FeatureMaps(BaseVisualization):
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:
         """The last layer with more than one place."""
-        return {"layer": default_layer(info)}
+        return {"layer": info.default_layer}
 
     @classmethod
     def limits(cls, info: ModelInfo) -> dict[str, Any]:

@@ -13,12 +13,6 @@ def with_extent(info: ModelInfo) -> list[Layer]:
     return [layer for layer in info.layers if layer.shape[0] * layer.shape[1] > 1]
 
 
-def default_layer(info: ModelInfo) -> str:
-    """The path of the last layer before the scores that has more than one place; "" where there is none."""
-    layers = with_extent(info)
-    return layers[-1].path if layers else ""
-
-
 def chosen_layer(path: str, info: ModelInfo) -> Layer:
     """The layer of that path, or the default one for "".
 
@@ -26,7 +20,7 @@ def chosen_layer(path: str, info: ModelInfo) -> Layer:
         InvalidSetting: there is none; the sentence names the nearest ones.
     """
     known = {layer.path: layer for layer in with_extent(info)}
-    found = known.get(path or default_layer(info))
+    found = known.get(path or info.default_layer)
     if found is None:
         near = ", ".join(difflib.get_close_matches(path, known, n=3, cutoff=0.4) or list(known)[-3:])
         raise InvalidSetting(
