@@ -68,7 +68,7 @@ METHODS: dict[str, Method] = {
     "Grad-CAM++": explains(ClassActivation, method="Grad-CAM++"),
     "LayerCAM": explains(ClassActivation, method="LayerCAM"),
     "Score-CAM": explains(ClassActivation, method="Score-CAM", channels=CHANNELS),
-    "RISE": explains(RandomMasks, masks=MASKS, precision=0, cells=CELLS),
+    "RISE": explains(RandomMasks, masks=MASKS, tolerance=0, cells=CELLS),
 }
 if "guided backpropagation" in saliency.METHODS:
     METHODS["guided backpropagation"] = explains(saliency.Saliency, method="guided backpropagation")

@@ -35,7 +35,7 @@ class RandomMasks(MapVisualization):
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         masks: int = Field(2000, ge=1, le=10_000, title="Masks", description="So many, at most")
-        precision: float = Field(
+        tolerance: float = Field(
             0.05,
             ge=0,
             le=1,
@@ -66,7 +66,7 @@ class RandomMasks(MapVisualization):
             most=settings.masks,
             cells=settings.cells,
             visible=settings.visible,
-            precision=settings.precision,
+            precision=settings.tolerance,
             seed=settings.seed,
             step=show,
             enough=self.enough,
@@ -107,4 +107,4 @@ class RandomMasks(MapVisualization):
     @classmethod
     def stops_early(cls, settings: Any) -> bool:
         """Once the maps are precise."""
-        return bool(settings.precision > 0)
+        return bool(settings.tolerance > 0)

@@ -136,6 +136,7 @@ def test_a_preview_is_refused_where_there_is_none(tiny_model):
 
 def test_a_small_model_is_run_once_per_window(tiny_model):
     tiny_model.warm_up()
+    assert "gradients" in tiny_model.info.capabilities
     plan = tiny_model.occlusion_plan(CORNERS, WINDOW)
     assert (plan.share, plan.whole_from) == (1.0, "")
     assert tiny_model.info.occlusion == ()

@@ -230,7 +230,7 @@ def test_settings_of_a_map_go_with_it(tiny_model):
     [
         (
             "samples=2",
-            r"should be like 'fill=black; seed=1', got 'samples=2'\. The chosen methods have: fill, precision",
+            r"should be like 'fill=black; seed=1', got 'samples=2'\. The chosen methods have: fill, score, str",
         ),
         ("window", "got 'window'"),
         ("classes=2", "got 'classes=2'"),

@@ -200,7 +200,7 @@ def test_the_cost_of_windows_is_said(visitor: Visitor, engine: InProcessEngine) 
 def test_what_may_stop_early_costs_at_most_so_much(visitor: Visitor) -> None:
     assert "At most 2,001 model calls for each picture" in visitor.page("/visualizations/random-masks").text
     assert "At most 2,001" in visitor.get("/visualizations/random-masks/cost").text
-    for exact in ("random-masks?precision=0", "saliency?method=SmoothGrad", "class-activation"):
+    for exact in ("random-masks?tolerance=0", "saliency?method=SmoothGrad", "class-activation"):
         assert "At most" not in visitor.page(f"/visualizations/{exact}").text
 
 

@@ -14,7 +14,7 @@ from picasso.models.incremental.geometry import IntArray
 from picasso.models.incremental.layout import Layout
 from picasso.models.incremental.steps import Local, Step
 
-WHOLE = 0.7  # of a map: from there on taking regions costs more than the cells that they save
+WHOLE = 0.85  # of a map: from there on taking regions costs more than the cells that they save
 BATCH = 64  # windows at most: more of them save no time
 BANDS = 4  # into how many the windows are divided at most
 MEMORY = 2**27  # bytes of a batch's activations: 128 MB
