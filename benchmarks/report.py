@@ -174,9 +174,11 @@ def _opening(results: Results) -> str:
         loading = results.of(question="cold", network=network, method="loading")
         ours = results.of(question="cold", network=network, library=OURS, warm_up=True)
         if loading and ours:
+            more = _beyond(loading[0], ours[0], "loaded_mb")
             sentences.append(
                 f"{network}: Keras loads it in {loading[0]['open_seconds']:.1f} s, Picasso opens it in "
-                f"{ours[0]['open_seconds']:.1f} s and warms up in {ours[0]['warm_up_seconds']:.1f} s more."
+                f"{ours[0]['open_seconds']:.1f} s ({more:.0f} MB more) and warms up in "
+                f"{ours[0]['warm_up_seconds']:.1f} s."
             )
     return "\nOpening, before any map: " + " ".join(sentences) + "\n" if sentences else ""
 
@@ -230,9 +232,14 @@ def _megabytes(results: Results, network: str, method: str) -> dict[str, float]:
     loading = results.of(question="cold", network=network, method="loading")
     if not loading:
         return {}
-    taken = loading[0]["loaded_mb"] - loading[0]["imported_mb"]
     rows = results.of(question="cold", network=network, method=method, warm_up=True)
-    return {row["library"]: row["peak_mb"] - row["imported_mb"] - taken for row in rows if "peak_mb" in row}
+    return {row["library"]: _beyond(loading[0], row, "peak_mb") for row in rows if "peak_mb" in row}
+
+
+def _beyond(loading: Row, row: Row, what: str) -> float:
+    """Megabytes without a process' own imports, and without what the network takes where Keras has only loaded it."""
+    taken: float = loading["loaded_mb"] - loading["imported_mb"]
+    return float(row[what] - row["imported_mb"] - taken)
 
 
 def _best(ratios: dict[str, float]) -> tuple[str, float] | None:
