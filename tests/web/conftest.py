@@ -8,11 +8,30 @@ from typing import Any
 
 import pytest
 from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor
+from flask import Flask
+from jinja2.bccache import Bucket, BytecodeCache
 
 from picasso.app import create_app
 from picasso.config import Config
 from picasso.models.base import Model
 from picasso.runs.roster import Roster
+
+
+class CompiledTemplates(BytecodeCache):
+    """Templates that were compiled by an earlier application: there is one for each test."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
 
 
 @pytest.fixture
