@@ -69,7 +69,7 @@ def main() -> None:
             keep(page, "saliency")
             run(page, address, "class-probabilities")
             keep(page, "class-probabilities")
-            for name in ("class-activation", "random-masks", "feature-maps"):
+            for name in ("class-activation", "random-masks", "feature-maps", "trust"):
                 run(page, address, name)
                 keep(page, name)
             page.goto(f"{address}/model")
