@@ -40,11 +40,12 @@ def draw(values: NDArray[np.floating], low: float, high: float, colours: str) ->
 
     Args:
         values: (height, width); NaN becomes transparent.
-        low, high: the values at the ends of the colours; what lies beyond takes the end's colour.
+        low, high: the values at the ends of the colours; what lies beyond takes the end's colour. Where both are the
+            same, all is in the middle of diverging colours, at the low end of others.
         colours: one of `COLOURS`.
     """
     span = high - low
-    share = (values - low) / span if span > 0 else np.zeros(values.shape)
+    share = (values - low) / span if span > 0 else np.full(values.shape, 0.5 if colours in DIVERGING else 0.0)
     missing = ~np.isfinite(values)
     levels = (np.clip(np.where(missing, 0, share), 0, 1) * (LEVELS - 1)).round().astype(np.uint8)
     pixels = table(colours)[levels]

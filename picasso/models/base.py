@@ -324,6 +324,8 @@ class Model(ABC):
         """
         if preview:
             raise NotSupported(f"{self.info.name} has no quicker preview of occlusion on this machine.")
+        if not len(corners):
+            return
         for part in np.array_split(np.arange(len(corners)), math.ceil(len(corners) / self.batch)):
             yield part, self.predict(hide(x, corners[part], window, fill), logits=logits)
 

@@ -152,6 +152,8 @@ class KerasModel(Model):
     def _fold(self) -> Graph | None:
         """The network in fewer steps with the same numbers; None where its layers cannot be run one by one."""
         found = self._view
+        if found.first:  # its layers are run in another layout than they say
+            return None
         try:
             return fold(read(found.flat, found.image, self._ends, found.shape, found.feed))
         except Exception:  # whatever a layer raises: it is found again, and said, where the whole network is run
@@ -171,25 +173,29 @@ class KerasModel(Model):
         try:
             scores, own = self._scores(x, logits=False), self._own(x)
         except (tf.errors.OpError, ValueError, TypeError) as error:
+            if self._folded is not None:
+                return self._prove_unfolded()
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise NotSupported(
                 f"TensorFlow cannot run the model on a picture of {shape}: {reason.strip()[:300]} Check "
                 "MODEL_INPUT_SIZE and MODEL_OTHER_INPUTS."
             ) from error
-        warnings: tuple[str, ...] = ()
-        if own is None:  # folding is still to be proved
-            own, warnings = self._trace.outputs(x)[0].numpy(), (UNPROVED,)
+        if own is None:
+            return (UNPROVED,)
         difference = float(np.abs(own - scores).max())
         tolerance = max(SAME_SCORES, ROUNDINGS * rounding(self._view.flat.tensors.values()))
         if not difference <= tolerance * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
             if self._folded is not None:
-                self._graph = self._folded = None
-                return self._prove()
+                return self._prove_unfolded()
             raise ModelError(
                 "What Picasso would explain gives other scores than the model itself (they differ by "
                 f"{difference:.1e}). Please report this with the model's architecture: model.to_json()."
             )
-        return warnings
+        return ()
+
+    def _prove_unfolded(self) -> tuple[str, ...]:
+        self._graph = self._folded = None
+        return self._prove()
 
     def _own(self, x: FloatArray) -> NDArray[np.float32] | None:
         """Scores as the model itself computes them; None for a channels-first one that TensorFlow cannot run here."""
@@ -275,7 +281,7 @@ class KerasModel(Model):
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """As in `Model`, computed only where a window shows, where that is quicker."""
         occluder = self._occluder  # once: warming up may bring one meanwhile
-        if occluder is None or (preview and "preview" not in self.info.capabilities):
+        if not len(corners) or occluder is None or (preview and "preview" not in self.info.capabilities):
             yield from super().occlude_in_parts(x, corners, window, fill, logits=logits, preview=preview)
             return
         self._check_logits(logits)

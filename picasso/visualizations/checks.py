@@ -13,6 +13,7 @@ from picasso.attribution.targets import FloatArray, Model
 
 STRONGEST = 0.1  # the share of the pixels that sentences speak of
 SAME, PARTLY = 0.7, 0.5  # from these similarities on, a map has hardly, or only partly, changed with the weights
+NOISE = 1e-6  # differences of areas up to here are rounding
 STABLE = 0.8  # from this similarity on, a map is the same with another seed
 
 
@@ -55,7 +56,7 @@ def _against_chance(curves: FloatCurves, good: int) -> dict[str, Any]:
             "low": random.min(axis=0).tolist(),
             "high": random.max(axis=0).tolist(),
         },
-        "verdict": "better" if (ahead > 0).all() else "worse" if (ahead < 0).all() else "chance",
+        "verdict": "better" if (ahead > NOISE).all() else "worse" if (ahead < -NOISE).all() else "chance",
     }
 
 
@@ -76,7 +77,7 @@ def check_shuffling(stages: Sequence[tuple[int, float | None]]) -> dict[str, Any
     """How alike a map stays after more and more layers were shuffled.
 
     Args:
-        stages: (layers, similarity) of each; None where the shuffled model gave no map.
+        stages: (layers, similarity) of each; None where the shuffled model gave no map, or one without any difference.
 
     Returns:
         With "unmoved", the most layers after which it had hardly changed, 0 for none. The verdict is "same" where that

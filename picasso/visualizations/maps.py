@@ -141,7 +141,7 @@ class MapVisualization(BaseVisualization):
             "explains": method.explains.format(score=plotted),
             "ends": method.ends,
             "reading": method.reading.format(score=plotted),
-            "misleads": method.misleads,
+            "misleads": method.misleads.format(score=plotted),
             "source": method.source,
             "link": method.link,
             "halves": method.halves,

@@ -18,6 +18,7 @@ from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, In
 from picasso.visualizations.maps import Found, Show
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
+WORTHWHILE = 1.4  # times as quick as the exact one a preview is, at least: otherwise it is not offered
 TOGETHER = 16  # windows of a level, at least: few at a time take longer each
 
 
@@ -196,7 +197,10 @@ class Occlusion(BaseVisualization):
         if whole is None or not info.occlusion:
             return whole
         positions, each = cls._positions(settings, info), info.occlusion_cost(settings.window)
-        seconds = whole.seconds + positions * (each.seconds - info.seconds_per_image)
+        hidden, windows = float(positions), positions
+        if settings.precision == "fast":
+            hidden, windows = positions / WORTHWHILE + COMPARED + 1, positions + COMPARED + 1
+        seconds = whole.seconds - windows * info.seconds_per_image + hidden * each.seconds
         share = f"each {each.share:.0%} of the work of running the whole network".replace("%", " %")
         return Cost(f"{positions:,} positions", seconds, share)
 

@@ -34,7 +34,7 @@ class RandomMasks(MapVisualization):
     stoppable = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
-        masks: int = Field(2000, ge=1, le=10_000, title="Masks", description="So many, at most")
+        masks: int = Field(2000, ge=2, le=10_000, title="Masks", description="So many, at most")
         tolerance: float = Field(
             0.05,
             ge=0,

@@ -188,12 +188,12 @@ class _Checks:
         """All of them."""
         for name in self.own:
             self._hide(name)
-        for name, own in self.own.items():
-            if METHODS[name].seeded(own):
+        for name in self.maps:
+            if METHODS[name].seeded(self.own[name]):
                 again = self._draw(name, "drawing {} with another seed", other_seed=True)
                 self.found[name]["again"] = check_seed(self.maps[name], again, self.settings.seed)
         self._shuffle()
-        for name in self.own:
+        for name in self.maps:
             agreement = check_agreement(self.maps, name, moves=self.settings.maps, seed=self.settings.seed)
             self.found[name]["agreement"] = agreement
         return self.result()
@@ -222,7 +222,12 @@ class _Checks:
         return METHODS[name].draw(self.model, self.x, self.best.index, own, step)
 
     def _hide(self, name: str) -> None:
-        values = self.maps[name] = self._draw(name, "drawing {}")
+        values = self._draw(name, "drawing {}")
+        facts = METHODS[name].facts(values, self.own[name], self.model.info)
+        if np.ptp(values) == 0:  # no order of pixels, and nothing to be like or unlike
+            self.found[name] = facts | {"empty": True}
+            return
+        self.maps[name] = values
         hiding = check_hiding(
             self.model,
             self.x,
@@ -234,7 +239,7 @@ class _Checks:
             seed=self.settings.seed,
             step=lambda _share: self._tell(f"hiding pixels in the order of {name}", self.result()),
         )
-        self.found[name] = METHODS[name].facts(values, self.own[name], self.model.info) | hiding
+        self.found[name] = facts | hiding
 
     def _shuffle(self) -> None:
         """The weights of more and more layers, from the scores back to the image."""
@@ -248,7 +253,9 @@ class _Checks:
                 self.found[name]["shuffling"] = check_shuffling(stages[name])
 
     def _similarity(self, name: str, doing: str) -> float | None:
-        """Of a method's map as the model is now to the one before, without signs; None where it is not finite.
+        """Of a method's map as the model is now to the one before, without signs; None where there is none.
+
+        It is not finite, or the same everywhere.
 
         A network with shuffled weights may well give no finite numbers: nothing in it is normalized any more.
         """
@@ -257,4 +264,6 @@ class _Checks:
                 values = self._draw(name, doing)
         except ModelError:
             return None
-        return spearman(np.abs(self.maps[name]), np.abs(values)) if np.isfinite(values).all() else None
+        if not np.isfinite(values).all() or np.ptp(values) == 0:
+            return None
+        return spearman(np.abs(self.maps[name]), np.abs(values))

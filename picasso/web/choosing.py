@@ -57,14 +57,15 @@ def settings_page(
     """The settings page, with an error beside its field if there is one."""
     session, info = session_id(), _info()
     tray = services().store.images(session) if session else []
+    chosen = request.values.getlist("image")
     return render_template(
         "settings.html",
         current_vis=visualization,
         fields=form_fields(visualization, values, info),
         error=error,
         tray=tray,
-        chosen=request.values.getlist("image"),
-        **_cost(visualization, values, max(1, len(tray))),
+        chosen=chosen,
+        **_cost(visualization, values, max(1, len(chosen or tray))),
         **_support(visualization),
     )
 
@@ -75,14 +76,15 @@ def pictures_page(
     """The page that asks for pictures; `values` are the settings chosen before, `refused` what was just uploaded."""
     session = session_id()
     tray = services().store.images(session) if session else []
+    chosen = request.values.getlist("image")
     return render_template(
         "pictures.html",
         current_vis=visualization,
         values=values,
         tray=tray,
-        chosen=request.values.getlist("image"),
+        chosen=chosen,
         refused=refused or [],
-        **_cost(visualization, values, max(1, len(tray))),
+        **_cost(visualization, values, max(1, len(chosen or tray))),
         **_support(visualization),
     )
 

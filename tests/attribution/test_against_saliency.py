@@ -40,7 +40,7 @@ def test_gradient(model):
 
 def test_smoothgrad(model, monkeypatch):
     """With the same noise, which the package takes from NumPy's one generator."""
-    normals = iter([np.random.default_rng((0, n)).normal(size=X[0].shape) for n in range(5)])
+    normals = iter([np.random.default_rng((0, n)).standard_normal(X[0].shape, np.float32) for n in range(5)])
     monkeypatch.setattr(np.random, "normal", lambda _mean, deviation, _shape: deviation * next(normals))
     expected = pair.GradientSaliency().GetSmoothedMask(X[0], call, stdev_spread=0.1, nsamples=5, magnitude=False)
     found = smoothgrad(model, TARGETS, samples=5, noise=0.1, seed=0)

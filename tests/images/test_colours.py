@@ -75,3 +75,9 @@ def test_bar_runs_from_low_to_high():
     assert (image.mode, image.size) == ("RGBA", BAR_SIZE)
     for row in np.asarray(image):
         np.testing.assert_array_equal(row, table("viridis"))
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_a_map_that_is_the_same_everywhere_is_neither_low_nor_high(name):
+    expected = table(name)[round(0.5 * (LEVELS - 1))] if name in DIVERGING else table(name)[0]
+    assert (np.asarray(draw(np.zeros((2, 3)), 0, 0, name)) == expected).all()

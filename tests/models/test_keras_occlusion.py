@@ -134,6 +134,13 @@ def test_a_preview_is_refused_where_there_is_none(tiny_model):
         tiny_model.occlude(noise((1, *tiny_model.info.input_shape)), CORNERS, WINDOW, noise(SHAPE), preview=True)
 
 
+def test_no_window_has_no_scores(model, tiny_model):
+    for one in (model, tiny_model):
+        shape = one.info.input_shape
+        scores = one.occlude(noise((1, *shape)), np.zeros((0, 2), np.int64), (2, 2), noise(shape))
+        assert scores.shape == (0, one.info.classes)
+
+
 def test_a_small_model_is_run_once_per_window(tiny_model):
     tiny_model.warm_up()
     assert "gradients" in tiny_model.info.capabilities

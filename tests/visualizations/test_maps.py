@@ -202,3 +202,10 @@ def test_class_activation_says_what_it_costs(tiny_model):
 
 def test_saliency_methods_are_those_of_the_setting():
     assert list(METHODS) == Saliency.settings_model.model_json_schema()["properties"]["method"]["enum"]
+
+
+@pytest.mark.parametrize("method", Saliency.settings_model.model_json_schema()["properties"]["method"]["enum"])
+def test_what_a_page_says_names_the_score(tiny_model, tmp_path, method):
+    (result,) = run(Saliency, tiny_model, tmp_path, INPUTS[:1], method=method, classes=1)
+    for text in ("explains", "reading", "misleads"):
+        assert "{" not in result[text]
