@@ -231,8 +231,8 @@ def test_the_same_run_again_is_kept(visitor_page: Page, visitor: Visitor) -> Non
 def test_the_runs_page_leads_to_the_results(visitor_page: Page, visitor: Visitor) -> None:
     visitor_page.goto("/runs")
     looked = ["Feature maps", "Random masks", "Class activation", "Saliency", "Saliency", "Occlusion"]
-    expect(visitor_page.locator(".runs b")).to_have_text([*looked, "Class probabilities"])
-    expect(visitor_page.locator(".runs .state")).to_have_text(["done"] * 7)
+    expect(visitor_page.locator(".runs b")).to_have_text(["Can it be trusted?", *looked, "Class probabilities"])
+    expect(visitor_page.locator(".runs .state")).to_have_text(["done"] * 8)
     expect(tray(visitor_page)).to_have_count(3)
     visitor_page.get_by_role("link", name="Occlusion").click()
     expect(visitor_page).to_have_url(visitor.pages["occlusion"])
