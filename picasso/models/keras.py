@@ -23,7 +23,7 @@ from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
-from picasso.models.incremental.choosing import quicker
+from picasso.models.incremental.choosing import QUICK, quicker
 from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
@@ -45,6 +45,7 @@ UNPROVED = (
     "TensorFlow runs this channels-first model on a GPU only. Picasso convolves channels-last; that this gives the "
     "model's own scores could not be proved here."
 )
+LARGE = 100_000  # parameters: a smaller network is not worth folding for its scores
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
 
 
@@ -78,7 +79,8 @@ class KerasModel(Model):
         self._maps = keras_anatomy.find_maps(self._view.flat, self._view.image, self._view.scores)
         self._trace = Trace(self._forward, self._images, self._maps)
         self._guided: dict[bool, Trace] = {}
-        self._graph = self._fold()
+        large = loaded.network.count_params() >= LARGE
+        self._graph = self._fold() if large else None
         self._folded = None if self._graph is None else self._graph.compiled(self._images)
         warnings = self._prove()
         anatomy = self._anatomy(loaded, warnings)
@@ -236,12 +238,15 @@ class KerasModel(Model):
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
-        if not self._view.takes_pictures or self._graph is None:
+        if not self._view.takes_pictures or self.info.seconds_per_image < QUICK:
             return
         with self._weights:
+            graph = self._graph or self._fold()
+            if graph is None:
+                return
             x = probe(self._view.shape)[:1]
             occluder = quicker(
-                self._graph,
+                graph,
                 lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
                 x,
                 self.info.seconds_per_image,

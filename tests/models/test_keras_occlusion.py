@@ -169,3 +169,32 @@ def test_it_is_used_only_where_it_is_right_and_quicker():
     assert choose(None) is not None
     assert choose(lambda x, corners, window, fill: np.zeros((len(corners), 3), np.float32)) is None
     assert choose(None, seconds=0.0021 / 100) is None
+
+
+def normalised(path):
+    """A network with a batch normalization that does something."""
+    keras.utils.set_random_seed(4)
+    image = keras.Input(SHAPE)
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(layers.Conv2D(8, 3)(image)))
+    made = keras.Model(image, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    made.get_layer("norm").moving_mean.assign(noise((8,)) / 4)
+    made.get_layer("norm").moving_variance.assign(np.linspace(0.1, 2, 8))
+    made.save(path)
+    return made
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_scores_are_those_of_the_folded_network_where_it_is_right(tmp_path, monkeypatch, wrong):
+    monkeypatch.setattr("picasso.models.keras.LARGE", 0)
+    if wrong:  # as if a rule of folding lost the normalizations
+        monkeypatch.setattr("picasso.models.incremental.known._normalise", lambda *_: lambda x: x)
+        monkeypatch.setattr("picasso.models.incremental.folding._scaled", lambda *_: [])
+    made = normalised(tmp_path / "model.keras")
+    model = open_model(Config(MODEL_PATH=tmp_path / "model.keras", DATA_DIR=tmp_path))
+    assert (model._folded is None) == wrong
+    x = noise((3, *SHAPE))
+    before = model.predict(x)
+    np.testing.assert_allclose(before, made(x), atol=1e-6)
+    with model.shuffled(2, seed=1):
+        assert np.abs(model.predict(x) - before).max() > 1e-3
+    np.testing.assert_array_equal(model.predict(x), before)
