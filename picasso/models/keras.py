@@ -23,7 +23,7 @@ from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model, hide
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
-from picasso.models.incremental.choosing import QUICK, quicker
+from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
@@ -238,15 +238,12 @@ class KerasModel(Model):
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
         super().warm_up()
-        if not self._view.takes_pictures or self.info.seconds_per_image < QUICK:
+        if not self._view.takes_pictures:
             return
         with self._weights:
-            graph = self._graph or self._fold()
-            if graph is None:
-                return
             x = probe(self._view.shape)[:1]
             occluder = quicker(
-                graph,
+                lambda: self._graph or self._fold(),
                 lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
                 x,
                 self.info.seconds_per_image,

@@ -20,19 +20,23 @@ PROVED = 4  # of them that are computed both ways
 
 
 def quicker(
-    graph: Graph,
+    fold: Callable[[], Graph | None],
     dense: Callable[[FloatArray, NDArray[np.int64], tuple[int, int], FloatArray], NDArray[np.float32]],
     x: FloatArray,
     seconds_per_image: float,
 ) -> Occluder | None:
-    """An occluder for a folded graph, calibrated; None where the dense occlusion is to be used.
+    """An occluder for the graph that `fold` gives, calibrated; None where the dense occlusion is to be used.
 
     Args:
+        fold: gives the folded network, or None; not asked where the network is too quick for it to matter.
         dense: `Model.occlude` of the base class, giving the network's last output.
         x: one image (1, height, width, channels).
         seconds_per_image: that the dense occlusion takes.
     """
     if seconds_per_image < QUICK:
+        return None
+    graph = fold()
+    if graph is None:
         return None
     try:
         occluder = Occluder(graph)
