@@ -184,9 +184,10 @@ class DaskEngine:
 
     def _loop(self) -> None:
         try:
-            while not self._closing.is_set() and not self._connect():
-                self._closing.wait(5)
             while not self._closing.is_set():
+                if not self.pool.connected() and not self._connect():
+                    self._closing.wait(5)
+                    continue
                 try:
                     self._reload()
                     self._look()
@@ -203,6 +204,10 @@ class DaskEngine:
             self.pool.close()
 
     def _connect(self) -> bool:
+        """Starts the workers, or starts them anew; runs that were lost with them are seen to by `_finish_runs`."""
+        self.pool.close()
+        self._pids.clear()
+        self._told = ""
         try:
             self.pool.connect()
         except Exception as error:
@@ -280,7 +285,7 @@ class DaskEngine:
         self._pids = {address: pid for address, pid in pids.items() if address in alive}
         self.roster.hear(list(snapshots.values()))
         for flight in self._flights.values():
-            if flight.worker not in alive:
+            if flight.worker not in alive and not flight.future.done():
                 flight.future.cancel()  # whether it is tried again is decided here, not by Dask
         for answer in snapshots.values():
             for run, news in answer.runs.items():

@@ -22,11 +22,15 @@ from picasso.runs.parcel import Parcel
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 3.0  # seconds; a worker that does not answer in so long is asked again later
+ENDED = ("closing", "closed", "failed")  # of a nanny, the thread here that starts a worker process again when it dies
 QUIET_TENSORFLOW = ("TF_CPP_MIN_LOG_LEVEL", "3")
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,  # a second try is the engine's to decide
     "distributed.admin.large-graph-warning-threshold": "1GB",  # pictures travel with their run
     "distributed.comm.timeouts.connect": "10s",
+    # Dask looks this long after a worker's death whether it is back, and else gives it up for good: a second death just
+    # then would end the service.
+    "distributed.deploy.lost-worker-timeout": "365 days",
     # Dask's defaults for a worker process (one thread, memory given back at once) slow TensorFlow down.
     "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
     # Status pages would tell every local user of this machine about our runs.
@@ -139,6 +143,12 @@ class WorkerPool:
                     return
             except Exception:
                 log.debug("Worker %s gave no answer (nanny: %s)", address, nanny, exc_info=True)
+
+    def connected(self) -> bool:
+        """False before `connect`, and where the worker process of this machine ended and nothing starts it again."""
+        if self._cluster is None:
+            return self._client is not None
+        return any(nanny.status.name not in ENDED for nanny in self._cluster.workers.values())
 
     def close(self) -> None:
         """Disconnects, and ends the worker process of this machine."""

@@ -45,7 +45,8 @@ def test_pictures_first_then_occlusion(page: Page) -> None:
     page.get_by_label("Window").fill("48")
     page.get_by_label("Stride").fill("24")
     page.get_by_label("Hidden with").select_option("mean")
-    expect(page.locator("#cost")).to_contain_text("82 model calls for each picture")
+    # Which of them it is depends on what this machine was found to be quicker at.
+    expect(page.locator("#cost")).to_contain_text(re.compile("(82 model calls|81 positions) for each picture"))
     page.get_by_role("button", name="Run", exact=True).click()
     wait_for_result(page)
     label, score = bars(page)[0]

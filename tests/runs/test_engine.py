@@ -234,6 +234,18 @@ def test_a_worker_that_dies_once_costs_nothing(laboratory: Laboratory) -> None:
     assert (run.state, run.attempts, run.error) == (State.DONE, 2, None)
 
 
+def test_a_worker_that_nothing_starts_again(laboratory: Laboratory) -> None:
+    """Dask's nanny ends for good when it cannot start a process: then the engine starts all of it anew."""
+    before = laboratory.works()
+    run = laboratory.start("slow")
+    laboratory.wait(run, State.RUNNING)
+    cluster = laboratory.engine.pool._cluster
+    cluster.sync(cluster.workers[0].close)
+    assert laboratory.wait(run).state is State.DONE
+    assert laboratory.works() != before
+    assert not psutil.pid_exists(before)
+
+
 @pytest.mark.parametrize("visualization", ["hangs", "holds-the-lock"])
 def test_a_plugin_that_does_not_stop_loses_its_process(laboratory: Laboratory, visualization: str) -> None:
     before = laboratory.works()
