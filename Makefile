@@ -3,10 +3,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ARGS ?=
-# Tests that start processes of their own; they are run one at a time.
-ALONE := tests/browser tests/runs tests/test_processes.py
+# Tests that start processes of their own: those of the browser one at a time, and beside them the others, likewise.
+BROWSER := tests/browser
+PROCESSES := tests/runs tests/test_processes.py
 
-.PHONY: serve install test check format bench screenshots clean
+.PHONY: serve install test test-browser test-processes check format bench screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -34,8 +35,14 @@ check: .venv/.dev
 test: .venv/.dev install
 	$(BIN)/python tools/find_chromium.py --install
 	$(MAKE) check
-	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(ALONE))
-	$(BIN)/pytest -m slow $(ALONE)
+	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
+	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
+
+test-browser:
+	$(BIN)/pytest -m slow $(BROWSER)
+
+test-processes:
+	$(BIN)/pytest -m slow $(PROCESSES)
 
 format: .venv/.dev
 	$(BIN)/ruff format .
