@@ -60,6 +60,7 @@ def test_settings_page_is_current() -> None:
     assert all(f"`{name}`" in module.page() for name in Config.model_fields)
 
 
+@pytest.mark.slow
 def test_tutorial_word_for_word(tmp_path: Path) -> None:
     page = ROOT / "docs" / "visualizations.md"
     (tmp_path / "brightness.py").write_text(blocks(page, "python")[0], encoding="utf-8")

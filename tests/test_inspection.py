@@ -34,6 +34,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_printed_config_opens_the_same_model(folder):
     first = load_config(None, {"MODEL_PATH": folder / "two.keras", "MODEL_OUTPUT": "colour"}, environ={})
     found = inspect(first)
@@ -57,6 +58,7 @@ def test_a_config_keeps_quotes_and_paths(tiny_model):
     assert names["MODEL_PATH"] == str(config.MODEL_PATH.resolve())
 
 
+@pytest.mark.slow
 def test_on_the_command_line(folder):
     text = CliRunner().invoke(main, ["inspect", "two.keras"])
     assert text.exit_code == 0, text.output
@@ -76,6 +78,7 @@ def test_on_the_command_line(folder):
     assert content["weight_bytes"] == 4 * content["parameters"]
 
 
+@pytest.mark.slow
 def test_models_by_name(folder):
     models = (
         'MODELS = {"a": {"MODEL_PATH": "two.keras", "MODEL_LABELS": ["x", "y", "z"]}, "b": {"MODEL_PATH": "two.keras"}}'

@@ -208,6 +208,7 @@ def test_scores_and_logits_come_from_one_graph():
         agrees(lambda x, training, k=output: network(x)[k], GRID, (5, 5), occluder=occluder, output=output)
 
 
+@pytest.mark.slow
 def test_cells_that_a_stride_passes_over_are_not_computed():
     image = keras.Input((32, 32, 3))
     x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
@@ -349,6 +350,7 @@ def rounded_scores(network, seed=0):
     return preview.occlude(x, GRID, (4, 3), fill), exact.occlude(x, GRID, (4, 3), fill)
 
 
+@pytest.mark.slow
 def test_the_preview_has_the_digits_of_bfloat16():
     image = keras.Input(SHAPE)
     x = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", use_bias=False)(image)))

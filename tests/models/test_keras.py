@@ -150,6 +150,7 @@ def test_logits_behind_a_sigmoid(opened, make):
     np.testing.assert_allclose(model.predict(x), 1 / (1 + np.exp(-logits)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_sigmoid_with_two_labels_is_two_classes(opened):
     """Class 1 is what the network computes; class 0 is the rest: 1 - p, with the logit -z."""
     network = functional(dense("sigmoid", classes=1))

@@ -121,6 +121,7 @@ def test_layouts_of_tensors():
     assert id(flat.tensors["turn"]) in found
 
 
+@pytest.mark.slow
 def test_channels_first_graphs_have_the_same_numbers_and_layers():
     first, last = twins()
     flat, x = flatten(first), noise(SHAPE)
