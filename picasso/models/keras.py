@@ -40,6 +40,7 @@ from picasso.models.keras_logits import ending
 from picasso.models.keras_trace import Trace
 from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
+from picasso.models.windows import Windows
 
 UNPROVED = (
     "TensorFlow runs this channels-first model on a GPU only. Picasso convolves channels-last; that this gives the "
@@ -272,28 +273,20 @@ class KerasModel(Model):
                 self._folded, self._occluder = copies
 
     def occlude_in_parts(
-        self,
-        x: FloatArray,
-        corners: NDArray[np.int64],
-        window: tuple[int, int],
-        fill: FloatArray,
-        *,
-        logits: bool = False,
-        preview: bool = False,
+        self, windows: Windows, *, logits: bool = False, preview: bool = False
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """As in `Model`, computed only where a window shows, where that is quicker."""
         occluder = self._occluder  # once: warming up may bring one meanwhile
-        if not len(corners) or occluder is None or (preview and "preview" not in self.info.capabilities):
-            yield from super().occlude_in_parts(x, corners, window, fill, logits=logits, preview=preview)
+        if not len(windows) or occluder is None or (preview and "preview" not in self.info.capabilities):
+            yield from super().occlude_in_parts(windows, logits=logits, preview=preview)
             return
         self._check_logits(logits)
         if preview:
             speed = occluder.work_per_second  # at least
             occluder = self._rounded = self._rounded or Occluder(rounded(occluder.graph))
             occluder.work_per_second = speed
-        parts = occluder.occlude_in_parts(x, corners, window, fill, output=int(logits), checkpoint=self._passed)
-        for windows, scores in parts:
-            yield windows, self._checked(scores, logits)
+        for numbers, scores in occluder.occlude_in_parts(windows, output=int(logits), checkpoint=self._passed):
+            yield numbers, self._checked(scores, logits)
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
         """As in `Model`."""

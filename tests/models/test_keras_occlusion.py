@@ -21,6 +21,7 @@ from picasso.models.incremental.reading import read
 from picasso.models.info import usual_window
 from picasso.models.keras_flat import flatten
 from picasso.models.opening import open_model
+from picasso.models.windows import Windows
 
 SHAPE = (20, 24, 3)
 WINDOW = (5, 4)
@@ -110,7 +111,7 @@ def test_pages_are_told_what_it_costs(model):
 def test_parts_of_two_images_may_alternate(model):
     images, fill = noise((2, *SHAPE)), noise(SHAPE, 1)
     found = np.full((2, len(CORNERS), model.info.classes), np.nan, np.float32)
-    parts = [model._occluder.occlude_in_parts(x[None], CORNERS, WINDOW, fill, most=4) for x in images]
+    parts = [model._occluder.occlude_in_parts(Windows(x[None], CORNERS, WINDOW, fill), most=4) for x in images]
     for both in zip(*parts, strict=True):
         for scores, (windows, some) in zip(found, both, strict=True):
             scores[windows] = model._sides(some, logits=False)
