@@ -82,7 +82,7 @@ class KerasModel(Model):
         self._guided: dict[bool, Trace] = {}
         large = loaded.network.count_params() >= LARGE
         self._graph = self._fold() if large else None
-        self._folded = None if self._graph is None else self._graph.compiled(self._images)
+        self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
         warnings = self._prove()
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
@@ -203,7 +203,8 @@ class KerasModel(Model):
     def _own(self, x: FloatArray) -> NDArray[np.float32] | None:
         """Scores as the model itself computes them; None for a channels-first one that TensorFlow cannot run here."""
         try:
-            return tf.cast(self._view.own(tf.constant(x)), tf.float32).numpy()  # type: ignore[no-any-return]
+            own = tf.function(self._view.own, autograph=False)  # layer by layer it would keep a copy of all weights
+            return tf.cast(own(tf.constant(x)), tf.float32).numpy()  # type: ignore[no-any-return]
         except tf.errors.UnimplementedError:  # convolutions, on a CPU without oneDNN
             if not self._view.first:
                 raise
@@ -211,7 +212,7 @@ class KerasModel(Model):
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         outputs = self._trace.outputs(x) if self._folded is None else self._folded(tf.constant(x, tf.float32))
-        return outputs[int(logits)].numpy()  # type: ignore[no-any-return]
+        return tf.cast(outputs[int(logits)], tf.float32).numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._scored_gradients(x, classes, logits)[1]

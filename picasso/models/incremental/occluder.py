@@ -48,6 +48,8 @@ class Occluder:
         self.layout = lay_out(graph)
         self.planner = Planner(self.layout)
         self.work_per_second = 0.0
+        self._numbers = sorted(self.layout.kept)
+        self._values = graph.function(self._numbers)
         self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
         self._kept: dict[int, Any] = {}
         self._digest = b""
@@ -57,8 +59,7 @@ class Occluder:
         digest = hashlib.sha256(x.tobytes()).digest()
         if digest == self._digest:
             return self._kept
-        values = self.graph.values(x)
-        self._kept = {number: values[number] for number in self.layout.kept}
+        self._kept = dict(zip(self._numbers, self._values(tf.constant(x)), strict=True))
         self._digest = digest
         return self._kept
 
