@@ -19,7 +19,6 @@ from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, In
 from picasso.visualizations.maps import Found, Show
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
-WORTHWHILE = 1.4  # times as quick as the exact one a preview is, at least: otherwise it is not offered
 TOGETHER = 16  # windows of a level, at least: few at a time take longer each
 
 
@@ -141,7 +140,7 @@ class Occlusion(BaseVisualization):
         """Nothing is larger than the model's input; a logit is offered where there is one."""
         longer = max(info.input_shape[:2])
         scores = ["probability", "logit"] if "logits" in info.capabilities else ["probability"]
-        precisions = ["exact", "fast"] if "preview" in info.capabilities else ["exact"]
+        precisions = ["exact", "fast"] if info.preview_speed else ["exact"]
         return {
             "window": longer,
             "stride": longer,
@@ -160,7 +159,7 @@ class Occlusion(BaseVisualization):
             )
         if settings.score == "logit" and "logits" not in info.capabilities:
             raise InvalidSetting(f"{info.name} has no logit behind a softmax. Choose the probability.", field="score")
-        if settings.precision == "fast" and "preview" not in info.capabilities:
+        if settings.precision == "fast" and not info.preview_speed:
             raise InvalidSetting(
                 f"This machine computes {info.name} no quicker in bfloat16. Choose exact.", field="precision"
             )
@@ -174,16 +173,16 @@ class Occlusion(BaseVisualization):
     @classmethod
     def cost(cls, settings: Any, info: ModelInfo) -> Cost | None:
         """What the model's windows of that size were found to cost, where each takes less than the whole network."""
-        whole = super().cost(settings, info)
-        if whole is None or not info.occlusion:
-            return whole
+        if not info.occlusion:
+            return super().cost(settings, info)
         positions, each = cls._positions(settings, info), info.occlusion_cost(settings.window)
-        hidden, windows = float(positions), positions
+        hiding = each.begin + positions * each.seconds
         if settings.precision == "fast":
-            hidden, windows = positions / WORTHWHILE + COMPARED + 1, positions + COMPARED + 1
-        seconds = whole.seconds - windows * info.seconds_per_image + hidden * each.seconds
+            compared = each.begin + COMPARED * each.seconds
+            hiding = each.begin + positions * each.seconds / info.preview_speed + compared
+        own = (2 if settings.score == "logit" else 1) * info.seconds_per_image
         share = f"each {each.share:.0%} of the work of running the whole network".replace("%", " %")
-        return Cost(f"{positions:,} positions", seconds, share)
+        return Cost(f"{positions:,} positions", own + hiding, share)
 
     @classmethod
     def _positions(cls, settings: Any, info: ModelInfo) -> int:
