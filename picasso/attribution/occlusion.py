@@ -5,10 +5,14 @@ Source: Zeiler & Fergus 2013, "Visualizing and Understanding Convolutional Netwo
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from picasso.attribution.targets import FloatArray, IntArray, Model, Targets
+from picasso.models.windows import Windows
 
 
 def starts(size: int, window: int, stride: int) -> IntArray:
@@ -30,6 +34,13 @@ def corners(shape: tuple[int, int], window: tuple[int, int], stride: int) -> Int
     """Top-left corners (positions, 2) of all windows on an image of `shape` (height, width), row by row."""
     rows, columns = (starts(size, side, stride) for size, side in zip(shape, window, strict=True))
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def sliding(x: FloatArray, window: tuple[int, int], stride: int, fill: FloatArray) -> Windows:
+    """Windows of at most the image's size that cover the whole of an image (1, height, width, channels)."""
+    shape = x.shape[1], x.shape[2]
+    size = min(window[0], shape[0]), min(window[1], shape[1])
+    return Windows(x, corners(shape, size, stride), size, fill)
 
 
 def coarse_to_fine(positions: IntArray, fewest: int = 1) -> list[IntArray]:
@@ -76,6 +87,61 @@ def average(
     return np.where(covered, total / np.where(covered, count, 1), np.nan).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Occluded:
+    """One image with windows hidden, as far as their scores are known.
+
+    Attributes:
+        windows: all of them.
+        base: float32 (classes,), the scores that drops are measured from: with nothing hidden.
+        known: the numbers of the windows that have scores, in order.
+        scores: float32 (windows, classes); rows that are not `known` mean nothing.
+    """
+
+    windows: Windows
+    base: FloatArray
+    known: IntArray
+    scores: FloatArray
+
+    def drops(self, numbers: IntArray) -> FloatArray:
+        """How much each class's score drops when one of these windows is hidden: (numbers, classes)."""
+        return self.base - self.scores[numbers]
+
+    def map(self, cls: int) -> FloatArray:
+        """The drop of one class, averaged over the windows that cover each pixel: as `average` gives it."""
+        drops = self.base[cls] - self.scores[self.known, cls]
+        return average(drops, self.windows.corners[self.known], self.windows.size, self.windows.x.shape[1:3])
+
+
+def sweep(
+    model: Model,
+    windows: Windows,
+    base: FloatArray,
+    *,
+    logits: bool,
+    preview: bool = False,
+    levels: Sequence[IntArray] | None = None,
+) -> Iterator[Occluded]:
+    """Hides the windows and gives, batch by batch, what is known by then; at the end all.
+
+    Args:
+        base: float32 (classes,), the model's scores (or logits) of the image itself.
+        preview: as in `picasso.models.base.Model.occlude`. Drops are then measured from the image with nothing hidden
+            in the same precision, and not from `base`.
+        levels: the windows' numbers in parts, each of which is finished before the next; all at once unless given.
+    """
+    if preview:
+        nothing = replace(windows, corners=-np.array([windows.size]))
+        ((_, (base,)),) = model.occlude_in_parts(nothing, logits=logits, preview=True)
+    scores = np.empty((len(windows), len(base)), np.float32)
+    known = np.zeros(0, np.int64)
+    for level in [np.arange(len(windows))] if levels is None else levels:
+        for part, found in model.occlude_in_parts(windows.some(level), logits=logits, preview=preview):
+            scores[level[part]] = found
+            known = np.sort(np.append(known, level[part]))
+            yield Occluded(windows, base, known, scores)
+
+
 def occlusion(model: Model, targets: Targets, fills: FloatArray, window: tuple[int, int], stride: int) -> FloatArray:
     """How much each target's score drops when a window is hidden, averaged over the windows that cover each pixel.
 
@@ -87,16 +153,11 @@ def occlusion(model: Model, targets: Targets, fills: FloatArray, window: tuple[i
     Returns:
         float32 (P, height, width), signed: units of score.
     """
-    shape = targets.shape
-    window = (min(window[0], shape[0]), min(window[1], shape[1]))
-    positions = corners(shape, window, stride)
-    drops = (
-        targets.scores(model, targets.x)[:, None]
-        - np.stack(
-            [
-                model.occlude(x[None], positions, window, fill, logits=targets.logits)
-                for x, fill in zip(targets.x, fills, strict=True)
-            ]
-        )[targets.images, :, targets.classes]
-    )
-    return np.stack([average(drop, positions, window, shape) for drop in drops])
+    maps = np.empty((len(targets), *targets.shape), np.float32)
+    bases = model.predict(targets.x, logits=targets.logits)
+    for image, (x, fill, base) in enumerate(zip(targets.x, fills, bases, strict=True)):
+        for found in sweep(model, sliding(x[None], window, stride, fill), base, logits=targets.logits):
+            whole = found
+        for target in np.flatnonzero(targets.images == image):
+            maps[target] = whole.map(targets.classes[target])
+    return maps

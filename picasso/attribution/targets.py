@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from picasso.models.windows import Windows
+
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
@@ -53,10 +55,10 @@ class Model(Protocol):
     ) -> tuple[FloatArray, FloatArray]:
         """What a layer gives, and the gradient of the scores with respect to that."""
 
-    def occlude(
-        self, x: FloatArray, corners: IntArray, window: tuple[int, int], fill: FloatArray, *, logits: bool = False
-    ) -> FloatArray:
-        """Scores (positions, classes) of one image with one window hidden at a time."""
+    def occlude_in_parts(
+        self, windows: Windows, *, logits: bool = False, preview: bool = False
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Scores with one window hidden at a time, batch by batch: the windows' numbers, and (numbers, classes)."""
 
 
 @dataclass(frozen=True)

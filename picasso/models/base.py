@@ -22,6 +22,7 @@ from picasso.errors import ModelError, NotSupported
 from picasso.models.decoding import Prediction, highest, own_decode
 from picasso.models.info import Layer, ModelInfo, OcclusionPlan
 from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, ReadyMade
+from picasso.models.windows import Windows
 
 MAX_BATCH = 32
 SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
@@ -35,13 +36,7 @@ def nothing() -> None:
 
 def hide(x: FloatArray, corners: NDArray[np.int64], window: tuple[int, int], fill: FloatArray) -> FloatArray:
     """Copies of one image, each with one window hidden: (positions, height, width, channels). As `Model.occlude`."""
-    height, width = x.shape[1:3]
-    copies = np.repeat(x, len(corners), axis=0)
-    for copy, (top, left) in zip(copies, corners, strict=True):
-        rows = slice(max(0, top), max(0, min(height, top + window[0])))
-        columns = slice(max(0, left), max(0, min(width, left + window[1])))
-        copy[rows, columns] = fill[rows, columns]
-    return copies
+    return Windows(x, corners, window, fill).hidden()
 
 
 class Model(ABC):
@@ -304,30 +299,24 @@ class Model(ABC):
             NotSupported: `logits` or `preview` is asked for and the model has none.
         """
         scores = np.empty((len(corners), self.info.classes), np.float32)
-        for windows, found in self.occlude_in_parts(x, corners, window, fill, logits=logits, preview=preview):
-            scores[windows] = found
+        parts = self.occlude_in_parts(Windows(x, corners, window, fill), logits=logits, preview=preview)
+        for numbers, found in parts:
+            scores[numbers] = found
         return scores
 
     def occlude_in_parts(
-        self,
-        x: FloatArray,
-        corners: NDArray[np.int64],
-        window: tuple[int, int],
-        fill: FloatArray,
-        *,
-        logits: bool = False,
-        preview: bool = False,
+        self, windows: Windows, *, logits: bool = False, preview: bool = False
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """The same batch by batch, in the order that is quickest: for each, which windows it has and their scores.
+        """The same batch by batch, in the order that is quickest: for each, the windows' numbers and their scores.
 
         Whoever has enough stops to ask for the next. Adapters that need not run the whole network override this.
         """
         if preview:
             raise NotSupported(f"{self.info.name} has no quicker preview of occlusion on this machine.")
-        if not len(corners):
+        if not len(windows):
             return
-        for part in np.array_split(np.arange(len(corners)), math.ceil(len(corners) / self.batch)):
-            yield part, self.predict(hide(x, corners[part], window, fill), logits=logits)
+        for part in np.array_split(np.arange(len(windows)), math.ceil(len(windows) / self.batch)):
+            yield part, self.predict(windows.some(part).hidden(), logits=logits)
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
         """What `occlude` costs for these windows, before it is begun."""

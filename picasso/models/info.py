@@ -74,12 +74,14 @@ class OcclusionCost:
         seconds: measured for one size of windows, and from that by the work of the others.
         share: of the multiply-adds of running the whole network, 0..1.
         whole_from: the path of the first layer that is computed on whole maps.
+        begin: seconds that an image takes beside its windows.
     """
 
     window: int
     seconds: float
     share: float
     whole_from: str
+    begin: float = 0.0
 
 
 def usual_window(shape: tuple[int, ...]) -> int:
@@ -111,6 +113,7 @@ class ModelInfo:
         seconds_per_image: measured at load, for estimates; `seconds_per_gradient` when it warms up, 0 until then.
         occlusion: what windows of some sides cost, the smallest first, where less than the whole network is run for
             each; empty where that is not so, and until the model has warmed up.
+        preview_speed: how many times as quick a preview in bfloat16 hides windows; 0 where there is none.
         layers: those with a map as output, in order from the image to the scores.
         format: what kind of file it is: "Keras 3 (.keras)", "SavedModel", ...
         writer: which program wrote it, as far as the file says: "Keras 2.15.0".
@@ -145,6 +148,7 @@ class ModelInfo:
     both_sides: bool = False
     seconds_per_gradient: float = 0.0
     occlusion: tuple[OcclusionCost, ...] = ()
+    preview_speed: float = 0.0
 
     @property
     def classes(self) -> int:
@@ -163,6 +167,7 @@ class ModelInfo:
             below.seconds + way * (above.seconds - below.seconds),
             below.share + way * (above.share - below.share),
             above.whole_from,  # of a larger window an earlier layer is whole
+            above.begin,
         )
 
     @property

@@ -21,14 +21,14 @@ from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
-from picasso.models.base import Model, hide
+from picasso.models.base import Model
 from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import Graph, read
-from picasso.models.incremental.rounding import rounded, worthwhile
+from picasso.models.incremental.rounding import quicker_preview
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
@@ -40,6 +40,7 @@ from picasso.models.keras_logits import ending
 from picasso.models.keras_trace import Trace
 from picasso.models.pixels import find_pixels
 from picasso.models.preprocessing import FloatArray
+from picasso.models.windows import Windows
 
 UNPROVED = (
     "TensorFlow runs this channels-first model on a GPU only. Picasso convolves channels-last; that this gives the "
@@ -74,14 +75,14 @@ class KerasModel(Model):
         self._images = tf.TensorSpec((None, *self._view.shape), tf.float32)
         self._learnt = learnt(self._view.flat, self._view.image, self._view.scores)
         self._occluder: Occluder | None = None
-        self._rounded: Occluder | None = None  # made when it is first asked for
+        self._preview: Occluder | None = None
         self._weights = threading.RLock()  # held while they are shuffled, or copied
         self._maps = keras_anatomy.find_maps(self._view.flat, self._view.image, self._view.scores)
         self._trace = Trace(self._forward, self._images, self._maps)
         self._guided: dict[bool, Trace] = {}
         large = loaded.network.count_params() >= LARGE
         self._graph = self._fold() if large else None
-        self._folded = None if self._graph is None else self._graph.compiled(self._images)
+        self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
         warnings = self._prove()
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
@@ -202,7 +203,8 @@ class KerasModel(Model):
     def _own(self, x: FloatArray) -> NDArray[np.float32] | None:
         """Scores as the model itself computes them; None for a channels-first one that TensorFlow cannot run here."""
         try:
-            return tf.cast(self._view.own(tf.constant(x)), tf.float32).numpy()  # type: ignore[no-any-return]
+            own = tf.function(self._view.own, autograph=False)  # layer by layer it would keep a copy of all weights
+            return tf.cast(own(tf.constant(x)), tf.float32).numpy()  # type: ignore[no-any-return]
         except tf.errors.UnimplementedError:  # convolutions, on a CPU without oneDNN
             if not self._view.first:
                 raise
@@ -210,7 +212,7 @@ class KerasModel(Model):
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         outputs = self._trace.outputs(x) if self._folded is None else self._folded(tf.constant(x, tf.float32))
-        return outputs[int(logits)].numpy()  # type: ignore[no-any-return]
+        return tf.cast(outputs[int(logits)], tf.float32).numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._scored_gradients(x, classes, logits)[1]
@@ -244,15 +246,18 @@ class KerasModel(Model):
             x = probe(self._view.shape)[:1]
             occluder = quicker(
                 lambda: self._graph or self._fold(),
-                lambda *hidden: self._scores(hide(*hidden), logits=len(self._ends) > 1),
+                lambda windows: self._scores(windows.hidden(), logits=len(self._ends) > 1),
                 x,
                 self.info.seconds_per_image,
             )
-            if occluder is not None:
-                preview = frozenset({"preview"} if worthwhile() else ())
-                capabilities = self.info.capabilities | preview
-                self.info = replace(self.info, occlusion=occlusion_costs(occluder, x), capabilities=capabilities)
+            if occluder is None:
+                return
+            self.info = replace(self.info, occlusion=occlusion_costs(occluder, x))
             self._occluder = occluder  # only now: a run that is under way meanwhile must not meet another image in it
+            self._preview = quicker_preview(occluder, x)
+            if self._preview is not None:
+                speed = self._preview.work_per_second / occluder.work_per_second
+                self.info = replace(self.info, preview_speed=speed)
 
     @property
     def weighted_layers(self) -> tuple[str, ...]:
@@ -264,36 +269,24 @@ class KerasModel(Model):
         """As in `Model`. Compiled functions read the variables; the folded network and the occluder have copies."""
         variables = [variable for path in layers for variable in self._learnt[path]]
         with self._weights, shuffled_variables(variables, seed):
-            copies = self._folded, self._occluder
-            self._folded = self._occluder = None
+            copies = self._folded, self._occluder, self._preview
+            self._folded = self._occluder = self._preview = None
             try:
                 yield
             finally:
-                self._folded, self._occluder = copies
+                self._folded, self._occluder, self._preview = copies
 
     def occlude_in_parts(
-        self,
-        x: FloatArray,
-        corners: NDArray[np.int64],
-        window: tuple[int, int],
-        fill: FloatArray,
-        *,
-        logits: bool = False,
-        preview: bool = False,
+        self, windows: Windows, *, logits: bool = False, preview: bool = False
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """As in `Model`, computed only where a window shows, where that is quicker."""
-        occluder = self._occluder  # once: warming up may bring one meanwhile
-        if not len(corners) or occluder is None or (preview and "preview" not in self.info.capabilities):
-            yield from super().occlude_in_parts(x, corners, window, fill, logits=logits, preview=preview)
+        occluder = self._preview if preview else self._occluder  # once: warming up may bring one meanwhile
+        if not len(windows) or occluder is None:
+            yield from super().occlude_in_parts(windows, logits=logits, preview=preview)
             return
         self._check_logits(logits)
-        if preview:
-            speed = occluder.work_per_second  # at least
-            occluder = self._rounded = self._rounded or Occluder(rounded(occluder.graph))
-            occluder.work_per_second = speed
-        parts = occluder.occlude_in_parts(x, corners, window, fill, output=int(logits), checkpoint=self._passed)
-        for windows, scores in parts:
-            yield windows, self._checked(scores, logits)
+        for numbers, scores in occluder.occlude_in_parts(windows, output=int(logits), checkpoint=self._passed):
+            yield numbers, self._checked(scores, logits)
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:
         """As in `Model`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from picasso.attribution import occlusion
 from picasso.attribution.fills import make_fill
-from picasso.attribution.targets import FloatArray, IntArray, Targets
+from picasso.attribution.targets import FloatArray, Targets
 from picasso.errors import InvalidSetting
+from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo, usual_window
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
 from picasso.visualizations.maps import Found, Show
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
-WORTHWHILE = 1.4  # times as quick as the exact one a preview is, at least: otherwise it is not offered
 TOGETHER = 16  # windows of a level, at least: few at a time take longer each
 
 
@@ -82,64 +82,44 @@ class Occlusion(BaseVisualization):
     ) -> dict[str, Any]:
         """One image: base scores, then windows from coarse to fine, `step` called as the map sharpens."""
         x = prepared.x[index : index + 1]
-        shape = (x.shape[1], x.shape[2])
-        window = (min(settings.window, shape[0]), min(settings.window, shape[1]))
         logits = settings.score == "logit"
         preview = settings.precision == "fast"
         base = self.model.predict(x, logits=logits)[0]
         top = self.model.decode(self.model.predict(x) if logits else base[None], settings.classes)[0]
-        positions = occlusion.corners(shape, window, settings.stride)
-        fill = make_fill(settings.fill, x[0], self.model.solid)
-        # What drops are measured from: with nothing hidden, in the same precision.
-        nothing = -np.array([window], np.int64)
-        start = self.model.occlude(x, nothing, window, fill, logits=logits, preview=True)[0] if preview else base
-        scores = np.empty((len(positions), len(base)), np.float32)
-        known = np.zeros(0, np.int64)  # the positions that have scores
-
-        def result() -> dict[str, Any]:
-            maps = []
-            for prediction in top:
-                drop = start[prediction.index] - scores[known, prediction.index]
-                values = occlusion.average(drop, positions[known], window, shape)
-                maps.append(prediction.as_dict() | {"map": values, "low": np.nanmin(values), "high": np.nanmax(values)})
-            return {
-                "maps": maps,
-                **prepared.seen(index),
-                "plotted": "logit" if logits else self.model.info.score_kind,
-                "score_kind": self.model.info.score_kind,
-                "positions": len(positions),
-                "hidden": len(known),
-                "covered": 1 - np.isnan(maps[0]["map"]).mean(),
-                "window": window,
-                "stride": min(settings.stride, *window),
-            }
-
-        for part, found in self._hide(x, positions, window, fill, logits=logits, preview=preview):
-            scores[part] = found
-            known = np.sort(np.append(known, part))
-            step(len(known) / len(positions), result())
-            if len(known) < len(positions) and self.enough():
+        windows = occlusion.sliding(
+            x, (settings.window, settings.window), settings.stride, make_fill(settings.fill, x[0], self.model.solid)
+        )
+        facts = {
+            **prepared.seen(index),
+            "plotted": "logit" if logits else self.model.info.score_kind,
+            "score_kind": self.model.info.score_kind,
+            "positions": len(windows),
+            "window": windows.size,
+            "stride": min(settings.stride, *windows.size),
+        }
+        levels = occlusion.coarse_to_fine(windows.corners, TOGETHER)
+        for found in occlusion.sweep(self.model, windows, base, logits=logits, preview=preview, levels=levels):
+            result = facts | _maps(found, top)
+            step(len(found.known) / len(windows), result)
+            if len(found.known) < len(windows) and self.enough():
                 break
-        deviation: dict[str, Any] = {}
-        if preview:
-            some = known[np.unique(np.linspace(0, len(known) - 1, COMPARED).astype(np.int64))]
-            exact = self.model.occlude(x, positions[some], window, fill, logits=logits)
-            shown = [prediction.index for prediction in top]
-            differences = ((start - scores[some]) - (base - exact))[:, shown]
-            deviation = {"compared": len(some), "deviation": np.abs(differences).max()}
-        kept = {"scores": scores[known], "base": base, "corners": positions[known], "fill": fill}
-        return result() | kept | deviation
+        scores = {"scores": found.scores[found.known], "corners": windows.corners[found.known]}
+        result |= scores | {"base": base, "fill": windows.fill}
+        return result | self._deviation(found, base, top, logits) if preview else result
 
-    def _hide(
-        self, x: FloatArray, positions: IntArray, window: tuple[int, int], fill: FloatArray, **how: bool
-    ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Numbers of positions and their scores, batch by batch, each level whole before the next finer one."""
-        for level in occlusion.coarse_to_fine(positions, TOGETHER):
-            for part, scores in self.model.occlude_in_parts(x, positions[level], window, fill, **how):
-                yield level[part], scores
+    def _deviation(
+        self, preview: occlusion.Occluded, base: FloatArray, top: Sequence[Prediction], logits: bool
+    ) -> dict[str, Any]:
+        """How far the drops of a preview are from the exact ones, at most: measured at some of its windows."""
+        some = preview.known[np.unique(np.linspace(0, len(preview.known) - 1, COMPARED).astype(np.int64))]
+        windows = preview.windows.some(some)
+        exact = self.model.occlude(windows.x, windows.corners, windows.size, windows.fill, logits=logits)
+        differences = preview.drops(some) - (base - exact)
+        shown = [prediction.index for prediction in top]
+        return {"compared": len(some), "deviation": np.abs(differences[:, shown]).max()}
 
     def explain(self, targets: Targets, settings: Any, show: Show) -> Found:
-        """The finished maps of some targets, as a `MapVisualization` gives them."""
+        """The finished maps of some targets, as a `MapVisualization` gives them: exact ones."""
         fills = np.stack([make_fill(settings.fill, x, self.model.solid) for x in targets.x])
         window = (settings.window, settings.window)
         return Found(occlusion.occlusion(self.model, targets, fills, window, settings.stride))
@@ -160,7 +140,7 @@ class Occlusion(BaseVisualization):
         """Nothing is larger than the model's input; a logit is offered where there is one."""
         longer = max(info.input_shape[:2])
         scores = ["probability", "logit"] if "logits" in info.capabilities else ["probability"]
-        precisions = ["exact", "fast"] if "preview" in info.capabilities else ["exact"]
+        precisions = ["exact", "fast"] if info.preview_speed else ["exact"]
         return {
             "window": longer,
             "stride": longer,
@@ -179,7 +159,7 @@ class Occlusion(BaseVisualization):
             )
         if settings.score == "logit" and "logits" not in info.capabilities:
             raise InvalidSetting(f"{info.name} has no logit behind a softmax. Choose the probability.", field="score")
-        if settings.precision == "fast" and "preview" not in info.capabilities:
+        if settings.precision == "fast" and not info.preview_speed:
             raise InvalidSetting(
                 f"This machine computes {info.name} no quicker in bfloat16. Choose exact.", field="precision"
             )
@@ -193,16 +173,16 @@ class Occlusion(BaseVisualization):
     @classmethod
     def cost(cls, settings: Any, info: ModelInfo) -> Cost | None:
         """What the model's windows of that size were found to cost, where each takes less than the whole network."""
-        whole = super().cost(settings, info)
-        if whole is None or not info.occlusion:
-            return whole
+        if not info.occlusion:
+            return super().cost(settings, info)
         positions, each = cls._positions(settings, info), info.occlusion_cost(settings.window)
-        hidden, windows = float(positions), positions
+        hiding = each.begin + positions * each.seconds
         if settings.precision == "fast":
-            hidden, windows = positions / WORTHWHILE + COMPARED + 1, positions + COMPARED + 1
-        seconds = whole.seconds - windows * info.seconds_per_image + hidden * each.seconds
+            compared = each.begin + COMPARED * each.seconds
+            hiding = each.begin + positions * each.seconds / info.preview_speed + compared
+        own = (2 if settings.score == "logit" else 1) * info.seconds_per_image
         share = f"each {each.share:.0%} of the work of running the whole network".replace("%", " %")
-        return Cost(f"{positions:,} positions", seconds, share)
+        return Cost(f"{positions:,} positions", own + hiding, share)
 
     @classmethod
     def _positions(cls, settings: Any, info: ModelInfo) -> int:
@@ -210,3 +190,12 @@ class Occlusion(BaseVisualization):
         height, width, _ = info.input_shape
         window = (min(settings.window, height), min(settings.window, width))
         return len(occlusion.corners((height, width), window, settings.stride))
+
+
+def _maps(found: occlusion.Occluded, top: Sequence[Prediction]) -> dict[str, Any]:
+    """The maps of some classes as far as they are known, and how far that is."""
+    maps = []
+    for prediction in top:
+        values = found.map(prediction.index)
+        maps.append(prediction.as_dict() | {"map": values, "low": np.nanmin(values), "high": np.nanmax(values)})
+    return {"maps": maps, "hidden": len(found.known), "covered": 1 - np.isnan(maps[0]["map"]).mean()}

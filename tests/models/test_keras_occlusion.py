@@ -15,12 +15,14 @@ from picasso.attribution.occlusion import corners as all_corners
 from picasso.config import Config
 from picasso.errors import Cancelled, ModelError, NotSupported
 from picasso.models.base import hide
+from picasso.models.incremental import rounding
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.folding import fold
 from picasso.models.incremental.reading import read
 from picasso.models.info import usual_window
 from picasso.models.keras_flat import flatten
 from picasso.models.opening import open_model
+from picasso.models.windows import Windows
 
 SHAPE = (20, 24, 3)
 WINDOW = (5, 4)
@@ -50,8 +52,11 @@ def noise(shape, seed=0):
 
 @pytest.fixture(scope="module", params=["softmax", "sigmoid"])
 def model(request, tmp_path_factory):
+    """With a preview, as if this processor were quick in bfloat16."""
     last = {"units": 1, "activation": "sigmoid"} if request.param == "sigmoid" else {}
-    return opened(tmp_path_factory.mktemp(request.param), network(**last))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounding, "WORTHWHILE", 0)
+        return opened(tmp_path_factory.mktemp(request.param), network(**last))
 
 
 @pytest.mark.parametrize("logits", [False, True])
@@ -95,6 +100,7 @@ def test_pages_are_told_what_it_costs(model):
         assert 0 < one.share < 1
         assert 0 < one.seconds < 1
         assert one.whole_from == "flat"
+        assert one.begin >= 0
     usual, side = model.info.usual_occlusion, usual_window(SHAPE)
     plan = model.occlusion_plan(all_corners(SHAPE[:2], (side, side), 1), (side, side))
     assert usual.share == pytest.approx(plan.share, rel=0.1)
@@ -110,7 +116,7 @@ def test_pages_are_told_what_it_costs(model):
 def test_parts_of_two_images_may_alternate(model):
     images, fill = noise((2, *SHAPE)), noise(SHAPE, 1)
     found = np.full((2, len(CORNERS), model.info.classes), np.nan, np.float32)
-    parts = [model._occluder.occlude_in_parts(x[None], CORNERS, WINDOW, fill, most=4) for x in images]
+    parts = [model._occluder.occlude_in_parts(Windows(x[None], CORNERS, WINDOW, fill), most=4) for x in images]
     for both in zip(*parts, strict=True):
         for scores, (windows, some) in zip(found, both, strict=True):
             scores[windows] = model._sides(some, logits=False)
@@ -119,17 +125,39 @@ def test_parts_of_two_images_may_alternate(model):
 
 
 @pytest.mark.parametrize("logits", [False, True])
-def test_a_preview_has_three_digits(model, logits, monkeypatch):
+def test_a_preview_has_three_digits(model, logits):
     x, fill = noise((1, *SHAPE)), noise(SHAPE, 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(model, "info", replace(model.info, capabilities=model.info.capabilities | {"preview"}))
-        preview = model.occlude(x, CORNERS, WINDOW, fill, logits=logits, preview=True)
+    preview = model.occlude(x, CORNERS, WINDOW, fill, logits=logits, preview=True)
     exact = model.occlude(x, CORNERS, WINDOW, fill, logits=logits)
     assert 0 < np.abs(preview - exact).max() < 0.02 * max(1, np.abs(exact).max())
     assert preview.shape == exact.shape
 
 
+@pytest.mark.parametrize("gained", [1.5, 1.3])
+def test_a_preview_is_offered_where_it_was_measured_to_be_worthwhile(model, monkeypatch, gained):
+    """It is compiled and timed before it is offered, with the windows that the exact occlusion is timed with."""
+    timed = []
+
+    def measure(preview, x):
+        preview.work_per_second = gained * exact.work_per_second
+        timed.append(preview.graph.dtype)
+
+    exact = model._occluder
+    monkeypatch.setattr(rounding, "seconds_per_window", measure)
+    monkeypatch.setattr(rounding, "_seconds", lambda dtype: {"float32": 2.0, "bfloat16": 1.0}[dtype])
+    assert (rounding.quicker_preview(exact, noise((1, *SHAPE))) is not None) == (gained > rounding.WORTHWHILE)
+    assert timed == ["bfloat16"]
+    monkeypatch.setattr(rounding, "_seconds", lambda dtype: 1.0)  # a processor that has no bfloat16
+    assert rounding.quicker_preview(exact, noise((1, *SHAPE))) is None
+    assert timed == ["bfloat16"]
+
+
+def test_how_quick_a_preview_is_was_measured(model):
+    assert model.info.preview_speed == model._preview.work_per_second / model._occluder.work_per_second > 0
+
+
 def test_a_preview_is_refused_where_there_is_none(tiny_model):
+    assert tiny_model.info.preview_speed == 0
     with pytest.raises(NotSupported, match="preview"):
         tiny_model.occlude(noise((1, *tiny_model.info.input_shape)), CORNERS, WINDOW, noise(SHAPE), preview=True)
 
@@ -161,13 +189,14 @@ def choose(dense, seconds=SLOW):
     made = network()
     flat = flatten(made)
     graph = fold(read(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images]))
-    answer = dense or (lambda *hidden: np.asarray(made(hide(*hidden))))
+    answer = dense or (lambda windows: np.asarray(made(windows.hidden())))
     return quicker(lambda: graph, answer, noise((1, *SHAPE)), seconds)
 
 
 def test_it_is_used_only_where_it_is_right_and_quicker():
     assert choose(None) is not None
-    assert choose(lambda x, corners, window, fill: np.zeros((len(corners), 3), np.float32)) is None
+    assert choose(lambda windows: np.zeros((len(windows), 3), np.float32)) is None
+    assert choose(lambda windows: np.full((len(windows), 3), np.nan, np.float32)) is None
     assert choose(None, seconds=0.0021 / 100) is None
 
 

@@ -107,7 +107,7 @@ def test_a_preview_says_how_far_it_is_from_the_exact_drops(tiny_model, tmp_path,
             yield windows, scores * 0.9 - 0.02 if preview else scores
 
     monkeypatch.setattr(tiny_model, "occlude_in_parts", coarse)
-    monkeypatch.setattr(tiny_model, "info", replace(tiny_model.info, capabilities={"predict", "preview"}))
+    monkeypatch.setattr(tiny_model, "info", replace(tiny_model.info, preview_speed=2.0))
     exact, fast = (
         run(Occlusion, tiny_model, tmp_path, window=4, precision=precision) for precision in ("exact", "fast")
     )
@@ -174,13 +174,16 @@ def test_a_stopped_occlusion_has_the_scores_so_far(tiny_model, tmp_path, monkeyp
 
 
 def test_what_occlusion_costs_follows_the_windows(tiny_model):
-    costs = (OcclusionCost(2, 0.01, 0.2, "conv"), OcclusionCost(6, 0.03, 0.6, "conv"))
+    costs = (OcclusionCost(2, 0.01, 0.2, "conv", 0.5), OcclusionCost(6, 0.03, 0.6, "conv", 0.5))
     info = replace(tiny_model.info, seconds_per_image=0.1, occlusion=costs)
     settings = Occlusion.parse_settings({"window": 4, "stride": 4}, info)
     cost = Occlusion.cost(settings, info)
     assert cost.what == "12 positions"
-    assert cost.seconds == pytest.approx(12 * 0.02 + 0.1)
+    assert cost.seconds == pytest.approx(0.1 + 0.5 + 12 * 0.02)
     assert cost.remark == "each 40 % of the work of running the whole network"
+    fast = settings.model_copy(update={"precision": "fast"})
+    preview = Occlusion.cost(fast, replace(info, preview_speed=1.5))
+    assert preview.seconds == pytest.approx(0.1 + 0.5 + 12 * 0.02 / 1.5 + 0.5 + 16 * 0.02)
     dense = Occlusion.cost(settings, replace(info, occlusion=()))
     assert (dense.what, dense.seconds, dense.remark) == ("13 model calls", pytest.approx(1.3), "")
 

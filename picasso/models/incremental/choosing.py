@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picasso.errors import NotSupported
+from picasso.models.incremental.costs import seconds_per_window
 from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import Graph
 from picasso.models.info import usual_window
+from picasso.models.windows import Windows
 
 FloatArray = NDArray[np.float32]
 SAME_SCORES = 2e-5  # how far scores may be from those of the dense occlusion, relative to the largest
 QUICK = 0.002  # seconds for an image: calling the parts of a network takes about as long
-WINDOWS = 16  # that are timed, about the centre: their patches are the largest
-PROVED = 4  # of them that are computed both ways
 
 
 def quicker(
     fold: Callable[[], Graph | None],
-    dense: Callable[[FloatArray, NDArray[np.int64], tuple[int, int], FloatArray], NDArray[np.float32]],
+    dense: Callable[[Windows], FloatArray],
     x: FloatArray,
     seconds_per_image: float,
 ) -> Occluder | None:
@@ -29,7 +29,7 @@ def quicker(
 
     Args:
         fold: gives the folded network, or None; not asked where the network is too quick for it to matter.
-        dense: `Model.occlude` of the base class, giving the network's last output.
+        dense: gives the network's last output with windows hidden, from whole images.
         x: one image (1, height, width, channels).
         seconds_per_image: that the dense occlusion takes.
     """
@@ -42,14 +42,18 @@ def quicker(
         occluder = Occluder(graph)
     except NotSupported:
         return None
+    windows = _about_the_centre(x)
+    scores, _ = occluder.calibrate(x, windows.corners, windows.size)
+    expected = dense(windows)
+    if not np.abs(scores - expected).max() <= SAME_SCORES * max(1.0, float(np.abs(expected).max())):
+        return None
+    return occluder if seconds_per_window(occluder, x) < seconds_per_image else None
+
+
+def _about_the_centre(x: FloatArray) -> Windows:
+    """A few windows whose patches are the largest."""
     height, width = x.shape[1:3]
     side = usual_window((height, width))
-    rows, columns = (np.linspace(size // 4, size * 3 // 4 - side, 4).astype(np.int64) for size in (height, width))
-    corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)[:WINDOWS]
-    scores, seconds = occluder.calibrate(x, corners, (side, side))
-    if seconds > seconds_per_image:
-        return None
-    few = np.arange(0, WINDOWS, WINDOWS // PROVED)
-    expected = dense(x, corners[few], (side, side), np.zeros_like(x[0]))
-    difference = np.abs(scores[few] - expected).max()
-    return occluder if difference <= SAME_SCORES * max(1.0, float(np.abs(expected).max())) else None
+    rows, columns = (np.array([size // 4, size * 3 // 4 - side]) for size in (height, width))
+    corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    return Windows(x, corners, (side, side), np.zeros_like(x[0]))

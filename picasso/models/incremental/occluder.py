@@ -23,6 +23,7 @@ from picasso.models.incremental.planning import BATCH, Batch, Planner
 from picasso.models.incremental.reading import Graph
 from picasso.models.incremental.tracing import compiled
 from picasso.models.info import OcclusionPlan
+from picasso.models.windows import Windows
 
 FloatArray = NDArray[np.float32]
 SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
@@ -47,6 +48,8 @@ class Occluder:
         self.layout = lay_out(graph)
         self.planner = Planner(self.layout)
         self.work_per_second = 0.0
+        self._numbers = sorted(self.layout.kept)
+        self._values = graph.function(self._numbers)
         self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
         self._kept: dict[int, Any] = {}
         self._digest = b""
@@ -56,8 +59,7 @@ class Occluder:
         digest = hashlib.sha256(x.tobytes()).digest()
         if digest == self._digest:
             return self._kept
-        values = self.graph.values(x)
-        self._kept = {number: values[number] for number in self.layout.kept}
+        self._kept = dict(zip(self._numbers, self._values(tf.constant(x)), strict=True))
         self._digest = digest
         return self._kept
 
@@ -72,19 +74,16 @@ class Occluder:
         checkpoint: Callable[[int], None] = lambda windows: None,
         most: int = BATCH,
     ) -> FloatArray:
-        """One of the outputs (positions, classes), as `Model.occlude` gives it; the arguments of `occlude_in_parts`."""
+        """One of the outputs (positions, classes), as `Model.occlude` gives it; the rest as in `occlude_in_parts`."""
         scores = np.empty((len(corners), *self.prepare(x)[self.graph.outputs[output]].shape[1:]), np.float32)
-        parts = self.occlude_in_parts(x, corners, window, fill, output=output, checkpoint=checkpoint, most=most)
-        for windows, found in parts:
-            scores[windows] = found
+        windows = Windows(x, corners, window, fill)
+        for numbers, found in self.occlude_in_parts(windows, output=output, checkpoint=checkpoint, most=most):
+            scores[numbers] = found
         return scores
 
     def occlude_in_parts(
         self,
-        x: FloatArray,
-        corners: IntArray,
-        window: tuple[int, int],
-        fill: FloatArray,
+        windows: Windows,
         *,
         output: int = 0,
         checkpoint: Callable[[int], None] = lambda windows: None,
@@ -97,18 +96,17 @@ class Occluder:
             checkpoint: called before each batch with its number of windows.
             most: windows per batch.
         """
-        kept = self.prepare(x)  # its own, whatever image is prepared between two batches
-        image = kept[self.graph.image]
-        cover = tf.cast(fill[None], image.dtype)
+        kept = self.prepare(windows.x)  # its own, whatever image is prepared between two batches
         number = self.graph.outputs[output]
 
         def run(batch: Batch) -> tuple[IntArray, FloatArray]:
-            hidden = _hidden(image, cover, corners[batch.windows], window, batch)
-            return batch.windows, self._run(batch, hidden, kept)[number].numpy()
+            rows, columns = batch.sizes[0].tolist()
+            patches = windows.some(batch.windows).patches(batch.starts[0].T, (rows, columns))
+            return batch.windows, self._run(batch, tf.cast(patches, self.graph.dtype), kept)[number].numpy()
 
         with ThreadPoolExecutor(STREAMS) as streams:
             running: deque[Future[tuple[IntArray, FloatArray]]] = deque()
-            for batch in self._batches(corners, window, most):
+            for batch in self._batches(windows.corners, windows.size, most):
                 if len(running) > STREAMS:  # one more waits, so that no stream does
                     yield running.popleft().result()
                 checkpoint(len(batch.windows))
@@ -160,17 +158,3 @@ class Occluder:
             segment = self.layout.segments[index]
             self._functions[key] = compiled(self.layout, segment, self._kept, patched=patched, to_patches=to_patches)
         return self._functions[key]
-
-
-def _hidden(image: Any, cover: Any, corners: IntArray, window: tuple[int, int], batch: Batch) -> Any:
-    """The image's patches (windows, rows, columns, channels) with their windows hidden."""
-    inside, cells = [], []
-    for axis in (0, 1):
-        positions = batch.starts[0, axis][:, None] + np.arange(batch.sizes[0, axis])
-        first = corners[:, axis, None]
-        inside.append((positions >= first) & (positions < first + window[axis]))
-        cells.append(positions)
-    height, width, channels = image.shape[1:]
-    covered = inside[0][:, :, None] & inside[1][:, None, :]
-    indices = cells[0][:, :, None] * width + cells[1][:, None, :] + covered * (height * width)
-    return tf.gather(tf.reshape(tf.concat([image, cover], 0), (-1, channels)), indices.astype(np.int32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -49,14 +50,15 @@ class Graph:
         """Multiply-adds of one run of these steps."""
         return sum(step.whole_work for step in self.steps)
 
-    def compiled(self, images: Any) -> Any:
-        """A function of images, given as a `tf.TensorSpec`, that gives the outputs, float32: traced once for all."""
+    def function(self, numbers: Sequence[int]) -> Callable[[Any], list[Any]]:
+        """A compiled function of images (n, height, width, channels) that gives some of the values."""
+        whole = self._traced
+        return whole.prune(whole.inputs[0], [whole.structured_outputs[number] for number in numbers])  # type: ignore[no-any-return]
 
-        def outputs(x: Any) -> list[Any]:
-            values = self.values(x)
-            return [tf.cast(values[number], tf.float32) for number in self.outputs]
-
-        return tf.function(outputs, [images], autograph=False)  # which traces several times faster
+    @cached_property
+    def _traced(self) -> Any:
+        """All values as one function, traced once for whatever is cut out of it."""
+        return tf.compat.v1.wrap_function(self.values, [tf.TensorSpec((None, *self.shape))])
 
     def values(self, images: Any) -> dict[int, Any]:
         """Everything that is computed of images (n, height, width, channels), by number."""
@@ -72,7 +74,7 @@ def read(
 ) -> Graph:
     """The steps that lead from the image to some tensors of a flat model.
 
-    The network is run once, on zeros, which shows the shape of every value.
+    The network is traced once for the shape of every value.
 
     Args:
         image: the input of `flat` that takes the image.
@@ -86,18 +88,14 @@ def read(
     inputs = flat.model.inputs
     given = [tf.cast(value, tensor.dtype) for tensor, value in zip(inputs, feed(tf.zeros((1, *shape))), strict=True)]
     values = dict(zip(map(id, inputs), given, strict=True))
+    nodes = [node for node in leading_to(outputs) if not all(id(tensor) in values for tensor in node.outputs)]
+    shapes = _shapes(nodes, values)
     numbers = {id(tensor): number for number, tensor in enumerate(inputs)}
     constants = {number: value for number, value in enumerate(given) if inputs[number] is not image}
     paths = {id(tensor): path for path, tensor in flat.tensors.items()}
     steps: list[Step] = []
     fresh = itertools.count(len(given))
-    for node in leading_to(outputs):
-        if all(id(tensor) in values for tensor in node.outputs):
-            continue  # an input
-        _check_precision(node.operation)
-        args, kwargs = node.arguments.fill_in(values)
-        computed = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
-        values.update(zip(map(id, node.outputs), computed, strict=True))
+    for node in nodes:
         entering = list({id(tensor): tensor for tensor in node.input_tensors}.values())
         used = [numbers[id(tensor)] for tensor in entering]
         if is_identity(node.operation):
@@ -106,13 +104,37 @@ def read(
         for index, tensor in enumerate(node.outputs):  # of several outputs each is a step that computes them all
             numbers[id(tensor)] = next(fresh)
             path = paths.get(id(tensor), node.operation.name)
-            size = tuple(computed[index].shape[1:])
-            step = Step(path, used, numbers[id(tensor)], size, calling(node, node.operation, index), node.operation)
-            shapes = [tuple(values[id(given)].shape[1:]) for given in entering]
-            steps += known(step, node, shapes, fresh) if len(computed) == 1 else [step]
+            call = calling(node, node.operation, index)
+            step = Step(path, used, numbers[id(tensor)], shapes[id(tensor)], call, node.operation)
+            sizes = [shapes[id(tensor)] for tensor in entering]
+            steps += known(step, node, sizes, fresh) if len(node.outputs) == 1 else [step]
     ends = [numbers[id(tensor)] for tensor in outputs]
     work = sum(step.whole_work for step in steps)
     return Graph(steps, numbers[id(image)], ends, constants, tuple(shape), image.dtype, work)
+
+
+def _shapes(nodes: Sequence[Any], given: dict[int, Any]) -> dict[int, tuple[int, ...]]:
+    """The shape of each value without its batch, by the `id` of its Keras tensor; `given` are the inputs'.
+
+    They are asked of a compiled function: run one by one, oneDNN's convolutions keep a copy of all weights.
+
+    Raises:
+        NotSupported: a layer computes in another precision than float32.
+    """
+    found: list[int] = []
+
+    def shapes() -> list[Any]:
+        values = dict(given)
+        for node in nodes:
+            _check_precision(node.operation)
+            args, kwargs = node.arguments.fill_in(values)
+            computed = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
+            values.update(zip(map(id, node.outputs), computed, strict=True))
+        found.extend(values)
+        return [tf.shape(value)[1:] for value in values.values()]
+
+    computed = tf.function(shapes, autograph=False)()
+    return {key: tuple(shape.numpy().tolist()) for key, shape in zip(found, computed, strict=True)}
 
 
 def _check_precision(operation: Any) -> None:

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from picasso.models.incremental.costs import seconds_per_window
+from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import Graph
 from picasso.models.incremental.steps import Convolution, Local, Step, Widened
 
+FloatArray = NDArray[np.float32]
 HALF = "bfloat16"
-WORTHWHILE = 1.4  # times as quick as float32, at least
+WORTHWHILE = 1.4  # times as quick as float32, at least: otherwise it is not offered
 CALLS = 3  # that are timed; the first one prepares
 
 
@@ -23,9 +27,24 @@ def rounded(graph: Graph) -> Graph:
     return replace(graph, steps=[_rounded(step) for step in graph.steps], dtype=dtype)
 
 
-def worthwhile() -> bool:
-    """Whether this processor convolves in bfloat16 much quicker than in float32: measured, in a tenth of a second."""
-    return _seconds("float32") > WORTHWHILE * _seconds(HALF)
+def quicker_preview(occluder: Occluder, x: FloatArray) -> Occluder | None:
+    """The same network in bfloat16, compiled and calibrated; None where that is not worthwhile.
+
+    Args:
+        occluder: calibrated.
+        x: one image (1, height, width, channels).
+    """
+    if not convolves_quicker():
+        return None
+    preview = Occluder(rounded(occluder.graph))
+    preview.work_per_second = occluder.work_per_second  # at least
+    seconds_per_window(preview, x)
+    return preview if preview.work_per_second >= WORTHWHILE * occluder.work_per_second else None
+
+
+def convolves_quicker() -> bool:
+    """Whether the processor can have a worthwhile preview: asked of one convolution, in a tenth of a second."""
+    return _seconds("float32") >= WORTHWHILE * _seconds(HALF)
 
 
 def _rounded(step: Step) -> Any:
