@@ -5,14 +5,14 @@ Source: Petsiuk, Das & Saenko 2018, "RISE: Randomized Input Sampling for Explana
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from picasso.attribution.resizing import interpolation
-from picasso.attribution.targets import FloatArray, Model, Step, nothing
+from picasso.attribution.targets import FloatArray, Model, Step, unwatched
 
 ROUND = (
     32  # masks after which precision is looked at; not the model's batch, so that results do not depend on its speed
@@ -57,8 +57,7 @@ def random_masks(
     visible: float,
     precision: float,
     seed: int,
-    step: Step = nothing,
-    enough: Callable[[], bool] = lambda: False,
+    step: Step = unwatched,
 ) -> RandomMasks:
     """cov(S, M) / p for each pixel: S the score of x * M + fill * (1 - M), M the mask's value there, p its mean.
 
@@ -75,7 +74,6 @@ def random_masks(
         cells: of a mask's grid, along each side.
         visible: p, the chance of a cell to be visible.
         step: told of the maps so far.
-        enough: asked while masks are left; where it says so, the maps are made of those that were used.
     """
     sums = _Sums(visible)
     count = 0
@@ -85,10 +83,8 @@ def random_masks(
         sums.add(scores.T.astype(np.float64), masks)
         count += len(masks)
         result = sums.result(count)
-        step(count / most, result.maps)
-        if count >= FEWEST and (result.precision <= precision).all():
-            break
-        if count < most and enough():
+        precise = count >= FEWEST and (result.precision <= precision).all()
+        if step(1.0 if precise else count / most, result.maps) or precise:
             break
     if result is None:
         raise ValueError(f"most must be at least 1, got {most}")

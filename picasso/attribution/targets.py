@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-Step = Callable[[float, FloatArray], None]
-"""Told how far a method is, 0..1, and its maps so far. It may raise, to stop the method."""
+Step = Callable[[float, FloatArray], bool]
+"""Told how far a method is, 0..1, and its maps so far; says whether they are enough, and the method ends with them.
+
+It is told 1 when nothing is left to do; its answer does not matter then. It may raise, to end the method with nothing.
+"""
 
 
 class Model(Protocol):
@@ -92,8 +95,9 @@ class Targets:
         return model.gradients(x, self.classes[rows].tolist(), logits=self.logits)
 
 
-def nothing(_fraction: float, _maps: FloatArray) -> None:
-    """The step of a method that nobody watches."""
+def unwatched(_fraction: float, _maps: FloatArray) -> bool:
+    """The step of a method that runs to its end."""
+    return False
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

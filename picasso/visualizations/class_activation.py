@@ -7,7 +7,7 @@ from typing import Any, Literal
 from picasso.attribution import cam
 from picasso.attribution.resizing import resize
 from picasso.attribution.score_cam import score_cam
-from picasso.attribution.targets import FloatArray, Targets
+from picasso.attribution.targets import Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
@@ -67,6 +67,7 @@ METHODS = {
         source="Wang et al. 2020",
         link="https://arxiv.org/abs/1910.01279",
         halves=(0.84, 0.97),
+        gradual=True,
     ),
 }
 
@@ -107,18 +108,22 @@ class ClassActivation(MapVisualization):
         """The chosen method on the chosen layer, stretched to the model's input."""
         layer = chosen_layer(settings.layer, self.model.info)
         facts: dict[str, Any] = described(layer)
-
-        def step(share: float, maps: FloatArray) -> None:
-            show(share, resize(maps, targets.shape))
-
         if settings.method == SCORE_CAM:
             fill = self.fills(settings.fill, targets.x)
-            found = score_cam(self.model, targets, layer.path, fill, channels=settings.channels, step=step)
+            found = score_cam(
+                self.model,
+                targets,
+                layer.path,
+                fill,
+                channels=settings.channels,
+                step=lambda share, maps: show(share, resize(maps, targets.shape)),
+            )
             of_each = [
-                {"coarse": one, "used": found.used[i]} for one, i in zip(found.maps, targets.images, strict=True)
+                {"coarse": one, "used": found.used[i], "wanted": found.wanted[i]}
+                for one, i in zip(found.maps, targets.images, strict=True)
             ]
             return Found(resize(found.maps, targets.shape), of_each, facts | {"channels": found.channels})
-        maps = cam.class_activation(self.model, targets, layer.path, COMBINE[settings.method], step)
+        maps = cam.class_activation(self.model, targets, layer.path, COMBINE[settings.method])
         return Found(resize(maps, targets.shape), [{"coarse": one} for one in maps], facts)
 
     @classmethod

@@ -125,7 +125,12 @@ def test_no_masks_are_refused():
 
 def test_whoever_has_enough_gets_the_maps_of_the_masks_so_far():
     answers = iter([False, True])
-    found = rise(enough=lambda: next(answers))
+    found = rise(step=lambda *_: next(answers))
     assert found.masks == 64
     np.testing.assert_array_equal(found.maps, rise(most=64).maps)
-    rise(most=32, enough=lambda: pytest.fail("nothing is left"))
+
+
+def test_it_says_that_it_is_done_when_it_is_precise():
+    said = []
+    assert rise(precision=0.5, most=3200, step=lambda share, _: said.append(share)).masks < 3200
+    assert said[-1] == 1
