@@ -20,9 +20,9 @@ Show = Step
 """Of the maps (P, height, width) of all targets."""
 
 
-def classes_field() -> Any:
+def classes_field(usual: int = 3, description: str = "A map for each of so many best classes") -> Any:
     """The setting that each of them has."""
-    return Field(3, ge=1, le=10, title="Classes", description="A map for each of so many best classes")
+    return Field(usual, ge=1, le=10, title="Classes", description=description)
 
 
 @dataclass(frozen=True)

@@ -253,10 +253,11 @@ def test_checks_are_sentences_with_the_manifests_numbers(visitor: Visitor) -> No
     run = visitor.start("trust", methods="gradient", steps=10)
     manifest = visitor.services.store.manifest(run)
     assert manifest is not None
-    (one,) = manifest["results"][0]["methods"]
+    (best,) = manifest["results"][0]["classes"]
+    (one,) = best["methods"]
     before, after = (templates.number(one["deletion"]["curve"][step]) for step in (0, 1))
     text = visitor.page(f"/runs/{run.id}/").text
-    label = manifest["results"][0]["label"]
+    label = best["label"]
     assert f"Hiding the strongest 10 % drops {label} from {before} to {after}; a random 10 %" in text
     assert f"Area under the curve: {templates.number(one['insertion']['area'])}; of 5 random maps" in text
     assert "Another seed: no chance in it." in text
