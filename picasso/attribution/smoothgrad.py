@@ -58,7 +58,7 @@ def smoothgrad(
 
 
 def _means(sums: NDArray[np.float64], counts: IntArray) -> FloatArray:
-    return (sums / counts[:, None, None, None]).astype(np.float32)  # type: ignore[no-any-return]
+    return (sums / counts[:, None, None, None]).astype(np.float32)
 
 
 def _normal(seed: int, number: int, shape: tuple[int, ...]) -> FloatArray:
