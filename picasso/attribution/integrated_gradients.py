@@ -71,7 +71,7 @@ def integrated_gradients(
                 row for row in unfinished if gap[row] > tolerance * abs(change[row]) and points[row] + ADDED <= most
             ]
             done = max((points[row] for row in unfinished), default=most) / most
-            if step((image + done) / len(targets.x), maps):
+            if step((image + done) / len(targets.x), maps.copy()):
                 return Integrated(maps, change, gap, points)
     return Integrated(maps, change, gap, points)
 

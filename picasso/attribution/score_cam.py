@@ -62,7 +62,7 @@ def score_cam(
             used[image] = part.stop
             weights = _softmax(scores[: part.stop])
             maps[rows] = np.maximum(np.tensordot(weights.T, kept[: part.stop], 1), 0)
-            if step((image + part.stop / len(kept)) / len(activations), maps):
+            if step((image + part.stop / len(kept)) / len(activations), maps.copy()):
                 return ScoreCam(maps, used, wanted, activations.shape[-1])
     return ScoreCam(maps, used, wanted, activations.shape[-1])
 

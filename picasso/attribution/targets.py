@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 Step = Callable[[float, FloatArray], bool]
-"""Told how far a method is, 0..1, and its maps so far; says whether they are enough, and the method ends with them.
+"""Told how far a method is, 0..1, and its maps so far, to keep; says whether they are enough: the method ends with them.
 
 It is told 1 when nothing is left to do; its answer does not matter then. It may raise, to end the method with nothing.
 """
@@ -43,10 +43,10 @@ class Model(Protocol):
     def scored_gradients(
         self, x: FloatArray, classes: Sequence[int], *, logits: bool = True
     ) -> tuple[FloatArray, FloatArray]:
-        """The scores (N, classes) as well, from the same calls."""
+        """Scores (N, classes), and what `gradients` gives, from the same calls."""
 
     def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
-        """The same by guided backpropagation."""
+        """As `gradients`, by guided backpropagation."""
 
     def activations(self, x: FloatArray, layer: str) -> FloatArray:
         """What a layer gives."""

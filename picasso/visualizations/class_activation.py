@@ -25,7 +25,8 @@ METHODS = {
         "sum is positive",
         ends=ENDS,
         reading="Bright parts are where the layer's channels are active that, by their mean gradient, raise the "
-        "class's {score}.",
+        "class's {score}. The values are parts of that, so maps of several classes can be compared: a darker one says "
+        "that the layer has less for its class.",
         misleads="A channel has one weight for the whole picture, so a place can be bright that the class does not "
         "use. What speaks against the class is not shown, and the layer is coarse.",
         source="Selvaraju et al. 2017",
@@ -39,7 +40,8 @@ METHODS = {
         ends=ENDS,
         reading="As Grad-CAM, with places weighted so that several and smaller things of one class show alike.",
         misleads="Only gradients that raise the class count, also of channels that lower it elsewhere: classes often "
-        "share one map. Its values have no unit that could be compared between pictures.",
+        "share one map. Its values have no unit, and even a class of no probability may have bright ones: compare "
+        "places within a map, not maps.",
         source="Chattopadhyay et al. 2018",
         link="https://arxiv.org/abs/1710.11063",
         halves=(0.65, 0.64),
@@ -51,7 +53,8 @@ METHODS = {
         reading="Bright parts are where the layer is active and more of it would raise the class's {score}. It also "
         "works for early layers, which are finer.",
         misleads="Early layers see edges and textures: a fine map is no finer understanding. What speaks against the "
-        "class is not shown.",
+        "class is not shown and takes nothing away, so even a class of no probability may have bright places: the "
+        "values are parts of the {score}, but how bright a map is does not tell how likely its class is.",
         source="Jiang et al. 2021",
         link="https://doi.org/10.1109/TIP.2021.3089943",
         halves=(0.65, 0.65),
@@ -62,8 +65,9 @@ METHODS = {
         "channel, where their sum is positive",
         ends=ENDS,
         reading="Bright parts are where channels are active that, used as a mask, leave the class its {score}.",
-        misleads="The weights are a softmax, so a few channels decide. Channels beyond the limit count nothing, and a "
-        "picture faded into a fill is none that the model was trained on.",
+        misleads="The weights are a softmax, so a few channels decide. They add up to 1 for every class: the values "
+        "are the layer's own, and an unlikely class has a map as bright as a likely one. Channels beyond the limit "
+        "count nothing, and a picture faded into a fill is none that the model was trained on.",
         source="Wang et al. 2020",
         link="https://arxiv.org/abs/1910.01279",
         halves=(0.84, 0.97),

@@ -17,7 +17,7 @@ from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Field, Fill, Input
 
 Show = Step
-"""Of the maps (P, height, width) of all targets."""
+"""A step that is given maps as large as the model's input: (P, height, width), one for each target."""
 
 
 def classes_field(usual: int = 3, description: str = "A map for each of so many best classes") -> Any:

@@ -73,7 +73,7 @@ class RandomMasks(MapVisualization):
             {"errors": errors, "error": errors.mean(), "precision": precision, "mean": mean}
             for errors, precision, mean in zip(found.errors, found.precision, found.mean, strict=True)
         ]
-        return Found(found.maps, of_each, {"masks": found.masks})
+        return Found(found.maps, of_each, {"masks": found.masks, "few": found.few})
 
     @classmethod
     def method(cls, settings: Any) -> Method:

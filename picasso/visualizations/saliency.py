@@ -197,7 +197,7 @@ class Saliency(MapVisualization):
             self.fills(settings.baseline, targets.x),
             tolerance=settings.gap,
             most=settings.points,
-            step=lambda share, maps: show(share, maps.copy()),
+            step=show,
         )
         of_each = [
             {"change": change, "gap": gap, "points": points, "within": bool(gap <= settings.gap * abs(change))}

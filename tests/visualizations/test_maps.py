@@ -99,6 +99,19 @@ def test_class_activation_is_the_method_on_the_layer(tiny_model, tmp_path, metho
         assert (result["layer"], result["signed"]) == (layer.path, False)
 
 
+def test_grad_cam_of_the_last_layer_divides_the_logit(tiny_model):
+    """What the page says of its values: before the cut they add up to the logit, but for the bias."""
+    layer, classes = tiny_model.info.layers[-1].path, [0, 1, 2, 3]
+    activations, gradients = tiny_model.layer_gradients(X[[0] * 4], classes, layer)
+    parts = (gradients.mean(axis=(1, 2), keepdims=True) * activations).sum(axis=-1)
+    logits = tiny_model.predict(X[:1], logits=True)[0] - tiny_model.network.layers[-1].bias.numpy()
+    np.testing.assert_allclose(parts.sum(axis=(1, 2)), logits, atol=1e-4)
+    maps = cam.class_activation(
+        tiny_model, replace(targets_of(tiny_model, 0, 4), classes=np.arange(4)), layer, cam.grad_cam
+    )
+    np.testing.assert_allclose(maps, np.maximum(parts, 0), atol=1e-5)
+
+
 @pytest.mark.parametrize("score", ["probability", "logit"])
 def test_random_masks_is_rise_on_each_picture(tiny_model, tmp_path, score):
     values = {"masks": 64, "cells": 3, "visible": 0.4, "fill": "black", "seed": 5, "score": score}
