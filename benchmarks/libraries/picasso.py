@@ -36,7 +36,7 @@ def explains(visualization: type[MapVisualization], **settings: Any) -> Method:
             **settings | ({"layer": case.layer} if visualization is ClassActivation else {})
         )
         targets = Targets(case.x, np.array([0]), np.array([case.target]), "logits" in model.info.capabilities)
-        return Job(lambda: visualization(model).explain(targets, chosen, lambda share, maps: None).maps)
+        return Job(lambda: visualization(model).explain(targets, chosen, lambda share, maps: False).maps)
 
     return make
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from picasso.attribution.targets import FloatArray, Model, Step, Targets, nothing, parts
+from picasso.attribution.targets import FloatArray, Model, Targets, parts
 
 Combine = Callable[[FloatArray, FloatArray], FloatArray]
 
@@ -48,17 +48,15 @@ def layer_cam(activations: FloatArray, gradients: FloatArray) -> FloatArray:
     return np.maximum((np.maximum(gradients, 0) * activations).sum(axis=-1), 0)  # type: ignore[no-any-return]
 
 
-def class_activation(model: Model, targets: Targets, layer: str, combine: Combine, step: Step = nothing) -> FloatArray:
+def class_activation(model: Model, targets: Targets, layer: str, combine: Combine) -> FloatArray:
     """Each target's map of a layer, float32 (P, height, width) at the layer's resolution.
 
     Args:
         layer: its path.
         combine: one of the functions above.
-        step: told of the maps so far.
     """
     maps: list[FloatArray] = []
     for part in parts(len(targets), model.gradient_batch):
         x, classes = targets.x[targets.images[part]], targets.classes[part].tolist()
         maps.append(combine(*model.layer_gradients(x, classes, layer, logits=targets.logits)))
-        step(part.stop / len(targets), np.concatenate(maps))
     return np.concatenate(maps)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from picasso.attribution.targets import FloatArray
+
 Fill = Literal["grey", "black", "white", "mean", "blur"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
 LEVELS = {"grey": 128, "black": 0, "white": 255}  # 0..255, before preprocessing

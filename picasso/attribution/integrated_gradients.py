@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from picasso.attribution.targets import FloatArray, IntArray, Model, Step, Targets, nothing
+from picasso.attribution.targets import FloatArray, IntArray, Model, Step, Targets, unwatched
 
 FIRST = 8  # intervals to begin with, evenly spaced
 ADDED = 8  # points that a refinement adds; not the model's batch, so that results do not depend on its speed
@@ -29,7 +29,7 @@ class Integrated:
         maps: float32 (P, height, width), signed: units of score, summed over channels.
         change: float (P,), S(x) - S(baseline), which a map would sum to if the integral were exact.
         gap: float (P,), how far its sum is from that.
-        points: int (P,), at how many points of the way gradients and scores were taken.
+        points: int (P,), at how many points of the way gradients and scores were taken; 0 where that was not begun.
     """
 
     maps: FloatArray
@@ -44,7 +44,7 @@ def most_points(limit: int) -> int:
 
 
 def integrated_gradients(
-    model: Model, targets: Targets, baselines: FloatArray, *, tolerance: float, most: int, step: Step = nothing
+    model: Model, targets: Targets, baselines: FloatArray, *, tolerance: float, most: int, step: Step = unwatched
 ) -> Integrated:
     """(x - b) * (integral over a from 0 to 1 of dS/dx at b + a * (x - b)), summed over channels.
 
@@ -71,7 +71,8 @@ def integrated_gradients(
                 row for row in unfinished if gap[row] > tolerance * abs(change[row]) and points[row] + ADDED <= most
             ]
             done = max((points[row] for row in unfinished), default=most) / most
-            step((image + done) / len(targets.x), maps)
+            if step((image + done) / len(targets.x), maps.copy()):
+                return Integrated(maps, change, gap, points)
     return Integrated(maps, change, gap, points)
 
 

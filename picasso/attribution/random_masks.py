@@ -5,19 +5,17 @@ Source: Petsiuk, Das & Saenko 2018, "RISE: Randomized Input Sampling for Explana
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from picasso.attribution.resizing import interpolation
-from picasso.attribution.targets import FloatArray, Model, Step, nothing
+from picasso.attribution.targets import FloatArray, Model, Step, unwatched
 
-ROUND = (
-    32  # masks after which precision is looked at; not the model's batch, so that results do not depend on its speed
-)
-FEWEST = 4 * ROUND  # with fewer, a standard error says little of itself
+ROUND = 32  # masks after which precision is looked at; not the model's batch: results do not depend on its speed
+FEWEST = 4 * ROUND  # with fewer, a standard error may be far too small: where a high score is rare, none had one yet
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,8 @@ class RandomMasks:
 
     Attributes:
         maps: float32 (P, height, width), signed: the mean score when a pixel is visible, minus `mean`.
-        errors: float32 (P, height, width), the standard error of each value.
+        errors: float32 (P, height, width), the standard error of each value. Its square is right on average from about
+            16 masks on; an interval from few masks takes Student's t with masks - 1 degrees of freedom.
         mean: float (P,), the mean score over all masks.
         masks: how many were used.
     """
@@ -35,6 +34,11 @@ class RandomMasks:
     errors: FloatArray
     mean: NDArray[np.float64]
     masks: int
+
+    @property
+    def few(self) -> bool:
+        """Whether the masks are too few to know how precise the maps are."""
+        return self.masks < FEWEST
 
     @property
     def precision(self) -> NDArray[np.float64]:
@@ -57,8 +61,7 @@ def random_masks(
     visible: float,
     precision: float,
     seed: int,
-    step: Step = nothing,
-    enough: Callable[[], bool] = lambda: False,
+    step: Step = unwatched,
 ) -> RandomMasks:
     """cov(S, M) / p for each pixel: S the score of x * M + fill * (1 - M), M the mask's value there, p its mean.
 
@@ -75,7 +78,6 @@ def random_masks(
         cells: of a mask's grid, along each side.
         visible: p, the chance of a cell to be visible.
         step: told of the maps so far.
-        enough: asked while masks are left; where it says so, the maps are made of those that were used.
     """
     sums = _Sums(visible)
     count = 0
@@ -85,10 +87,8 @@ def random_masks(
         sums.add(scores.T.astype(np.float64), masks)
         count += len(masks)
         result = sums.result(count)
-        step(count / most, result.maps)
-        if count >= FEWEST and (result.precision <= precision).all():
-            break
-        if count < most and enough():
+        precise = not result.few and (result.precision <= precision).all()
+        if step(1.0 if precise else count / most, result.maps) or precise:
             break
     if result is None:
         raise ValueError(f"most must be at least 1, got {most}")

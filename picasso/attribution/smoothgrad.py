@@ -5,14 +5,30 @@ Source: Smilkov, Thorat, Kim, Viegas & Wattenberg 2017, "SmoothGrad: removing no
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from picasso.attribution.targets import FloatArray, Model, Step, Targets, nothing, parts
+import numpy as np
+from numpy.typing import NDArray
+
+from picasso.attribution.targets import FloatArray, IntArray, Model, Step, Targets, parts, unwatched
+
+
+@dataclass(frozen=True)
+class SmoothGrad:
+    """Means of P targets.
+
+    Attributes:
+        gradients: float32 (P, height, width, channels), signed: units of score per unit of input.
+        samples: int (P,), over how many noisy copies.
+    """
+
+    gradients: FloatArray
+    samples: IntArray
 
 
 def smoothgrad(
-    model: Model, targets: Targets, *, samples: int, noise: float, seed: int, step: Step = nothing
-) -> FloatArray:
+    model: Model, targets: Targets, *, samples: int, noise: float, seed: int, step: Step = unwatched
+) -> SmoothGrad:
     """1/n * (sum over n samples of dS/dx at x + e), e normal with standard deviation `noise` * (max(x) - min(x)).
 
     Every image and class meets the same noise, whatever is computed with it, so that its map depends on the seed alone.
@@ -20,14 +36,11 @@ def smoothgrad(
     Args:
         samples: how many noisy copies of each image.
         noise: standard deviation, as a share of the range of the image's values.
-        step: told of the means so far.
-
-    Returns:
-        float32 (P, height, width, channels), signed: units of score per unit of input.
+        step: told of the means so far, from when on each target has one.
     """
     spread = np.float32(noise) * (targets.x.max(axis=(1, 2, 3)) - targets.x.min(axis=(1, 2, 3)))
     sums = np.zeros((len(targets), *targets.x.shape[1:]))
-    counts = np.zeros((len(targets), 1, 1, 1))
+    counts = np.zeros(len(targets), np.int64)
     items = np.arange(samples * len(targets))
     for part in parts(len(items), model.gradient_batch):
         numbers, rows = np.divmod(items[part], len(targets))
@@ -39,8 +52,13 @@ def smoothgrad(
         for row, one in zip(rows, gradients, strict=True):
             sums[row] += one
             counts[row] += 1
-        step(part.stop / len(items), (sums / np.maximum(counts, 1)).astype(np.float32))
-    return (sums / samples).astype(np.float32)
+        if counts.all() and step(part.stop / len(items), _means(sums, counts)):
+            break
+    return SmoothGrad(_means(sums, counts), counts)
+
+
+def _means(sums: NDArray[np.float64], counts: IntArray) -> FloatArray:
+    return (sums / counts[:, None, None, None]).astype(np.float32)
 
 
 def _normal(seed: int, number: int, shape: tuple[int, ...]) -> FloatArray:

@@ -18,8 +18,11 @@ from picasso.models.windows import Windows
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-Step = Callable[[float, FloatArray], None]
-"""Told how far a method is, 0..1, and its maps so far. It may raise, to stop the method."""
+Step = Callable[[float, FloatArray], bool]
+"""Told how far a method is, 0..1, and its maps so far, to keep; says whether they are enough: the method ends with them.
+
+It is told 1 when nothing is left to do; its answer does not matter then. It may raise, to end the method with nothing.
+"""
 
 
 class Model(Protocol):
@@ -42,10 +45,10 @@ class Model(Protocol):
     def scored_gradients(
         self, x: FloatArray, classes: Sequence[int], *, logits: bool = True
     ) -> tuple[FloatArray, FloatArray]:
-        """The scores (N, classes) as well, from the same calls."""
+        """Scores (N, classes), and what `gradients` gives, from the same calls."""
 
     def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
-        """The same by guided backpropagation."""
+        """As `gradients`, by guided backpropagation."""
 
     def activations(self, x: FloatArray, layer: str) -> FloatArray:
         """What a layer gives."""
@@ -94,8 +97,9 @@ class Targets:
         return model.gradients(x, self.classes[rows].tolist(), logits=self.logits)
 
 
-def nothing(_fraction: float, _maps: FloatArray) -> None:
-    """The step of a method that nobody watches."""
+def unwatched(_fraction: float, _maps: FloatArray) -> bool:
+    """The step of a method that runs to its end."""
+    return False
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

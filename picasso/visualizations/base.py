@@ -66,8 +66,8 @@ class Settings(BaseModel):
 
     A field is `name: type = Field(default, ge=..., le=..., description="...", json_schema_extra={"unit": "px"})`.
     Types that the page can show: int, float, bool, str, `Literal[...]` for a choice, and `Several[Literal[...]]` where
-    more than one may be chosen. One that matters only with
-    some choices of another setting says so: `json_schema_extra={"only": {"method": ["SmoothGrad"]}}`.
+    more than one may be chosen. One that matters only with some choices of another setting says so:
+    `json_schema_extra={"only": {"method": ["SmoothGrad"]}}`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

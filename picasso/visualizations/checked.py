@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from picasso.attribution.targets import FloatArray, Targets
+from picasso.attribution.targets import FloatArray, Step, Targets
 from picasso.errors import InvalidSetting
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.visualizations import class_activation, saliency
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
-from picasso.visualizations.maps import MapVisualization, Show
+from picasso.visualizations.maps import MapVisualization
 from picasso.visualizations.occlusion import Occlusion
 from picasso.visualizations.random_masks import RandomMasks
 
@@ -37,22 +37,21 @@ class Checked:
         limits = self.visualization.limits(info)
         return all(value in limits.get(name, [value]) for name, value in self.choice.items())
 
-    def settings(self, own: Mapping[str, str], info: ModelInfo) -> Settings:
-        """Its defaults for one class, but for those of `own` that it has."""
+    def settings(self, own: Mapping[str, str], classes: int, info: ModelInfo) -> Settings:
+        """Its defaults for so many classes, but for those of `own` that it has."""
         known = {name: value for name, value in own.items() if name in self.visualization.settings_model.model_fields}
-        return self.visualization.parse_settings({**known, "classes": 1, **self.choice}, info)
+        return self.visualization.parse_settings({**known, "classes": classes, **self.choice}, info)
 
     def seeded(self, settings: Settings) -> bool:
         """Whether chance has a part in it."""
         fields = form_fields(self.visualization, settings.model_dump())
         return any(field.name == "seed" and field.used for field in fields)
 
-    def draw(self, model: Model, x: FloatArray, cls: int, settings: Settings, step: Show) -> FloatArray:
-        """The map of one class of one image (height, width, channels): float32 (height, width)."""
+    def draw(self, model: Model, x: FloatArray, classes: Sequence[int], settings: Settings, step: Step) -> FloatArray:
+        """The maps of some classes of one image (height, width, channels): float32 (classes, height, width)."""
         logits = self.visualization.logits(settings, model.info)
-        targets = Targets(x[None], np.zeros(1, np.int64), np.array([cls]), logits)
-        values: FloatArray = self.visualization(model).explain(targets, settings, step).maps[0]
-        return values
+        targets = Targets(x[None], np.zeros(len(classes), np.int64), np.array(classes), logits)
+        return self.visualization(model).explain(targets, settings, step).maps
 
     def facts(self, values: FloatArray, settings: Settings, info: ModelInfo) -> dict[str, Any]:
         """What a page says of its map, and draws; "limit" is the value at the end of the colours."""
@@ -103,13 +102,14 @@ def method_of(visualization: type[BaseVisualization], settings: Mapping[str, Any
     return None
 
 
-def as_own_settings(method: str, settings: Mapping[str, Any], info: ModelInfo | None) -> str:
-    """What a run's settings change of the method's defaults, as `own_settings` reads it."""
+def changed_settings(method: str, settings: Mapping[str, Any], info: ModelInfo | None) -> dict[str, str]:
+    """What a run's settings change of the method's defaults, as text."""
     visualization, choice = METHODS[method].visualization, METHODS[method].choice
     usual = {field.name: field.words for field in form_fields(visualization, choice, info)}
-    changed = [
-        f"{field.name}={field.words}"
-        for field in form_fields(visualization, settings, info)
-        if field.used and field.name not in NOT_OWN and field.words != usual[field.name]
-    ]
-    return "; ".join(changed)
+    fields = form_fields(visualization, settings, info)
+    return {field.name: field.words for field in fields if field.used and field.words != usual[field.name]}
+
+
+def as_own_settings(changed: Mapping[str, str]) -> str:
+    """Those of the changed settings that a map has to itself, as `own_settings` reads them."""
+    return "; ".join(f"{name}={words}" for name, words in changed.items() if name not in NOT_OWN)

@@ -73,27 +73,31 @@ def check_seed(values: FloatArray, again: FloatArray, seed: int) -> dict[str, An
     return {**found, "verdict": "stable" if found["similarity"] >= STABLE else "unstable"}
 
 
-def check_shuffling(stages: Sequence[tuple[int, float | None]]) -> dict[str, Any]:
-    """How alike a map stays after more and more layers were shuffled.
+def check_shuffling(stages: Sequence[tuple[int, float | None]], layers: int) -> dict[str, Any]:
+    """How alike a map stays after more and more of the model's layers were shuffled.
 
     Args:
         stages: (layers, similarity) of each; None where the shuffled model gave no map, or one without any difference.
+        layers: how many there are to shuffle.
 
     Returns:
         With "unmoved", the most layers after which it had hardly changed, 0 for none. The verdict is "same" where that
-        is so after the last stage there is, "partly" where it was so before or the last is still alike.
+        is so after the last stage there is, "partly" where it was so before or the last is still alike, and
+        "unfinished" as long as not all layers were shuffled.
     """
-    known = [(layers, similarity) for layers, similarity in stages if similarity is not None]
+    known = [(count, similarity) for count, similarity in stages if similarity is not None]
     last = known[-1][1] if known else None
-    unmoved = max((layers for layers, similarity in known if similarity >= SAME), default=0)
-    if last is None:
+    unmoved = max((count for count, similarity in known if similarity >= SAME), default=0)
+    if stages[-1][0] < layers:
+        verdict = "unfinished"
+    elif last is None:
         verdict = "unknown"
     elif last >= SAME:
         verdict = "same"
     else:
         verdict = "partly" if last >= PARTLY or unmoved else "changes"
     return {
-        "stages": [{"layers": layers, "similarity": similarity} for layers, similarity in stages],
+        "stages": [{"layers": count, "similarity": similarity} for count, similarity in stages],
         "similarity": last,
         "unmoved": unmoved,
         "verdict": verdict,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from picasso.attribution import cam
 from picasso.attribution.resizing import resize
 from picasso.attribution.score_cam import score_cam
-from picasso.attribution.targets import FloatArray, Targets
+from picasso.attribution.targets import Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
@@ -25,7 +25,8 @@ METHODS = {
         "sum is positive",
         ends=ENDS,
         reading="Bright parts are where the layer's channels are active that, by their mean gradient, raise the "
-        "class's {score}.",
+        "class's {score}. The values are parts of that, so maps of several classes can be compared: a darker one says "
+        "that the layer has less for its class.",
         misleads="A channel has one weight for the whole picture, so a place can be bright that the class does not "
         "use. What speaks against the class is not shown, and the layer is coarse.",
         source="Selvaraju et al. 2017",
@@ -39,7 +40,8 @@ METHODS = {
         ends=ENDS,
         reading="As Grad-CAM, with places weighted so that several and smaller things of one class show alike.",
         misleads="Only gradients that raise the class count, also of channels that lower it elsewhere: classes often "
-        "share one map. Its values have no unit that could be compared between pictures.",
+        "share one map. Its values have no unit, and even a class of no probability may have bright ones: compare "
+        "places within a map, not maps.",
         source="Chattopadhyay et al. 2018",
         link="https://arxiv.org/abs/1710.11063",
         halves=(0.65, 0.64),
@@ -51,7 +53,8 @@ METHODS = {
         reading="Bright parts are where the layer is active and more of it would raise the class's {score}. It also "
         "works for early layers, which are finer.",
         misleads="Early layers see edges and textures: a fine map is no finer understanding. What speaks against the "
-        "class is not shown.",
+        "class is not shown and takes nothing away, so even a class of no probability may have bright places: the "
+        "values are parts of the {score}, but how bright a map is does not tell how likely its class is.",
         source="Jiang et al. 2021",
         link="https://doi.org/10.1109/TIP.2021.3089943",
         halves=(0.65, 0.65),
@@ -62,11 +65,13 @@ METHODS = {
         "channel, where their sum is positive",
         ends=ENDS,
         reading="Bright parts are where channels are active that, used as a mask, leave the class its {score}.",
-        misleads="The weights are a softmax, so a few channels decide. Channels beyond the limit count nothing, and a "
-        "picture faded into a fill is none that the model was trained on.",
+        misleads="The weights are a softmax, so a few channels decide. They add up to 1 for every class: the values "
+        "are the layer's own, and an unlikely class has a map as bright as a likely one. Channels beyond the limit "
+        "count nothing, and a picture faded into a fill is none that the model was trained on.",
         source="Wang et al. 2020",
         link="https://arxiv.org/abs/1910.01279",
         halves=(0.84, 0.97),
+        gradual=True,
     ),
 }
 
@@ -107,18 +112,22 @@ class ClassActivation(MapVisualization):
         """The chosen method on the chosen layer, stretched to the model's input."""
         layer = chosen_layer(settings.layer, self.model.info)
         facts: dict[str, Any] = described(layer)
-
-        def step(share: float, maps: FloatArray) -> None:
-            show(share, resize(maps, targets.shape))
-
         if settings.method == SCORE_CAM:
             fill = self.fills(settings.fill, targets.x)
-            found = score_cam(self.model, targets, layer.path, fill, channels=settings.channels, step=step)
+            found = score_cam(
+                self.model,
+                targets,
+                layer.path,
+                fill,
+                channels=settings.channels,
+                step=lambda share, maps: show(share, resize(maps, targets.shape)),
+            )
             of_each = [
-                {"coarse": one, "used": found.used[i]} for one, i in zip(found.maps, targets.images, strict=True)
+                {"coarse": one, "used": found.used[i], "wanted": found.wanted[i]}
+                for one, i in zip(found.maps, targets.images, strict=True)
             ]
             return Found(resize(found.maps, targets.shape), of_each, facts | {"channels": found.channels})
-        maps = cam.class_activation(self.model, targets, layer.path, COMBINE[settings.method], step)
+        maps = cam.class_activation(self.model, targets, layer.path, COMBINE[settings.method])
         return Found(resize(maps, targets.shape), [{"coarse": one} for one in maps], facts)
 
     @classmethod

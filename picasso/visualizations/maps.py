@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,18 +11,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from picasso.attribution.fills import make_fill
-from picasso.attribution.targets import FloatArray, Targets, parts
+from picasso.attribution.targets import FloatArray, Step, Targets, parts
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Field, Fill, Input
 
-Show = Callable[[float, FloatArray], None]
-"""Takes how far a method is, 0..1, and its maps (P, height, width) so far."""
+Show = Step
+"""A step that is given maps as large as the model's input: (P, height, width), one for each target."""
 
 
-def classes_field() -> Any:
+def classes_field(usual: int = 3, description: str = "A map for each of so many best classes") -> Any:
     """The setting that each of them has."""
-    return Field(3, ge=1, le=10, title="Classes", description="A map for each of so many best classes")
+    return Field(usual, ge=1, le=10, title="Classes", description=description)
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Method:
         halves: with its default settings on one picture of two things, a cup of espresso beside a camera on a tripod
             (EfficientNet-Lite0, tests/visualizations/test_two_things.py), the share of the positive values that lay
             in the right half: of the espresso map, of the tripod map. Chance is 0.5.
+        gradual: whether its maps become better with every batch. A picture then fills its batches alone, and what is
+            there can be kept at any time.
     """
 
     signed: bool
@@ -49,6 +51,7 @@ class Method:
     source: str
     link: str
     halves: tuple[float, float]
+    gradual: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,18 @@ class MapVisualization(BaseVisualization):
     """Explains the best classes of each picture; a subclass says how.
 
     Attributes:
-        together: how many pictures go to `explain` at once, so that their batches are full.
         bright: the share of a map's values that the colours cover; what lies above has the same colour.
     """
 
-    together: ClassVar[int] = 8
+    stoppable = True
     bright: ClassVar[float] = 1.0
 
     @abstractmethod
     def explain(self, targets: Targets, settings: Any, show: Show) -> Found:
-        """Computes the maps of some targets; calls `show` with what is there already."""
+        """Computes the maps of some targets, of one picture where the method is gradual.
+
+        Calls `show` with what is there already, and returns that once `show` says that it is enough.
+        """
 
     @classmethod
     @abstractmethod
@@ -105,15 +110,17 @@ class MapVisualization(BaseVisualization):
             """The same, while the page sees what is there already."""
             names = _named([item.filename for item in inputs[part]])
 
-            def show(fraction: float, maps: FloatArray) -> None:
+            def show(fraction: float, maps: FloatArray) -> bool:
                 done_share = (part.start + fraction * (part.stop - part.start)) / len(inputs)
                 self.progress(done_share, f"Looking at {names}", [*done, *results(part, Found(maps))])
+                return fraction < 1 and self.enough()
 
             return results(part, self.explain(_targets(prepared.x[part], rows[part], logits), settings, show))
 
-        for part in parts(len(inputs), self.together):
+        gradual = self.method(settings).gradual
+        for part in parts(len(inputs), 1 if gradual else max(1, self.model.gradient_batch // settings.classes)):
             done += look(part)
-            if not self.stopped:  # else the last part is not whole
+            if not self.stopped:  # else this part is not whole
                 self.progress(part.stop / len(inputs), f"Looked at {part.stop} of {len(inputs)}", done)
             if part.stop < len(inputs) and self.enough():
                 break

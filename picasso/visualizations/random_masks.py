@@ -22,6 +22,7 @@ METHOD = Method(
     source="Petsiuk et al. 2018",
     link="https://arxiv.org/abs/1806.07421",
     halves=(0.96, 1.00),
+    gradual=True,
 )
 
 
@@ -30,8 +31,6 @@ class RandomMasks(MapVisualization):
 
     description = "Hides random parts of the picture many times and shows which ones a class needs (RISE)."
     reference_link = "https://arxiv.org/abs/1806.07421"
-    together = 1  # an image alone fills its batches
-    stoppable = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         masks: int = Field(2000, ge=2, le=10_000, title="Masks", description="So many, at most")
@@ -69,13 +68,12 @@ class RandomMasks(MapVisualization):
             precision=settings.tolerance,
             seed=settings.seed,
             step=show,
-            enough=self.enough,
         )
         of_each = [
             {"errors": errors, "error": errors.mean(), "precision": precision, "mean": mean}
             for errors, precision, mean in zip(found.errors, found.precision, found.mean, strict=True)
         ]
-        return Found(found.maps, of_each, {"masks": found.masks})
+        return Found(found.maps, of_each, {"masks": found.masks, "few": found.few})
 
     @classmethod
     def method(cls, settings: Any) -> Method:

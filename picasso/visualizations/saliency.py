@@ -59,6 +59,7 @@ METHODS = {
         source="Smilkov et al. 2017",
         link="https://arxiv.org/abs/1706.03825",
         halves=(0.68, 0.62),
+        gradual=True,
     ),
     "integrated gradients": Method(
         signed=True,
@@ -71,6 +72,7 @@ METHODS = {
         source="Sundararajan et al. 2017",
         link="https://arxiv.org/abs/1703.01365",
         halves=(0.65, 0.63),
+        gradual=True,
     ),
     GUIDED: Method(
         signed=False,
@@ -178,7 +180,7 @@ class Saliency(MapVisualization):
         return Found(saliency(guided_backpropagation(self.model, targets)))
 
     def _smoothgrad(self, targets: Targets, settings: Any, show: Show) -> Found:
-        values = smoothgrad(
+        found = smoothgrad(
             self.model,
             targets,
             samples=settings.samples,
@@ -186,7 +188,7 @@ class Saliency(MapVisualization):
             seed=settings.seed,
             step=lambda share, values: show(share, saliency(values)),
         )
-        return Found(saliency(values))
+        return Found(saliency(found.gradients), [{"samples": samples} for samples in found.samples])
 
     def _integrated_gradients(self, targets: Targets, settings: Any, show: Show) -> Found:
         found = integrated_gradients(
@@ -195,7 +197,7 @@ class Saliency(MapVisualization):
             self.fills(settings.baseline, targets.x),
             tolerance=settings.gap,
             most=settings.points,
-            step=lambda share, maps: show(share, maps.copy()),
+            step=show,
         )
         of_each = [
             {"change": change, "gap": gap, "points": points, "within": bool(gap <= settings.gap * abs(change))}

@@ -44,7 +44,7 @@ def test_smoothgrad(model, monkeypatch):
     monkeypatch.setattr(np.random, "normal", lambda _mean, deviation, _shape: deviation * next(normals))
     expected = pair.GradientSaliency().GetSmoothedMask(X[0], call, stdev_spread=0.1, nsamples=5, magnitude=False)
     found = smoothgrad(model, TARGETS, samples=5, noise=0.1, seed=0)
-    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found.gradients[0], expected, atol=1e-5)
 
 
 def test_integrated_gradients(model):

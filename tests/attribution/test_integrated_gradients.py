@@ -128,3 +128,21 @@ def test_it_tells_how_far_it_is():
     integrate(Power(WEIGHTS, 3), tolerance=0, step=lambda share, _: said.append(share))
     assert said == sorted(said)
     assert 0 < said[0] < said[-1] == 1
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+def test_one_that_has_enough_gets_what_so_many_points_give(asked):
+    """Of one image: the same maps, and the gap that they then have."""
+    targets, baselines = Targets(IMAGES[:1], np.array([0, 0]), np.array([2, 0]), logits=False), BASELINES[:1]
+    answers = iter([False] * (asked - 1) + [True])
+    stopped = integrate(Power(WEIGHTS, 4), targets, baselines, 0, step=lambda *_: next(answers))
+    fewer = integrate(Power(WEIGHTS, 4), targets, baselines, 0, most=1 + 8 * asked)
+    assert stopped.points.tolist() == fewer.points.tolist() == [1 + 8 * asked] * 2
+    np.testing.assert_array_equal(stopped.maps, fewer.maps)
+    np.testing.assert_array_equal(stopped.gap, fewer.gap)
+
+
+def test_images_that_were_not_begun_have_no_points():
+    found = integrate(Power(WEIGHTS), step=lambda *_: True)
+    assert found.points.tolist() == [9, 9, 0]
+    assert not found.maps[2].any()

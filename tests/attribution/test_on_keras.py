@@ -43,7 +43,7 @@ def test_gradient_times_input(model, targets):
 
 
 def test_smoothgrad(model, targets):
-    found = smoothgrad(model, targets, samples=6, noise=0.2, seed=5)
+    found = smoothgrad(model, targets, samples=6, noise=0.2, seed=5).gradients
     for one, (i, c) in zip(found, PAIRS, strict=True):
         sigma = 0.2 * (X[i].max() - X[i].min())
         noisy = [X[i] + sigma * np.random.default_rng((5, n)).standard_normal(X[i].shape, np.float32) for n in range(6)]

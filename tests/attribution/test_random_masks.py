@@ -1,8 +1,11 @@
 """RISE: its masks, its estimate against plain code, and whether its standard error is one."""
 
+from itertools import product
+
 import numpy as np
 import pytest
-from fakes import Power, noise
+from fakes import Fake, Power, noise
+from scipy import stats
 
 from picasso.attribution.random_masks import FEWEST, make_masks, random_masks
 
@@ -75,6 +78,57 @@ def test_the_standard_error_is_what_seeds_differ_by():
     assert (spread / said).mean() == pytest.approx(1, abs=0.05)
 
 
+class OfMask(Fake):
+    """The score is a function of the mask, which it sees as the image of 6 x 6 pixels."""
+
+    def __init__(self, function):
+        super().__init__((6, 6, 1), 1)
+        self.function = function
+
+    def score(self, x):
+        return self.function(x[..., 0].astype(float))[:, None]
+
+    def true_map(self):
+        """By hand: all masks of 2 x 2 cells, visible or not with equal chance, at all nine offsets."""
+        numbers = product([1 / 6, 1 / 2, 5 / 6], [1 / 6, 1 / 2, 5 / 6], *[[0, 1]] * 4)
+        masks = make_masks(np.array(list(numbers)), (6, 6), (2, 2), 0.5)
+        scores = self.function(masks.astype(float))
+        return np.tensordot(scores - scores.mean(), masks, 1) / len(masks) / 0.5
+
+    def rise(self, masks, seed):
+        white, black = np.ones((6, 6, 1), np.float32), np.zeros((6, 6, 1), np.float32)
+        return random_masks(
+            self, white, [0], black, logits=False, most=masks, cells=2, visible=0.5, precision=0, seed=seed
+        )
+
+
+COMMON = OfMask(lambda masks: masks.mean(axis=(1, 2)))
+RARE = OfMask(lambda masks: (masks.mean(axis=(1, 2)) > 0.9) * 1.0)  # one mask in 15
+
+
+def covered(model, masks):
+    """The share of pixels and seeds whose 95 % interval has the true value."""
+    width, true = stats.t.ppf(0.975, masks - 1), model.true_map()
+    found = [model.rise(masks, seed) for seed in range(60)]
+    return np.mean([np.abs(one.maps[0] - true) <= width * one.errors[0] + 1e-6 for one in found])
+
+
+def test_the_square_of_the_standard_error_is_right_on_average_with_few_masks():
+    found, true = [COMMON.rise(16, seed) for seed in range(200)], COMMON.true_map()
+    squares = np.mean([(one.maps[0] - true) ** 2 for one in found])
+    assert np.mean([one.errors[0].astype(float) ** 2 for one in found]) == pytest.approx(squares, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("model", "masks", "low", "high"),
+    [(COMMON, 16, 0.85, 1), (COMMON, FEWEST, 0.93, 1), (RARE, 16, 0, 0.7), (RARE, FEWEST, 0.88, 1)],
+)
+def test_how_often_the_true_value_lies_where_the_standard_error_says(model, masks, low, high):
+    """Student's t is enough where all masks tell something. Where a high score is rare, 16 masks are too few."""
+    assert low <= covered(model, masks) <= high
+    assert model.rise(masks, 0).few == (masks < FEWEST)
+
+
 def test_one_pixel_that_matters_is_found():
     """S = x at (2, 7), with 1 there and a fill of 0: the map is cov(M(2, 7), M) / p, with its peak at that pixel."""
     weights = np.zeros((1, *SHAPE, 2))
@@ -125,7 +179,12 @@ def test_no_masks_are_refused():
 
 def test_whoever_has_enough_gets_the_maps_of_the_masks_so_far():
     answers = iter([False, True])
-    found = rise(enough=lambda: next(answers))
+    found = rise(step=lambda *_: next(answers))
     assert found.masks == 64
     np.testing.assert_array_equal(found.maps, rise(most=64).maps)
-    rise(most=32, enough=lambda: pytest.fail("nothing is left"))
+
+
+def test_it_says_that_it_is_done_when_it_is_precise():
+    said = []
+    assert rise(precision=0.5, most=3200, step=lambda share, _: said.append(share)).masks < 3200
+    assert said[-1] == 1

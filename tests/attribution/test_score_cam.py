@@ -61,6 +61,13 @@ def test_it_tells_how_far_it_is():
     assert said == [0.25, 0.5, 0.75, 1]
 
 
+def test_one_that_has_enough_gets_the_map_of_so_many_channels():
+    stopped = score_cam(Layered(V, Q, 0.25), TARGETS, "half", FILL, channels=4, step=lambda *_: True)
+    fewer = score_cam(Layered(V, Q, 0.25), TARGETS, "half", FILL, channels=2)
+    assert stopped.used.tolist() == [2, 0]  # the second image was not begun
+    np.testing.assert_array_equal(stopped.maps[[1]], fewer.maps[[1]])
+
+
 def test_strength_is_the_mean_absolute_value():
     activations = np.float32([[[1, -3, 0], [1, 1, 0]]])
     np.testing.assert_array_equal(strength(activations), [1, 2, 0])

@@ -48,7 +48,7 @@ def expected_saliency(model, targets, method):
     if method == "gradient x input":
         return total(gradient_times_input(model, targets))
     if method == "SmoothGrad":
-        return saliency(smoothgrad(model, targets, samples=3, noise=0.3, seed=7))
+        return saliency(smoothgrad(model, targets, samples=3, noise=0.3, seed=7).gradients)
     white = make_fill("white", targets.x[0], model.solid)[None]
     return integrated_gradients(model, targets, white, tolerance=0.001, most=17).maps
 
@@ -99,6 +99,19 @@ def test_class_activation_is_the_method_on_the_layer(tiny_model, tmp_path, metho
         assert (result["layer"], result["signed"]) == (layer.path, False)
 
 
+def test_grad_cam_of_the_last_layer_divides_the_logit(tiny_model):
+    """What the page says of its values: before the cut they add up to the logit, but for the bias."""
+    layer, classes = tiny_model.info.layers[-1].path, [0, 1, 2, 3]
+    activations, gradients = tiny_model.layer_gradients(X[[0] * 4], classes, layer)
+    parts = (gradients.mean(axis=(1, 2), keepdims=True) * activations).sum(axis=-1)
+    logits = tiny_model.predict(X[:1], logits=True)[0] - tiny_model.network.layers[-1].bias.numpy()
+    np.testing.assert_allclose(parts.sum(axis=(1, 2)), logits, atol=1e-4)
+    maps = cam.class_activation(
+        tiny_model, replace(targets_of(tiny_model, 0, 4), classes=np.arange(4)), layer, cam.grad_cam
+    )
+    np.testing.assert_allclose(maps, np.maximum(parts, 0), atol=1e-5)
+
+
 @pytest.mark.parametrize("score", ["probability", "logit"])
 def test_random_masks_is_rise_on_each_picture(tiny_model, tmp_path, score):
     values = {"masks": 64, "cells": 3, "visible": 0.4, "fill": "black", "seed": 5, "score": score}
@@ -129,14 +142,57 @@ def test_feature_maps_are_the_strongest_channels(tiny_model, tmp_path):
 def test_the_page_sees_a_map_while_it_sharpens(tiny_model, tmp_path):
     seen = []
     results = run(
-        Saliency, tiny_model, tmp_path, INPUTS[:2], lambda fraction, _, partial: seen.append((fraction, partial)),
+        Saliency, tiny_model, tmp_path, INPUTS[:2], lambda fraction, _, partial: seen.append((fraction, list(partial))),
         method="SmoothGrad", samples=50,
     )  # fmt: skip
-    assert len(seen) > 5
-    assert all(len(partial) == 2 for _, partial in seen)
-    early, late = (partial[1]["maps"][0]["map"] for _, partial in (seen[0], seen[-1]))
-    assert np.abs(early - late).max() > 0
-    np.testing.assert_array_equal(late, results[1]["maps"][0]["map"])
+    for index in (0, 1):  # one after the other
+        of_this = [partial[index] for _, partial in seen if len(partial) == index + 1]
+        assert len(of_this) > 5
+        early, late = (result["maps"][0]["map"] for result in (of_this[0], of_this[-1]))
+        assert np.abs(early - late).max() > 0
+        np.testing.assert_array_equal(late, results[index]["maps"][0]["map"])
+
+
+@pytest.mark.parametrize(
+    ("visualization", "values", "has", "fewer"),
+    [
+        (Saliency, {"method": "SmoothGrad", "samples": 48}, "samples", "samples"),
+        (Saliency, {"method": "integrated gradients", "gap": 0}, "points", "points"),
+        (RandomMasks, {"masks": 320, "cells": 3}, "masks", "masks"),
+        (ClassActivation, {"method": "Score-CAM"}, "used", "channels"),
+    ],
+)
+def test_a_stopped_map_is_the_one_of_less_work(tiny_model, tmp_path, monkeypatch, visualization, values, has, fewer):
+    """The first picture as it was when the person had enough, and how far that is; no other was begun."""
+    monkeypatch.setattr(tiny_model, "info", replace(tiny_model.info, seconds_per_image=0.5))  # one at a time
+    settings = visualization.parse_settings({"classes": 2, **values}, tiny_model.info)
+    told = []
+    made = visualization(tiny_model, lambda share, *_: told.append(share), lambda: True)
+    (stopped,) = made.make_visualization(INPUTS[:2], tmp_path, settings)
+    assert made.stopped
+    assert 0 < told[-1] < 0.5
+    done = {one.get(has, stopped.get(has)) for one in stopped["maps"]}
+    assert len(done) == 1
+    (whole,) = run(visualization, tiny_model, tmp_path, INPUTS[:1], **{"classes": 2, **values, fewer: max(done)})
+    for one, other in zip(stopped["maps"], whole["maps"], strict=True):
+        np.testing.assert_allclose(one["map"], other["map"], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gradient", "Grad-CAM"])
+def test_quick_maps_are_stopped_between_pictures(tiny_model, tmp_path, method):
+    visualization = Saliency if method == "gradient" else ClassActivation
+    settings = visualization.parse_settings({"method": method, "classes": 4}, tiny_model.info)
+    made = visualization(tiny_model, None, lambda: True)
+    assert len(made.make_visualization(INPUTS, tmp_path, settings)) == 4  # 16 gradients go together
+    assert made.stopped
+
+
+@pytest.mark.parametrize("method", ["gradient", "Grad-CAM"])
+def test_many_pictures_and_classes(tiny_model, tmp_path, method):
+    """More than a batch has."""
+    visualization = Saliency if method == "gradient" else ClassActivation
+    results = run(visualization, tiny_model, tmp_path, method=method, classes=4)
+    assert [len(result["maps"]) for result in results] == [4] * COUNT
 
 
 # What a model allows

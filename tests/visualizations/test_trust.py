@@ -41,8 +41,14 @@ def run(visualization, model, folder, picture=PICTURE, **values):
     return result
 
 
-def by_name(result):
-    return {one["name"]: one for one in result["methods"]}
+def checks(model, folder, picture=PICTURE, **values):
+    """What is said of the best class."""
+    (best,) = run(Trust, model, folder, picture, **values)["classes"]
+    return best
+
+
+def by_name(explained):
+    return {one["name"]: one for one in explained["methods"]}
 
 
 class Edges(Saliency):
@@ -68,7 +74,7 @@ def test_the_map_that_is_checked_is_the_one_of_the_methods_own_page(tiny_model, 
     made = visualization.parse_settings(values, tiny_model.info).model_dump(mode="json")
     settings = Trust.goes_on_from(visualization, made, tiny_model.info)
     assert name in settings["methods"]
-    found = run(Trust, tiny_model, tmp_path, **settings, **QUICK)
+    found = checks(tiny_model, tmp_path, **settings, **QUICK)
     assert found["index"] == theirs["maps"][0]["index"]
     np.testing.assert_allclose(by_name(found)[name]["map"], theirs["maps"][0]["map"], atol=1e-5)
     assert by_name(found)[name]["plotted"] == theirs["plotted"]
@@ -76,7 +82,7 @@ def test_the_map_that_is_checked_is_the_one_of_the_methods_own_page(tiny_model, 
 
 def test_hiding_equals_plain_code(tiny_model, tmp_path):
     """The curves of the map, and of the same map moved twice, over black."""
-    result = run(Trust, tiny_model, tmp_path, methods="gradient", fill="black", seed=3, **QUICK)
+    result = checks(tiny_model, tmp_path, methods="gradient", fill="black", seed=3, **QUICK)
     (one,) = result["methods"]
     rng = np.random.default_rng(3)
     others = [moved(one["map"], rng) for _ in range(2)]
@@ -98,16 +104,81 @@ def test_hiding_equals_plain_code(tiny_model, tmp_path):
     assert one["shares"][one["at"]] == 0.1
 
 
+def test_each_class_is_checked_as_if_it_were_alone(tiny_model, tmp_path, monkeypatch):
+    """The best class has the same numbers with or without others; the second best is explained as the best would be."""
+    values = {"methods": "gradient,LayerCAM,occlusion,SmoothGrad", "method_settings": "samples=2; stride=4", **QUICK}
+    first, second = run(Trust, tiny_model, tmp_path, classes=2, **values)["classes"]
+    alone = [checks(tiny_model, tmp_path, **values)]
+    order = np.argsort(-tiny_model.predict(X[None])[0])
+    assert [first["index"], second["index"]] == order[:2].tolist()
+    named = [{key: second[key] for key in ("index", "label", "score")}]
+    monkeypatch.setattr(tiny_model, "own_decode", (lambda _: [named], "decode"))
+    alone.append(checks(tiny_model, tmp_path, **values))
+    for one, other in zip((first, second), alone, strict=True):
+        assert [method["name"] for method in one["methods"]] == values["methods"].split(",")
+        assert pack(one, "").content.keys() == pack(other, "").content.keys()
+        for method, same in zip(one["methods"], other["methods"], strict=True):
+            np.testing.assert_allclose(method["map"], same["map"], atol=1e-6)
+            for kind in ("deletion", "insertion"):
+                np.testing.assert_allclose(method[kind]["curve"], same[kind]["curve"], atol=1e-5)
+            for check in ("shuffling", "agreement", "again"):
+                assert method.get(check) == same.get(check)
+
+
+def test_more_classes_cost_more(tiny_model):
+    info = replace(tiny_model.info, seconds_per_image=0.1)
+    calls, seconds = zip(
+        *[
+            (Trust.model_calls(settings, info), Trust.cost(settings, info).seconds)
+            for classes in (1, 2, 4, 10)  # there are four
+            for settings in [Trust.parse_settings({"methods": "gradient", "classes": classes, **QUICK}, info)]
+        ],
+        strict=True,
+    )
+    curves, maps = 2 + 2 * 9 * 3, 5
+    assert calls == tuple(1 + classes * curves + maps * (1 + classes) for classes in (1, 2, 4, 4))
+    assert seconds == tuple(sorted(seconds))
+
+
+def test_a_stopped_one_has_the_checks_that_are_done(tiny_model, tmp_path):
+    """However early it is stopped: each check that is there is whole, and what is missing is named."""
+    values = {"methods": "gradient,SmoothGrad", "classes": 2, "method_settings": "samples=2", **QUICK}
+    settings = Trust.parse_settings(values, tiny_model.info)
+    asked, seen = [], set()
+
+    def until(enough):
+        made = Trust(tiny_model, None, enough)
+        return made, made.make_visualization([Input("a.png", PICTURE)], tmp_path, settings)[0]
+
+    _, whole = until(lambda: asked.append(None))
+    for allowed in range(0, len(asked), 3):
+        left = iter([False] * allowed)
+        made, result = until(lambda left=left: next(left, True))
+        assert made.stopped
+        for one, other in zip(result["classes"], whole["classes"], strict=True):
+            names = [method["name"] for method in one["methods"]]
+            assert [*names, *one["not_begun"]] == ["gradient", "SmoothGrad"]
+            for method, same in zip(one["methods"], other["methods"], strict=False):
+                for check in ("deletion", "insertion", "again"):
+                    assert method.get(check, same.get(check)) == same.get(check)
+                done = method.get("shuffling", {"stages": [], "verdict": "unfinished"})
+                assert done["stages"] == same["shuffling"]["stages"][: len(done["stages"])]
+                assert (done["verdict"] == "unfinished") == (len(done["stages"]) < 3)
+                seen.add((method["name"], "again" in method, len(done["stages"])))
+    assert {("gradient", False, 0), ("SmoothGrad", False, 0), ("SmoothGrad", True, 0), ("SmoothGrad", True, 2)} <= seen
+
+
 def test_shuffling_compares_with_the_map_of_the_shuffled_model(tiny_model, tmp_path):
     result = run(Trust, tiny_model, tmp_path, methods="gradient x input,Grad-CAM", seed=5, **QUICK)
     assert result["layers"] == len(tiny_model.weighted_layers) == 3
+    (explained,) = result["classes"]
     for name, visualization in (("gradient x input", Saliency), ("Grad-CAM", ClassActivation)):
-        one = by_name(result)[name]
+        one = by_name(explained)[name]
         assert [stage["layers"] for stage in one["shuffling"]["stages"]] == [1, 2, 3]
         for stage in one["shuffling"]["stages"]:
             with tiny_model.shuffled(stage["layers"], 5):
                 maps = run(visualization, tiny_model, tmp_path, method=name, classes=4)["maps"]
-            (shuffled,) = [one["map"] for one in maps if one["index"] == result["index"]]  # the class stays
+            (shuffled,) = [one["map"] for one in maps if one["index"] == explained["index"]]  # the class stays
             if np.ptp(shuffled) == 0:  # nothing is left that speaks for the class
                 assert stage["similarity"] is None
                 continue
@@ -118,15 +189,15 @@ def test_shuffling_compares_with_the_map_of_the_shuffled_model(tiny_model, tmp_p
 
 
 def test_a_map_that_is_the_same_everywhere_is_not_checked(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(Checked, "draw", lambda *_: np.zeros(tiny_model.info.input_shape[:2], np.float32))
-    (one,) = run(Trust, tiny_model, tmp_path, methods="gradient", **QUICK)["methods"]
+    monkeypatch.setattr(Checked, "draw", lambda *_: np.zeros((1, *tiny_model.info.input_shape[:2]), np.float32))
+    (one,) = checks(tiny_model, tmp_path, methods="gradient", **QUICK)["methods"]
     assert one["empty"]
     assert not {"deletion", "insertion", "shuffling", "agreement"} & set(one)
 
 
 def test_a_map_that_ignores_the_model_is_caught(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "gradient x input", Checked(Edges, {"method": "gradient"}))
-    result = by_name(run(Trust, tiny_model, tmp_path, methods=["gradient", "gradient x input"], **QUICK))
+    result = by_name(checks(tiny_model, tmp_path, methods=["gradient", "gradient x input"], **QUICK))
     assert result["gradient x input"]["shuffling"]["similarity"] == pytest.approx(1)
     assert result["gradient x input"]["shuffling"]["verdict"] == "same"
     assert result["gradient"]["shuffling"]["similarity"] < 0.7
@@ -147,7 +218,7 @@ def test_a_shuffled_model_without_finite_numbers_gives_no_answer(tiny_model, tmp
             return Found(found.maps * np.nan)
 
     monkeypatch.setitem(METHODS, "gradient", Checked(Fragile, {"method": "gradient"}))
-    (one,) = run(Trust, tiny_model, tmp_path, methods="gradient", **QUICK)["methods"]
+    (one,) = checks(tiny_model, tmp_path, methods="gradient", **QUICK)["methods"]
     assert [stage["similarity"] for stage in one["shuffling"]["stages"]] == [None, None, None]
     assert one["shuffling"]["verdict"] == "unknown"
 
@@ -164,20 +235,21 @@ def test_a_shuffled_model_without_finite_numbers_gives_no_answer(tiny_model, tmp
     ],
 )
 def test_the_verdict_on_shuffled_weights(similarities, verdict, unmoved):
-    found = check_shuffling(list(enumerate(similarities, 1)))
+    found = check_shuffling(list(enumerate(similarities, 1)), 2)
     assert (found["verdict"], found["unmoved"]) == (verdict, unmoved)
+    assert check_shuffling(list(enumerate(similarities, 1)), 3)["verdict"] == "unfinished"
 
 
 def test_weights_that_cannot_be_shuffled_leave_the_other_checks(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(type(tiny_model), "weighted_layers", ())
     result = run(Trust, tiny_model, tmp_path, methods="gradient", **QUICK)
     assert result["layers"] == 0
-    assert "shuffling" not in result["methods"][0]
+    assert "shuffling" not in result["classes"][0]["methods"][0]
 
 
 def test_another_seed_is_for_methods_with_chance_in_them(tiny_model, tmp_path):
     values = {"method_settings": "samples=2; noise=1; seed=7", **QUICK}
-    result = by_name(run(Trust, tiny_model, tmp_path, methods="gradient,SmoothGrad", **values))
+    result = by_name(checks(tiny_model, tmp_path, methods="gradient,SmoothGrad", **values))
     assert (result["gradient"]["seeded"], result["SmoothGrad"]["seeded"]) == (False, True)
     assert "again" not in result["gradient"]
     of_seed = {
@@ -191,7 +263,7 @@ def test_another_seed_is_for_methods_with_chance_in_them(tiny_model, tmp_path):
 
 def test_maps_agree_where_they_are_the_same(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "LayerCAM", METHODS["gradient"])
-    result = by_name(run(Trust, tiny_model, tmp_path, methods="gradient,LayerCAM,occlusion", **QUICK))
+    result = by_name(checks(tiny_model, tmp_path, methods="gradient,LayerCAM,occlusion", **QUICK))
     same, other = result["gradient"]["agreement"]
     assert (same["name"], same["similarity"], same["overlap"]) == ("LayerCAM", pytest.approx(1), 1)
     assert same["verdict"] == "agrees"
@@ -203,7 +275,7 @@ def test_maps_agree_where_they_are_the_same(tiny_model, tmp_path, monkeypatch):
 
 def test_the_numbers_stand_in_the_manifest(tiny_model, tmp_path):
     content = json.loads(json.dumps(pack(run(Trust, tiny_model, tmp_path, methods="gradient", **QUICK), "0").content))
-    (one,) = content["methods"]
+    (one,) = content["classes"][0]["methods"]
     assert len(one["deletion"]["curve"]) == len(one["insertion"]["random"]["mean"]) == 11
     assert {"area", "verdict"} <= one["deletion"].keys()
     assert one["shuffling"]["stages"][0]["layers"] == 1
@@ -225,13 +297,20 @@ def test_the_methods_are_those_of_the_visualizations():
 
 
 def test_settings_of_a_map_go_with_it(tiny_model):
-    values = ClassActivation.parse_settings({"method": "Score-CAM", "channels": 2, "classes": 1}, tiny_model.info)
+    values = ClassActivation.parse_settings({"method": "Score-CAM", "channels": 2}, tiny_model.info)
     found = Trust.goes_on_from(ClassActivation, values.model_dump(mode="json"), tiny_model.info)
     assert found == {  # the layer is the default one: not said
         "methods": ["gradient", "Grad-CAM", "Score-CAM", "occlusion"],
         "method_settings": "channels=2",
     }
     assert Trust.goes_on_from(Trust, {}, tiny_model.info) is None
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(3, {}), (1, {"classes": "1"}), (4, {"classes": "4"})])
+def test_classes_come_over_where_somebody_chose_them(tiny_model, classes, expected):
+    values = Saliency.parse_settings({"classes": classes}, tiny_model.info).model_dump(mode="json")
+    found = Trust.goes_on_from(Saliency, values, tiny_model.info)
+    assert found == {"methods": ["gradient", "Grad-CAM", "occlusion"], "method_settings": "", **expected}
 
 
 @pytest.mark.parametrize(
@@ -259,12 +338,13 @@ def test_the_default_model_on_coffee(tmp_path):
     model = open_model(load_config(ROOT / "config.py", environ={}))
     picture = Image.open(Path(find_spec("skimage").submodule_search_locations[0]) / "data" / "coffee.png")
     result = run(Trust, model, tmp_path, picture, methods="gradient,Grad-CAM", **QUICK)
-    assert (result["label"], result["layers"]) == ("espresso", len(model.weighted_layers))
-    for one in result["methods"]:
+    (explained,) = result["classes"]
+    assert (explained["label"], result["layers"]) == ("espresso", len(model.weighted_layers))
+    for one in explained["methods"]:
         x = model.preprocess([picture]).x
         strongest = np.argsort(-one["map"].ravel(), kind="stable")[: round(0.1 * 224 * 224)]
         x.reshape(-1, 3)[strongest] = (128 - 127) / 128
-        hidden = model.network(x).numpy()[0, result["index"]]
+        hidden = model.network(x).numpy()[0, explained["index"]]
         assert one["deletion"]["curve"][0] == pytest.approx(0.900, abs=0.005)
         assert one["deletion"]["curve"][one["at"]] == pytest.approx(hidden, abs=1e-3)
         assert one["deletion"]["verdict"] == "better"

@@ -253,14 +253,55 @@ def test_checks_are_sentences_with_the_manifests_numbers(visitor: Visitor) -> No
     run = visitor.start("trust", methods="gradient", steps=10)
     manifest = visitor.services.store.manifest(run)
     assert manifest is not None
-    (one,) = manifest["results"][0]["methods"]
+    (best,) = manifest["results"][0]["classes"]
+    (one,) = best["methods"]
     before, after = (templates.number(one["deletion"]["curve"][step]) for step in (0, 1))
     text = visitor.page(f"/runs/{run.id}/").text
-    label = manifest["results"][0]["label"]
+    label = best["label"]
     assert f"Hiding the strongest 10 % drops {label} from {before} to {after}; a random 10 %" in text
     assert f"Area under the curve: {templates.number(one['insertion']['area'])}; of 5 random maps" in text
     assert "Another seed: no chance in it." in text
     assert "Those of this model cannot be shuffled" in text
+
+
+def test_stopped_checks_say_what_was_not_done(visitor: Visitor, engine: InProcessEngine) -> None:
+    engine.waiting = True
+    run = visitor.start("trust", visitor.add(), methods="gradient,SmoothGrad,occlusion", classes=2, steps=10, maps=1)
+    visitor.services.store.change_run(run.id, (State.QUEUED,), state=State.RUNNING)
+    outcome = engine.execute(run)
+    first, second = outcome.results[0].content["classes"]
+    outcome.results[0].content["layers"] = 4
+    first["methods"][0]["shuffling"] = {"stages": [{"layers": 1, "similarity": 0.25}], "verdict": "unfinished"}
+    first["methods"][0]["shuffling"] |= {"similarity": 0.25, "unmoved": 0}
+    first["methods"][1].pop("again")
+    first["methods"].pop()
+    first["not_begun"], second["not_begun"], second["methods"] = ["occlusion"], ["SmoothGrad", "occlusion"], []
+    engine.partials[run.id] = outcome.results
+    text = visitor.page(f"/runs/{run.id}/").text
+    assert ".250 with 1 layer of 4 so far." in text
+    assert "stopped" not in text
+    engine.finish(run, replace(outcome, stopped=0.4))
+    text = visitor.page(f"/runs/{run.id}/").text
+    assert "This run was stopped at 40 %" in text
+    assert "Shuffled weights: not finished." in text
+    assert ".250 with 1 layer of 4: the run was stopped before it came to all." in text
+    assert "Shuffled weights: not checked. The run was stopped before." in text
+    assert "Another seed: not checked. The run was stopped before." in text
+    assert "Not checked, because the run was stopped before: occlusion." in text
+    assert "Not checked, because the run was stopped before: SmoothGrad, occlusion." in text
+
+
+def test_checks_of_several_classes_are_apart(visitor: Visitor) -> None:
+    run = visitor.start("trust", visitor.add("cat.png"), methods="gradient", classes=2, steps=10, maps=1)
+    page, manifest = visitor.page(f"/runs/{run.id}/"), visitor.services.store.manifest(run)
+    assert manifest is not None
+    for number, explained in enumerate(manifest["results"][0]["classes"]):
+        assert page.all("a", href=f"#image-0-{number}")
+        assert page.all("h2", id=f"image-0-{number}")
+        assert f"cat.png: {explained['label']}" in page.text
+        shown = templates.number(explained["methods"][0]["insertion"]["curve"][1])
+        assert f"Showing only the strongest 10 % brings {explained['label']} to {shown}" in page.text
+    assert "the 2 best classes of each picture" in page.text
 
 
 def test_unsupported_visualization_is_greyed_out_with_its_reason(make_visitor: MakeVisitor) -> None:
@@ -479,7 +520,7 @@ def test_cancel_and_again(visitor: Visitor, engine: InProcessEngine) -> None:
     assert visitor.run(again.id).state is State.DONE
 
 
-@pytest.mark.parametrize("name", ["occlusion", "random-masks", "hidden-halves"])
+@pytest.mark.parametrize("name", ["occlusion", "saliency", "hidden-halves"])
 def test_what_can_be_stopped_is_stopped_and_kept(visitor: Visitor, engine: InProcessEngine, name: str) -> None:
     engine.waiting = True
     run = visitor.start(name, visitor.add("cat.png"), visitor.add("dog.png", seed=1))
