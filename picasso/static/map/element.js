@@ -106,11 +106,19 @@ export class PicassoMap extends HTMLElement {
     return this.#windows;
   }
 
-  // The labels of all classes; null where the page has none.
-  labels() {
+  // The labels of all classes; null where there are none. (Classes then go by their number.)
+  async labels() {
     const address = this.getAttribute("classes");
-    if (!address) return null;
-    return loadJson(address).then((labels) => (this.#labels = labels));
+    if (address) this.#labels = await loadJson(address).catch(() => null);
+    return this.#labels;
+  }
+
+  // What is seen of it, for a picture of that: `words` are the lines below the colours.
+  shown() {
+    const { stage, scale, about, reading } = this.#parts;
+    const told = view.get("at") ? [reading.output.textContent] : [];
+    const what = [this.getAttribute("of"), this.getAttribute("unit")].filter(Boolean).join(" · ");
+    return { stage, scale, words: [about.textContent, what, ...told].filter(Boolean) };
   }
 
   seen(isNear) {
