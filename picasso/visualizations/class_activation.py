@@ -123,12 +123,12 @@ class ClassActivation(MapVisualization):
                 step=lambda share, maps: show(share, resize(maps, targets.shape)),
             )
             of_each = [
-                {"coarse": one, "used": found.used[i], "wanted": found.wanted[i]}
+                {"cells": one, "used": found.used[i], "wanted": found.wanted[i]}
                 for one, i in zip(found.maps, targets.images, strict=True)
             ]
             return Found(resize(found.maps, targets.shape), of_each, facts | {"channels": found.channels})
         maps = cam.class_activation(self.model, targets, layer.path, COMBINE[settings.method])
-        return Found(resize(maps, targets.shape), [{"coarse": one} for one in maps], facts)
+        return Found(resize(maps, targets.shape), [{"cells": one} for one in maps], facts)
 
     @classmethod
     def method(cls, settings: Any) -> Method:
