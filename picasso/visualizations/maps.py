@@ -68,6 +68,7 @@ class MapVisualization(BaseVisualization):
         bright: the share of a map's values that the colours cover; what lies above has the same colour.
     """
 
+    comparable = True
     together: ClassVar[int] = 8
     bright: ClassVar[float] = 1.0
 
@@ -88,7 +89,8 @@ class MapVisualization(BaseVisualization):
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
         """Gives, for each input, a map per top class."""
         prepared = self.model.preprocess([item.data for item in inputs])
-        rows = self.model.decode(self.model.predict(prepared.x), settings.classes)
+        answers = self.model.predict(prepared.x)
+        rows = self.model.decode(answers, settings.classes)
         logits = self.logits(settings, self.model.info)
         done: list[dict[str, Any]] = []
 
@@ -97,7 +99,12 @@ class MapVisualization(BaseVisualization):
             entries = iter(self._entries(found))
             facts = self._facts(settings, logits) | found.of_all
             return [
-                {"maps": [one.as_dict() | next(entries) for one in rows[i]], **prepared.seen(i), **facts}
+                {
+                    "maps": [one.as_dict() | next(entries) for one in rows[i]],
+                    "answer": answers[i],
+                    **prepared.seen(i),
+                    **facts,
+                }
                 for i in range(part.start, part.stop)
             ]
 

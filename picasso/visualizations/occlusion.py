@@ -27,6 +27,7 @@ class Occlusion(BaseVisualization):
 
     description = "Hides one part of the picture at a time and shows where that costs a class most."
     reference_link = "https://arxiv.org/abs/1311.2901"
+    comparable = True
     stoppable = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
@@ -87,7 +88,8 @@ class Occlusion(BaseVisualization):
         logits = settings.score == "logit"
         preview = settings.precision == "fast"
         base = self.model.predict(x, logits=logits)[0]
-        top = self.model.decode(self.model.predict(x) if logits else base[None], settings.classes)[0]
+        answer = self.model.predict(x)[0] if logits else base
+        top = self.model.decode(answer[None], settings.classes)[0]
         positions = occlusion.corners(shape, window, settings.stride)
         fill = make_fill(settings.fill, x[0], self.model.solid)
         # What drops are measured from: with nothing hidden, in the same precision.
@@ -104,6 +106,7 @@ class Occlusion(BaseVisualization):
                 maps.append(prediction.as_dict() | {"map": values, "low": np.nanmin(values), "high": np.nanmax(values)})
             return {
                 "maps": maps,
+                "answer": answer,
                 **prepared.seen(index),
                 "plotted": "logit" if logits else self.model.info.score_kind,
                 "score_kind": self.model.info.score_kind,

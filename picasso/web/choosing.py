@@ -127,13 +127,19 @@ def settings_values(visualization: type[BaseVisualization], form: Any) -> dict[s
 
 
 def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
-    """Settings checked against the declaration and, once it is known, the model.
+    """Settings checked against the declaration and, once it is known, the model of the page."""
+    return checked_for(_info(), visualization, values)
+
+
+def checked_for(
+    info: ModelInfo | None, visualization: type[BaseVisualization], values: Mapping[str, Any]
+) -> Settings:
+    """Settings checked against the declaration and, where it is known, a model.
 
     Raises:
         NotSupported: the model cannot do this visualization.
         InvalidSetting: names the setting, the rule, the value.
     """
-    info = _info()
     reason = visualization.unsupported_reason(info) if info else None
     if reason:
         raise NotSupported(reason)

@@ -25,6 +25,7 @@ from picasso.runs.artifacts import load_array
 from picasso.runs.keys import run_key
 from picasso.runs.run import Run, State
 from picasso.sessions import image_bytes
+from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
@@ -50,22 +51,37 @@ def create_run() -> Answer:
     if not ids:
         flash("Choose at least one picture to run on.", "error")
         return redirect(pictures_url(visualization.name, values), 303)
-    session = own_session()
-    images = [services().store.image(session, image) for image in ids]
     model = page_model()
-    info = model_status(model).info
+    model_status(model)  # has it opened
+    run = started_run(visualization, settings, ids, model)
+    return redirect(url_for("pages.show_run", run=run.id, kept=1 if run.state.finished else None), 303)
+
+
+def started_run(visualization: type[BaseVisualization], settings: Settings, ids: list[str], model: str) -> Run:
+    """A new run of this visitor, or the one that already has the answer, or will have it.
+
+    Args:
+        settings: checked.
+        ids: of the visitor's pictures.
+        model: a reference.
+
+    Raises:
+        NotFound: a picture is not there, or not this visitor's.
+    """
+    session, store, engine = own_session(), services().store, services().engine
+    images = [store.image(session, image) for image in ids]
+    info = engine.status(model).info
     # While the model loads, its defaults are not known: the worker adds them.
     content = settings.model_dump(mode="json", exclude_unset=info is None)
     key = run_key(info, visualization, content, images, SEED)
     with _asking:
-        known = services().store.run_of_key(session, key) if key else None
-        if known is not None and (known.state is not State.DONE or services().store.manifest(known)):
-            kept = 1 if known.state.finished else None
-            return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
-        digest = services().engine.roster.catalogue.digest(model) or ""
-        run = services().store.add_run(session, visualization.name, content, ids, key, SEED, model, digest)
-    services().engine.wake()
-    return redirect(url_for("pages.show_run", run=run.id), 303)
+        known = store.run_of_key(session, key) if key else None
+        if known is not None and (known.state is not State.DONE or store.manifest(known)):
+            return known
+        digest = engine.roster.catalogue.digest(model) or ""
+        run = store.add_run(session, visualization.name, content, ids, key, SEED, model, digest)
+    engine.wake()
+    return run
 
 
 @blueprint.get("/runs")
