@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,19 @@ def training_and_step(name: str) -> tuple[str, int] | None:
     """
     found = OF_A_TRAINING.fullmatch(name)
     return (found[1], int(found[2])) if found else None
+
+
+def trainings(names: Iterable[str]) -> dict[str, dict[int, str]]:
+    """The models that are checkpoints, by training and step, the oldest first.
+
+    >>> trainings(["digits@469", "digits@100", "other"])
+    {'digits': {100: 'digits@100', 469: 'digits@469'}}
+    """
+    found: dict[str, dict[int, str]] = {}
+    for name in names:
+        if known := training_and_step(name):
+            found.setdefault(known[0], {})[known[1]] = name
+    return {training: dict(sorted(states.items())) for training, states in found.items()}
 
 
 def with_checkpoints(settings: Mapping[str, Any]) -> dict[str, Any]:

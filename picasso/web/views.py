@@ -122,11 +122,10 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
     manifest = store.manifest(run) if run.state is State.DONE else None
     if run.state is State.DONE and manifest is None:
         raise NotFound("The files of this run are gone. Run it again.")
-    contents = manifest["results"] if manifest else [packed.content for packed in _so_far(run)]
     return {
         "run": run,
         "inputs": input_views(images),
-        "results": [unpack(content, _url(run), _reader(run)) for content in contents],
+        "results": results_of(run, manifest),
         "settings": settings_of(visualization, run.settings),
         "fields": form_fields(visualization, run.settings),
         "current_vis": visualization,
@@ -139,6 +138,12 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
         "view": view,
         "ahead": store.runs_ahead(run) if run.state is State.QUEUED else 0,
     }
+
+
+def results_of(run: Run, manifest: Mapping[str, Any] | None) -> list[Any]:
+    """A run's results with an `Artifact` for each file; without a manifest, what is there already."""
+    contents = manifest["results"] if manifest else [packed.content for packed in _so_far(run)]
+    return [unpack(content, _url(run), _reader(run)) for content in contents]
 
 
 def _goes_on(
