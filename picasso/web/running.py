@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from base64 import b64encode
 from io import BytesIO
 
 from flask import (
     Response,
     flash,
+    jsonify,
     make_response,
     redirect,
     render_template,
@@ -189,6 +191,19 @@ def colour_bar(name: str) -> Answer:
     if name not in colours.COLOURS:
         raise NotFound("There is no such colour map.")
     response = png(encode_png(colours.bar(name)))
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    return response
+
+
+@blueprint.get("/colours.json")
+def colour_tables() -> Answer:
+    """The tables that maps are drawn with, for browsers: by sign and name, base64 of the bytes (256, 4) of RGBA."""
+    response = jsonify(
+        {
+            sign: {name: b64encode(colours.table(name).tobytes()).decode() for name in names}
+            for sign, names in (("unsigned", colours.SEQUENTIAL), ("signed", colours.DIVERGING))
+        }
+    )
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
 
