@@ -128,8 +128,8 @@ class BaseVisualization(ABC):
         reference_link: where the method comes from.
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
         needs: what the model must be able to do, out of "predict", "gradients", "logits", "activations", "guided".
-        comparable: its results have "maps" ([{"index", "label", "score", "map"}], the best class first) or "predictions",
-            so that they can be laid side by side; with "answer", the scores of all classes, also sorted by that.
+        comparable: its results can be laid side by side: they have "maps", [{"index", "label", "score", "map", "low",
+            "high"}] with the best class first, or "predictions"; and "answer", the scores of all classes, for sorting.
         stoppable: it asks `enough` between batches, and returns what it has when that says so.
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """

@@ -110,6 +110,8 @@ class Occlusion(BaseVisualization):
                 **prepared.seen(index),
                 "plotted": "logit" if logits else self.model.info.score_kind,
                 "score_kind": self.model.info.score_kind,
+                "signed": True,
+                "ends": ("rises", "falls"),
                 "positions": len(positions),
                 "hidden": len(known),
                 "covered": 1 - np.isnan(maps[0]["map"]).mean(),

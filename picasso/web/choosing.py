@@ -131,9 +131,7 @@ def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -
     return checked_for(_info(), visualization, values)
 
 
-def checked_for(
-    info: ModelInfo | None, visualization: type[BaseVisualization], values: Mapping[str, Any]
-) -> Settings:
+def checked_for(info: ModelInfo | None, visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
     """Settings checked against the declaration and, where it is known, a model.
 
     Raises:

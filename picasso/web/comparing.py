@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import re
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from flask import flash, jsonify, make_response, redirect, render_template, request, send_file, url_for
 
-from picasso.checkpoints import trainings, training_and_step
+from picasso.checkpoints import training_and_step, trainings
 from picasso.errors import InvalidSetting, NotFound, NotSupported
-from picasso.images import colours
-from picasso.images.reading import encode_png
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
-from picasso.web.blueprint import Answer, blueprint, own_session, png
+from picasso.web.blueprint import Answer, blueprint, own_session
 from picasso.web.choosing import checked_for
 from picasso.web.comparison import ORDERS, RANKS, Comparison, Order, Pick, compare, occluded
 from picasso.web.curves import curves
 from picasso.web.planning import Wanted, plan
-from picasso.web.running import started_run, titled
+from picasso.web.running import drawn, started_run, titled
 from picasso.web.services import chosen_model, services, session_id
 from picasso.web.views import results_of
 
@@ -111,6 +108,7 @@ def state_of_comparison() -> Answer:
     """For each part of the page a text that changes when it does, and whether all runs have ended."""
     comparison = _comparison(MOST_CHECKPOINTS)
     stamps = {cell.name: cell.stamp for cell in comparison.cells}
+    stamps["ranges"] = comparison.ranges_stamp(comparison.limits())
     if "curves" in request.args:
         stamps |= {curve.name: curve.stamp for curve in curves(comparison)}
     return jsonify({"finished": comparison.finished, "parts": stamps})
@@ -125,7 +123,9 @@ def parts_of_comparison() -> Answer:
         "compare_parts.html",
         cells=[cell for cell in comparison.cells if cell.name in names],
         curves=[curve for curve in curves(comparison) if curve.name in names] if "curves" in request.args else [],
+        comparison=comparison,
         limits=comparison.limits(),
+        with_ranges="ranges" in names,
     )
 
 
@@ -139,8 +139,7 @@ def map_of_class(run: str, number: int, index: int, name: str) -> Answer:
         raise NotFound("This run has no such picture.")
     values = occluded(results[number], index)
     if name == "map.npy.png":
-        low, high = request.args.get("low", type=float), request.args.get("high", type=float)
-        return png(encode_png(colours.drawn(values, low, high, request.args.get("colours", ""))))
+        return drawn(values)
     if name != "map.npy":
         raise NotFound("There is no such file.")
     stream = BytesIO()

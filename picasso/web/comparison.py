@@ -183,8 +183,8 @@ class Cell:
 
     @property
     def signed(self) -> bool:
-        """Whether the map has a sign. An occlusion's drop has one."""
-        return bool(self.result.get("signed", "corners" in self.result)) if self.result else False
+        """Whether the map has a sign."""
+        return bool(self.result.get("signed")) if self.result else False
 
     @cached_property
     def prediction(self) -> dict[str, Any] | None:
@@ -286,9 +286,16 @@ class Comparison:
             end = cell.one.get("limit")
             end = max(cell.one["high"], -cell.one["low"]) if end is None else end
             key = (cell.unit, cell.signed)
-            end = max(end, found.get(key, (0.0, 0.0))[1])
-            found[key] = (-end if cell.signed else 0.0, end)
+            before = found.get(key, (0.0, 0.0))
+            end = max(end, before[1])
+            found[key] = (-end if cell.signed else min(before[0], cell.one["low"]), end)
         return found
+
+    def ranges_stamp(self, limits: Mapping[tuple[str, bool], tuple[float, float]]) -> str:
+        """Another one when a range is another, or has more maps."""
+        return ";".join(
+            f"{key[0]}{int(key[1])}:{low:g}:{high:g}:{self.maps_in(*key)}" for key, (low, high) in limits.items()
+        )
 
     def maps_in(self, unit: str, signed: bool) -> int:
         """How many maps share that range."""
@@ -326,7 +333,9 @@ def _beside(run: Run, pictures: dict[str, StoredImage]) -> Beside:
 
 def _all_pictures(besides: Sequence[Beside]) -> list[StoredImage]:
     """Each once, whenever it was uploaded, in the order of the columns."""
-    return list({image.digest: image for beside in reversed(besides) for image in reversed(beside.images)}.values())[::-1]
+    return list({image.digest: image for beside in reversed(besides) for image in reversed(beside.images)}.values())[
+        ::-1
+    ]
 
 
 def _row(number: int, image: StoredImage, columns: Sequence[Column]) -> Row:

@@ -48,8 +48,10 @@ def curves(comparison: Comparison) -> list[Curve]:
     found = [training_and_step(beside.run.model) for beside in comparison.besides]
     steps = tuple(one[1] if one else place for place, one in enumerate(found))
     first = [column for column in comparison.columns if column.pick == comparison.columns[0].pick]
-    return [_curve(f"curve-{row.cells[0].name.split('-')[1]}", row, [comparison.columns.index(one) for one in first], steps)
-            for row in comparison.rows]
+    return [
+        _curve(f"curve-{row.cells[0].name.split('-')[1]}", row, [comparison.columns.index(one) for one in first], steps)
+        for row in comparison.rows
+    ]
 
 
 def _curve(name: str, row: Row, columns: Sequence[int], steps: tuple[int, ...]) -> Curve:

@@ -7,6 +7,7 @@ import math
 import threading
 from base64 import b64encode
 from io import BytesIO
+from typing import Any
 
 from flask import (
     Response,
@@ -19,6 +20,7 @@ from flask import (
     send_file,
     url_for,
 )
+from numpy.typing import NDArray
 
 from picasso.errors import InvalidSetting, NotFound, PicassoError
 from picasso.images import colours
@@ -213,7 +215,11 @@ def _own_run(run: str) -> Run:
 
 
 def _drawn(run: Run, name: str) -> Response:
-    values = load_array(run_file(run, name))
+    return drawn(load_array(run_file(run, name)))
+
+
+def drawn(values: NDArray[Any]) -> Response:
+    """A map as a picture, with the colours and ends that the address asks for."""
     if values.ndim != 2:
         raise NotFound("Only maps (height, width) can be drawn as pictures.")
     name = request.args.get("colours", View.unsigned)
