@@ -53,7 +53,7 @@ def with_checkpoints(settings: Mapping[str, Any]) -> dict[str, Any]:
         models = {name: {KEY: where}}
     if not isinstance(models, Mapping):
         return values  # what is wrong with it is said where all settings are checked
-    found = {}
+    found: dict[str, Any] = {}
     for name, entry in models.items():
         found |= dict(_states(name, entry, values.get("MODEL_PATH"))) if _has_checkpoints(entry) else {name: entry}
     return values | ({"MODELS": found} if found else {})

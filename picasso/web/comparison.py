@@ -31,7 +31,7 @@ RANKS = ("best class", "second best", "third best", "fourth best", "fifth best")
 
 @dataclass(frozen=True)
 class Pick:
-    """Which class a column shows: the one with this index in the first run's model, or of each picture its n-th best."""
+    """Which class a column shows: the one with this index in the first run's model, or each picture's n-th best."""
 
     index: int | None = None
     rank: int = 1
@@ -244,8 +244,14 @@ def _agreement(a: _Grid, b: _Grid) -> float | None:
 
 @dataclass
 class Row:
-    """One picture in all columns. `apart`: by how much the two columns disagree, where rows are sorted by that."""
+    """One picture in all columns.
 
+    Attributes:
+        number: its place as uploaded.
+        apart: by how much the two columns disagree, where rows are sorted by that.
+    """
+
+    number: int
     image: StoredImage
     input: InputView
     cells: list[Cell]
@@ -333,9 +339,11 @@ def _beside(run: Run, pictures: dict[str, StoredImage]) -> Beside:
 
 def _all_pictures(besides: Sequence[Beside]) -> list[StoredImage]:
     """Each once, whenever it was uploaded, in the order of the columns."""
-    return list({image.digest: image for beside in reversed(besides) for image in reversed(beside.images)}.values())[
-        ::-1
-    ]
+    found: dict[str, StoredImage] = {}
+    for beside in besides:
+        for image in beside.images:
+            found.setdefault(image.digest, image)
+    return list(found.values())
 
 
 def _row(number: int, image: StoredImage, columns: Sequence[Column]) -> Row:
@@ -348,7 +356,7 @@ def _row(number: int, image: StoredImage, columns: Sequence[Column]) -> Row:
         cell = Cell(f"cell-{number}-{at}", column, place, first.wanted if first else None, first)
         firsts.setdefault(column.pick, cell)
         cells.append(cell)
-    return Row(image, input_views([image])[0], cells)
+    return Row(number, image, input_views([image])[0], cells)
 
 
 def _tell_apart(columns: Sequence[Column]) -> None:

@@ -44,14 +44,11 @@ class Curve:
 
 
 def curves(comparison: Comparison) -> list[Curve]:
-    """One for each picture: the best classes of the newest checkpoint that has an answer, and the class that is shown."""
+    """One for each picture, of the best classes of the newest answer and of the class that is shown."""
     found = [training_and_step(beside.run.model) for beside in comparison.besides]
     steps = tuple(one[1] if one else place for place, one in enumerate(found))
-    first = [column for column in comparison.columns if column.pick == comparison.columns[0].pick]
-    return [
-        _curve(f"curve-{row.cells[0].name.split('-')[1]}", row, [comparison.columns.index(one) for one in first], steps)
-        for row in comparison.rows
-    ]
+    columns = [at for at, one in enumerate(comparison.columns) if one.pick == comparison.columns[0].pick]
+    return [_curve(f"curve-{row.number}", row, columns, steps) for row in comparison.rows]
 
 
 def _curve(name: str, row: Row, columns: Sequence[int], steps: tuple[int, ...]) -> Curve:
