@@ -9,6 +9,7 @@ from picasso.checkpoints import training_and_step
 from picasso.web.comparison import Cell, Class, Comparison, Row, answer_of, ranked
 
 LINES = 3
+TICKS = 4  # steps written below the curves, less one
 WIDTH, HEIGHT = 320.0, 150.0  # of the plot, in units of the drawing
 
 
@@ -28,7 +29,7 @@ class Curve:
 
     Attributes:
         name: of its element in the page; `stamp` changes when it does.
-        places: where each step lies, from left to right.
+        places: where each step lies, from left to right; `ticks` are those that are written, (place, step).
         low, high: the scores at the bottom and the top.
     """
 
@@ -38,6 +39,7 @@ class Curve:
     kind: str
     steps: tuple[int, ...]
     places: tuple[float, ...]
+    ticks: tuple[tuple[float, int], ...]
     lines: tuple[Line, ...]
     low: float
     high: float
@@ -57,13 +59,15 @@ def _curve(name: str, row: Row, columns: Sequence[int], steps: tuple[int, ...]) 
     kind = next((cell.result["score_kind"] for cell in cells if cell.result and "score_kind" in cell.result), "score")
     known = [score for line in scores.values() for score in line if score is not None]
     low, high = (0.0, 1.0) if kind == "probability" else (min(known, default=0.0), max(known, default=1.0))
-    places = _places(steps)
+    places = _places(len(steps))
     lines = []
     for cls, line in scores.items():
         dots = [None if one is None else (x, _height(one, low, high)) for x, one in zip(places, line, strict=True)]
         lines.append(Line(cls.label, line, tuple(_paths(dots)), tuple(dot for dot in dots if dot is not None)))
     stamp = f"{sum(cell.result is not None for cell in cells)}.{'-'.join(cls.label for cls in scores)}"
-    return Curve(name, stamp, row.input.filename, kind, steps, places, tuple(lines), low, high)
+    written = sorted({round(at * (len(steps) - 1) / TICKS) for at in range(TICKS + 1)})
+    ticks = tuple((places[at], steps[at]) for at in written)
+    return Curve(name, stamp, row.input.filename, kind, steps, places, ticks, tuple(lines), low, high)
 
 
 def _classes(cells: Sequence[Cell]) -> list[Class]:
@@ -86,9 +90,9 @@ def _score(cell: Cell, cls: Class) -> float | None:
     return next((float(one["score"]) for one in listed if one["label"] == cls.label), None)
 
 
-def _places(steps: Sequence[int]) -> tuple[float, ...]:
-    first, last = min(steps), max(steps)
-    return tuple(round(WIDTH * (step - first) / (last - first), 1) if last > first else WIDTH / 2 for step in steps)
+def _places(count: int) -> tuple[float, ...]:
+    """Equally far apart, as the checkpoints are on the slider: many trainings keep more of them early on."""
+    return tuple(round(WIDTH * at / (count - 1), 1) for at in range(count)) if count > 1 else (WIDTH / 2,)
 
 
 def _height(score: float, low: float, high: float) -> float:
