@@ -35,7 +35,7 @@ from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
 from picasso.web.services import chosen_model, model_status, page_model, services, session_id
 from picasso.web.templates import template_name
-from picasso.web.views import View, result_context, run_file
+from picasso.web.views import View, result_context, run_file, run_labels
 
 log = logging.getLogger(__name__)
 SEED = 0
@@ -169,6 +169,12 @@ def file_of_run(run: str, name: str) -> Answer:
     if name.endswith(".png"):
         return png(data)
     return send_file(BytesIO(data), mimetype="application/octet-stream", as_attachment=True, download_name=name)
+
+
+@blueprint.get("/runs/<run>/labels.json")
+def labels_of_run(run: str) -> Answer:
+    """The labels of all classes of a run's model, in the order of its scores."""
+    return jsonify(run_labels(_own_run(run)))
 
 
 @blueprint.get("/runs/<run>/inputs/<path:name>")

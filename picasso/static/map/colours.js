@@ -1,11 +1,11 @@
 // The colour tables, as the server draws with them: 256 colours with their opacity for each name.
 
-import { fetched } from "./npy.js";
+import { loadJson } from "./loading.js";
 
 // {unsigned: {name: Uint8ClampedArray(1024)}, signed: {...}}: red, green, blue, opacity for each level.
-export const tables = fetched(document.querySelector("meta[name=map-colours]").content)
-  .then((answer) => answer.json())
-  .then((kinds) => Object.fromEntries(Object.entries(kinds).map(([kind, named]) => [kind, decoded(named)])));
+export const tables = loadJson(document.querySelector("meta[name=map-colours]").content).then((kinds) =>
+  Object.fromEntries(Object.entries(kinds).map(([kind, named]) => [kind, decoded(named)])),
+);
 
 tables.catch(() => {}); // whoever needs them says so
 

@@ -1,4 +1,4 @@
-// Arrays as NumPy writes them (.npy), each fetched and decoded once for all maps that show it.
+// Arrays as NumPy writes them (.npy).
 
 const READERS = {
   f4: [4, Float32Array, "getFloat32"],
@@ -13,10 +13,9 @@ const READERS = {
   u8: [8, Float64Array, "getBigUint64"],
   b1: [1, Uint8Array, "getUint8"],
 };
+const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1; // this machine
 const MAGIC = "\x93NUMPY";
 const HEADER = /'descr':\s*'([^']*)',\s*'fortran_order':\s*(True|False),\s*'shape':\s*\(([^)]*)\)/;
-const known = new Map(); // address -> WeakRef of the promise of its array, which those who show it hold
-
 // The array of a file's bytes: {shape, data}, data in C order (the last axis first), integers of 64 bits as numbers.
 export function parse(buffer) {
   const view = new DataView(buffer);
@@ -46,8 +45,6 @@ function values(view, offset, count, [bytes, Kind, method]) {
   return Kind.from({ length: count }, (_, index) => Number(view[method](offset + index * bytes, true)));
 }
 
-const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-
 // In Fortran order the first axis runs fastest.
 function fromFortran(data, shape) {
   const steps = shape.map((_, axis) => shape.slice(0, axis).reduce((product, size) => product * size, 1));
@@ -58,20 +55,4 @@ function fromFortran(data, shape) {
     for (let axis = shape.length - 1; axis >= 0 && ++place[axis] === shape[axis]; axis--) place[axis] = 0;
   }
   return sorted;
-}
-
-// A promise of the array at an address. It is kept as long as somebody holds it.
-export function load(address) {
-  const before = known.get(address)?.deref();
-  if (before) return before;
-  const promise = fetched(address).then(async (answer) => parse(await answer.arrayBuffer()));
-  known.set(address, new WeakRef(promise));
-  promise.catch(() => known.delete(address)); // asked again the next time
-  return promise;
-}
-
-export async function fetched(address) {
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`The values could not be loaded: ${answer.status} ${answer.statusText}.`);
-  return answer;
 }

@@ -1,5 +1,6 @@
 // The values at the ends of a map's colours: its own, or those that all maps of the page with its unit and sign share.
 
+import { nextFrame } from "./frame.js";
 import { view } from "./view.js";
 import { extremes, quantile, sortedSizes } from "./numbers.js";
 
@@ -17,11 +18,17 @@ export function leave(map) {
   forget();
 }
 
+// Something about a map is new: the others may have other ends by that.
 export function forget() {
   shared.clear();
+  nextFrame(announce);
 }
 
-view.addEventListener("change", forget);
+function announce() {
+  view.dispatchEvent(new CustomEvent("change", { detail: new Set() }));
+}
+
+view.addEventListener("change", () => shared.clear());
 
 // What the ends are found from. `limit`: the value at the end of the colours, where another than the largest is wanted.
 export function extentOf(values, limit = NaN) {

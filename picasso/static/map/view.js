@@ -23,7 +23,8 @@ const FIELDS = {
   x: [0.5, between(0, 1)], // what lies in the middle, when zoomed
   y: [0.5, between(0, 1)],
   step: [null, between(0, 1e15)], // of a training; null: the last (compare/time-line.js)
-  at: [null, point], // [x, y] of the cursor that was set, 0..1 of the model's view
+  at: [null, point], // [x, y] that the cursor was set to, 0..1 of the model's view
+  cursor: [null, () => undefined], // where it is while it moves: in no address
 };
 // Classes are chosen for all maps ("class") or for those of a group ("class.0"); "minus" is the class that is taken away.
 const CLASS = /^(class|minus)(\.[\w-]+)?$/;
@@ -76,8 +77,8 @@ class View extends EventTarget {
 
   // The fragment that opens this view, without "#"; empty where nothing was changed.
   get fragment() {
-    const parts = Object.entries(this.#state).filter(([field, value]) => !same(value, this.#plain(field)));
-    return parts.map(([field, value]) => `${field}=${value === null ? "" : short(value)}`).sort().join("&");
+    const parts = Object.entries(this.#state).filter(([field, value]) => field !== "cursor" && !same(value, this.#plain(field)));
+    return parts.map(([field, value]) => `${field}=${short(value ?? "")}`).sort().join("&");
   }
 
   // Puts it into the address now.
@@ -111,10 +112,10 @@ function read(hash) {
   return state;
 }
 
-// Four decimals are a tenth of a pixel of a large picture. The ends of a range are kept as they are.
+// Six digits: less than a pixel of a large picture.
 function short(value) {
   if (Array.isArray(value)) return value.map(short).join(",");
-  return typeof value === "number" && Math.abs(value) <= 1 && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
+  return typeof value === "number" ? Number(value.toPrecision(6)) : value;
 }
 
 function same(one, other) {
