@@ -14,6 +14,7 @@ CORE = [
     "distributed>=2025.1",
     "filelock>=3.16",
     "flask>=3.1.3",
+    "flask-compress>=1.17",
     "jinja2>=3.1.6",
     "numpy>=1.26",
     "pillow>=13.0.0",
