@@ -58,7 +58,7 @@ setup(
     package_data={
         "picasso": ["templates/**/*.html", "static/**/*", "py.typed"],
         "picasso.models": ["families.json"],
-        "picasso.visualizations": ["*.html"],
+        "picasso.visualizations": ["*.html", "*.webp"],
     },
     install_requires=CORE,
     extras_require={"tensorflow": TENSORFLOW, "examples": EXAMPLES, "dev": DEV},
