@@ -147,6 +147,7 @@ class BaseVisualization(ABC):
     name: ClassVar[str] = ""
     settings_model: ClassVar[type[Settings]] = Settings
     template: ClassVar[Path | None] = None
+    picture: ClassVar[Path | None] = None
 
     def __init__(
         self, model: Model, report: Report | None = None, asked_to_stop: Callable[[], bool] | None = None

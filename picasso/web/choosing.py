@@ -9,15 +9,17 @@ from flask import (
     redirect,
     render_template,
     request,
+    send_file,
     url_for,
 )
 
-from picasso.errors import ImageRefused, InvalidSetting, NotSupported, PicassoError
+from picasso.errors import ImageRefused, InvalidSetting, NotFound, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint
 from picasso.web.services import chosen_model, model_field, model_status, page_model, services, session_id
+from picasso.web.transfers import FOR_GOOD
 
 
 @blueprint.get("/visualizations/<name>")
@@ -41,6 +43,17 @@ def choose_pictures(name: str) -> Answer:
     if error is not None:
         return settings_page(visualization, values, error), error.status
     return pictures_page(visualization, values)
+
+
+@blueprint.get("/visualizations/<name>/picture")
+def card_picture(name: str) -> Answer:
+    """The picture on a visualization's card."""
+    path = services().registry.get(name).picture
+    if path is None or not path.is_file():
+        raise NotFound("This visualization has no picture of its own.")
+    response = send_file(path)
+    response.headers["Cache-Control"] = FOR_GOOD  # its address has its date
+    return response
 
 
 @blueprint.get("/visualizations/<name>/cost")

@@ -28,7 +28,7 @@ MOST_CHECKPOINTS = 200  # of a time-line; a browser's address holds them
 PARTS_AT_ONCE = 40
 
 
-@blueprint.get("/compare")
+@blueprint.get("/compare", endpoint="compare")
 def compare_runs() -> Answer:
     """Runs beside each other; without any, the page where they are chosen or started."""
     if not request.args.getlist("run"):
@@ -82,7 +82,7 @@ def start_comparison() -> Answer:
             raise InvalidSetting("None of these can be run.", field="visualization")
     except InvalidSetting as error:
         return render_template("compare_start.html", **_choices(first), error=error), error.status
-    endpoint = "pages.time_line" if "training" in request.form else "pages.compare_runs"
+    endpoint = "pages.time_line" if "training" in request.form else "pages.compare"
     return redirect(url_for(endpoint, run=list(dict.fromkeys(run.id for run in runs))), 303)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, current_app
 from werkzeug.exceptions import HTTPException
 
 from picasso.errors import PicassoError
@@ -32,6 +32,7 @@ def _known_to_all() -> dict[str, Any]:
     config = services().config
     return {
         "app_state": app_state(),
+        "endpoints": current_app.view_functions.keys(),
         "accept": ACCEPT,
         "format_names": list(FORMATS),
         "max_image_mib": config.MAX_IMAGE_BYTES // 2**20,

@@ -35,7 +35,7 @@ from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
 from picasso.web.services import chosen_model, model_status, page_model, services, session_id
 from picasso.web.templates import template_name
-from picasso.web.views import View, result_context, run_file, run_labels
+from picasso.web.views import View, info_of, result_context, run_file, run_labels
 
 log = logging.getLogger(__name__)
 SEED = 0
@@ -93,9 +93,11 @@ def list_runs() -> Answer:
     """The session's runs and pictures."""
     session = session_id()
     store = services().store
+    runs = store.runs(session) if session else []
     return render_template(
         "runs.html",
-        runs=titled(store.runs(session)) if session else [],
+        runs=titled(runs),
+        unfinished=any(not run.state.finished for run in runs),
         images={image.id: image for image in store.images(session)} if session else {},
     )
 
@@ -236,11 +238,21 @@ def drawn(values: NDArray[Any]) -> Response:
 
 
 def titled(runs: list[Run]) -> list[tuple[Run, str, list[FormField], str]]:
-    """Runs with their visualization's title and settings as people know them (without, where it is gone), and model."""
+    """Runs with their visualization's title, the settings that were changed as people know them, and model.
+
+    Where the visualization is gone, its name and no settings.
+    """
     found = []
     for run in runs:
         visualization = services().registry.visualizations.get(run.visualization)
         title = visualization.title if visualization else run.visualization
-        fields = form_fields(visualization, run.settings) if visualization else []
+        fields = _changed(visualization, run) if visualization else []
         found.append((run, title, fields, services().engine.roster.label(run.model)))
     return found
+
+
+def _changed(visualization: type[BaseVisualization], run: Run) -> list[FormField]:
+    usual = {field.name: field.value for field in form_fields(visualization, {}, info_of(run))}
+    return [
+        field for field in form_fields(visualization, run.settings) if field.used and field.value != usual[field.name]
+    ]
