@@ -16,7 +16,7 @@ from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session
 from picasso.web.choosing import checked_for
-from picasso.web.comparison import ORDERS, RANKS, Comparison, Order, Pick, compare, occluded
+from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, Order, Pick, compare, occluded
 from picasso.web.curves import curves
 from picasso.web.planning import Wanted, plan
 from picasso.web.running import drawn, started_run, titled
@@ -49,7 +49,7 @@ def compare_runs() -> Answer:
 @blueprint.get("/compare/time-line")
 def time_line() -> Answer:
     """The checkpoints of one training one after the other, with the scores as curves."""
-    comparison = _comparison(MOST_CHECKPOINTS)
+    comparison = _comparison(MOST_CHECKPOINTS, "last")
     if not _of_one_training(comparison):
         raise InvalidSetting("A time-line is of runs with the checkpoints of one training.", field="run")
     return _page("time_line.html", comparison, curves=curves(comparison), steps=_steps(comparison))
@@ -70,7 +70,7 @@ def start_comparison() -> Answer:
     first = services().store.run(session, base) if base else None
     try:
         wanted = plan(request.form, first)
-        most = MOST_CHECKPOINTS if "training" in request.form else MOST_COLUMNS
+        most = MOST_CHECKPOINTS if "play" in request.form else MOST_COLUMNS
         if len(wanted) > most:
             raise InvalidSetting(f"These would be {len(wanted)} runs; {most} fit side by side.", field="visualization")
         runs = [first] if first else []
@@ -82,7 +82,7 @@ def start_comparison() -> Answer:
             raise InvalidSetting("None of these can be run.", field="visualization")
     except InvalidSetting as error:
         return render_template("compare_start.html", **_choices(first), error=error), error.status
-    endpoint = "pages.time_line" if "training" in request.form else "pages.compare"
+    endpoint = "pages.time_line" if "play" in request.form else "pages.compare"
     return redirect(url_for(endpoint, run=list(dict.fromkeys(run.id for run in runs))), 303)
 
 
@@ -106,7 +106,7 @@ def _started(wanted: list[Wanted], images: list[str]) -> list[Run]:
 @blueprint.get("/compare/state")
 def state_of_comparison() -> Answer:
     """For each part of the page a text that changes when it does, and whether all runs have ended."""
-    comparison = _comparison(MOST_CHECKPOINTS)
+    comparison = _part_of_page()
     stamps = {cell.name: cell.stamp for cell in comparison.cells}
     stamps["ranges"] = comparison.ranges_stamp(comparison.limits())
     if "curves" in request.args:
@@ -117,7 +117,7 @@ def state_of_comparison() -> Answer:
 @blueprint.get("/compare/parts")
 def parts_of_comparison() -> Answer:
     """Some parts of the page as they are now, by the names of their elements."""
-    comparison = _comparison(MOST_CHECKPOINTS)
+    comparison = _part_of_page()
     names = set(request.args.getlist("part")[:PARTS_AT_ONCE])
     return render_template(
         "compare_parts.html",
@@ -151,19 +151,24 @@ def map_of_class(run: str, number: int, index: int, name: str) -> Answer:
 # The page's address
 
 
-def _comparison(most: int = MOST_COLUMNS) -> Comparison:
+def _part_of_page() -> Comparison:
+    """The same as on the page that asks; that of a training asks for its curves too."""
+    return _comparison(MOST_CHECKPOINTS, "last" if "curves" in request.args else "first")
+
+
+def _comparison(most: int = MOST_COLUMNS, leads: Leads = "first") -> Comparison:
     """What the address names."""
     session = own_session()
     ids = list(dict.fromkeys(request.args.getlist("run")))
     if not 1 <= len(ids) <= most:
         raise InvalidSetting(f"Between 1 and {most} runs can be compared, got {len(ids)}.", field="run")
     runs = [services().store.run(session, run) for run in ids]
-    order = request.args.get("order", "")
-    comparison = compare(runs, [Pick()], _order(order))
+    order = _order(request.args.get("order", ""))
+    comparison = compare(runs, [Pick()], order, leads)
     picks = _picks(comparison)
     if len(runs) * len(picks) > most:
         raise InvalidSetting(f"At most {most} columns fit: choose fewer runs or classes.", field="class")
-    return comparison if picks == [Pick()] else compare(runs, picks, _order(order))
+    return comparison if picks == [Pick()] else compare(runs, picks, order, leads)
 
 
 def _order(text: str) -> Order:

@@ -21,9 +21,10 @@ from picasso.runs.run import Run, State, StoredImage
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.services import services
-from picasso.web.views import InputView, input_views, results_of
+from picasso.web.views import InputView, input_views, results_of, run_labels
 
 Order = Literal["uploaded", "maps", "answers"]
+Leads = Literal["first", "last"]
 ORDERS: tuple[Order, ...] = ("uploaded", "maps", "answers")
 PARTS = 1_000_000  # how finely a run's progress tells two states of a cell apart
 RANKS = ("best class", "second best", "third best", "fourth best", "fifth best")
@@ -68,17 +69,17 @@ class Beside:
 
     @cached_property
     def fields(self) -> list[FormField]:
-        """Its settings."""
-        return form_fields(self.visualization, self.run.settings) if self.visualization else []
+        """Its settings, as far as they are known: those left out are the model's own, once it is open."""
+        fields = form_fields(self.visualization, self.run.settings) if self.visualization else []
+        return [one for one in fields if one.name in self.run.settings and one.used and one.words]
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The names of all classes of the model that made it; empty where they are not known (any more)."""
-        roster = services().engine.roster
-        info = services().engine.status(self.run.model).info if roster.knows(self.run.model) else None
-        if info is None or (self.manifest and self.manifest["model"]["fingerprint"] != info.fingerprint):
+        try:
+            return tuple(run_labels(self.run))
+        except NotFound:
             return ()
-        return info.labels
 
     def lost(self) -> bool:
         """Whether its files are gone."""
@@ -101,6 +102,7 @@ class Cell:
 
     Attributes:
         name: of its element in the page.
+        leader: what it is compared with, and whose best class is shown; None for that cell itself.
         one: the map that is shown, as templates have maps, or None; `why` says why there is none.
         unit: what is plotted, and by which method where several columns plot the like.
     """
@@ -108,8 +110,7 @@ class Cell:
     name: str
     column: Column
     place: int | None  # of the picture in its run
-    of_first: Class | None
-    first: Cell | None
+    leader: Cell | None = None
     unit: str = ""
 
     @cached_property
@@ -144,9 +145,9 @@ class Cell:
     @cached_property
     def wanted(self) -> Class | None:
         """The class that is to be shown, as this model has it."""
-        if self.of_first is None or self.first is None:
+        if self.leader is None or self.leader.wanted is None:
             return self._own(self.column.pick)
-        return same_class(self.of_first, self.first.beside.labels, self.beside.labels)
+        return same_class(self.leader.wanted, self.leader.beside.labels, self.beside.labels)
 
     def _own(self, pick: Pick) -> Class | None:
         if pick.index is not None:
@@ -177,7 +178,7 @@ class Cell:
         if "maps" not in self.result:
             return "" if "predictions" in self.result else f"{self.beside.title} has no maps of classes to compare."
         if self.wanted is None:
-            return "This model has no such class." if self.of_first or self.column.pick.index is not None else "No map."
+            return "This model has no such class."
         shown = ", ".join(one["label"] for one in self.result["maps"])
         return f"No map of {self.wanted.label} here: this run has only those of {shown}. Run it with more classes."
 
@@ -204,8 +205,8 @@ class Cell:
 
     @cached_property
     def agreement(self) -> float | None:
-        """The rank correlation of this map with that of the first column; None until both are whole."""
-        other = self.first
+        """The rank correlation of this map with the leader's; None until both are whole."""
+        other = self.leader
         if other is None or self.one is None or other.one is None:
             return None
         whole = all(one.beside.run.state is State.DONE for one in (self, other))
@@ -223,8 +224,9 @@ class Cell:
         run = self.beside.run
         version = int(run.progress * PARTS) if self.state == "running" and self.result is not None else 0
         waits = int(run.progress * 100) if self.state == "running" else 0
-        done = self.first is not None and self.first.state == "done"
-        return f"{self.state}.{version}.{waits}.{int(done)}.{int(run.state.finished)}"
+        leader = f"{self.leader.name}.{self.leader.beside.run.state}" if self.leader else ""
+        shown = self.wanted.index if self.wanted else ""
+        return f"{self.state}.{version}.{waits}.{leader}.{shown}.{int(run.state.finished)}"
 
 
 @dataclass(frozen=True)
@@ -303,23 +305,32 @@ class Comparison:
             f"{key[0]}{int(key[1])}:{low:g}:{high:g}:{self.maps_in(*key)}" for key, (low, high) in limits.items()
         )
 
+    def plotting(self, unit: str, signed: bool) -> str:
+        """The visualizations that plot it."""
+        cells = [cell for cell in self.cells if cell.one is not None and (cell.unit, cell.signed) == (unit, signed)]
+        return ", ".join(dict.fromkeys(cell.beside.title for cell in cells))
+
     def maps_in(self, unit: str, signed: bool) -> int:
         """How many maps share that range."""
         return sum(cell.one is not None and (cell.unit, cell.signed) == (unit, signed) for cell in self.cells)
 
 
-def compare(runs: Sequence[Run], picks: Sequence[Pick], order: Order = "uploaded") -> Comparison:
+def compare(
+    runs: Sequence[Run], picks: Sequence[Pick], order: Order = "uploaded", leads: Leads = "first"
+) -> Comparison:
     """Lays runs of one session side by side.
 
     Args:
         runs: at least one.
         picks: the classes of each, at least one.
+        leads: which run says what the best classes are, and is what the others are compared with: the first, or, in a
+            training, the last that has an answer.
     """
     pictures: dict[str, StoredImage] = {}
     besides = [_beside(run, pictures) for run in runs]
     columns = [Column(beside, pick) for beside in besides for pick in picks]
     _tell_apart(columns)
-    rows = [_row(number, image, columns) for number, image in enumerate(_all_pictures(besides))]
+    rows = [_row(number, image, columns, leads) for number, image in enumerate(_all_pictures(besides))]
     comparison = Comparison(besides, columns, rows)
     _name_units(comparison)
     _sort(comparison, order)
@@ -346,16 +357,18 @@ def _all_pictures(besides: Sequence[Beside]) -> list[StoredImage]:
     return list(found.values())
 
 
-def _row(number: int, image: StoredImage, columns: Sequence[Column]) -> Row:
-    cells: list[Cell] = []
-    firsts: dict[Pick, Cell] = {}
+def _row(number: int, image: StoredImage, columns: Sequence[Column], leads: Leads) -> Row:
+    cells = []
     for at, column in enumerate(columns):
         digests = [one.digest for one in column.beside.images]
         place = digests.index(image.digest) if image.digest in digests else None
-        first = firsts.get(column.pick)
-        cell = Cell(f"cell-{number}-{at}", column, place, first.wanted if first else None, first)
-        firsts.setdefault(column.pick, cell)
-        cells.append(cell)
+        cells.append(Cell(f"cell-{number}-{at}", column, place))
+    for pick in {column.pick for column in columns}:
+        like = [cell for cell in cells if cell.column.pick == pick]
+        answered = [cell for cell in like if cell.result is not None]
+        leader = answered[-1] if leads == "last" and answered else like[0]
+        for cell in like:
+            cell.leader = None if cell is leader else leader
     return Row(number, image, input_views([image])[0], cells)
 
 
@@ -366,7 +379,7 @@ def _tell_apart(columns: Sequence[Column]) -> None:
         like = [other.beside for other in columns if other.beside.title == column.beside.title]
         for setting in column.beside.fields:
             others = {next((one.words for one in other.fields if one.name == setting.name), None) for other in like}
-            if len(others) > 1 and setting.used and setting.words:
+            if len(others) > 1:
                 unit = f" {setting.unit}" if setting.unit else ""
                 column.says.append(f"{setting.label.lower()} {setting.words}{unit}")
         if len(picks) > 1:

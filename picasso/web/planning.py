@@ -1,4 +1,4 @@
-"""Which runs a comparison needs: visualizations times models times values of a setting."""
+"""Which runs a comparison needs: visualizations times models times values of a setting, or a training's checkpoints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Wanted:
 def plan(form: MultiDict[str, str], base: Run | None) -> list[Wanted]:
     """The runs that a form asks for, in the order of the columns.
 
-    Without a `base`, every visualization with every model; one whose setting is varied, with every value of that.
+    Without a `base`, every visualization with every model; one whose setting is varied, with every value of that. With
+    "play", one with the checkpoints of a training, the oldest first.
     With one, what differs from it in one thing: other visualizations, other models, other values of a setting.
 
     Raises:
@@ -35,6 +36,9 @@ def plan(form: MultiDict[str, str], base: Run | None) -> list[Wanted]:
         NotFound: a visualization or model is not there.
     """
     registry = services().registry
+    if "play" in form:
+        way = registry.get(form.get("way", ""))
+        return [Wanted(way, {}, model) for model in _states(form)]
     chosen = [registry.get(name) for name in dict.fromkeys(form.getlist("visualization"))]
     varied, values = _varied(form)
     if base is not None:
@@ -82,19 +86,21 @@ def _changes(
 
 
 def _models(form: MultiDict[str, str], default: tuple[str, ...]) -> list[str]:
-    """The models that are chosen, or the checkpoints of a training, the oldest first."""
+    """The models that are chosen."""
     roster = services().engine.roster
-    training = form.get("training")
-    if training is not None:
-        states = list(trainings(roster.catalogue.names).get(training, {}).values())
-        if not states:
-            raise NotFound(f"There is no training {training[:80]!r} (any more).")
-        return list(_spread(states, form.get("most", default=len(states), type=int)))
     models = list(dict.fromkeys(form.getlist("model")))
     for model in models:
         if not roster.offers(model):
             raise NotFound(f"There is no model {model[:80]!r} (any more).")
     return models or list(default)
+
+
+def _states(form: MultiDict[str, str]) -> list[str]:
+    training = form.get("training", "")
+    states = list(trainings(services().engine.roster.catalogue.names).get(training, {}).values())
+    if not states:
+        raise NotFound(f"There is no training {training[:80]!r} (any more).")
+    return list(_spread(states, form.get("most", default=len(states), type=int)))
 
 
 def _spread(states: list[str], most: int) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -283,4 +284,6 @@ def run_file(run: Run, name: str) -> bytes:
     for packed in _so_far(run):
         if name in packed.files:
             return packed.files[name]
+    with suppress(NotFound):
+        return services().store.artifact(run, name)  # it has ended since its page was made
     raise NotFound("This run has no such file yet.")

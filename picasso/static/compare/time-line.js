@@ -12,11 +12,12 @@ const play = root.querySelector(".play");
 const last = steps.length - 1;
 let timer = 0;
 
-const places = () => root.querySelectorAll(".curve");
-
+// The checkpoint that is shown: the one that was chosen, else the newest that has maps, so that one sees them come.
 function index() {
-  const found = steps.indexOf(view.get("step") ?? steps[last]);
-  return found < 0 ? last : found;
+  const found = steps.indexOf(view.get("step"));
+  if (found >= 0) return found;
+  const there = [...root.querySelectorAll(".state-of:has(picasso-map)")].map((state) => Number(state.dataset.at));
+  return there.length ? Math.max(...there) : last;
 }
 
 function show() {
@@ -25,7 +26,7 @@ function show() {
   scrub.setAttribute("aria-valuetext", `step ${steps[at]}`);
   root.querySelector(".step").textContent = `step ${steps[at]}`;
   for (const state of root.querySelectorAll(".state-of")) state.classList.toggle("current", Number(state.dataset.at) === at);
-  for (const curve of places()) mark(curve, at);
+  for (const curve of root.querySelectorAll(".curve")) mark(curve, at);
 }
 
 // Moves the line that marks the step, and writes the scores there.
