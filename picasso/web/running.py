@@ -13,7 +13,6 @@ from flask import (
     Response,
     flash,
     jsonify,
-    make_response,
     redirect,
     render_template,
     request,
@@ -109,10 +108,7 @@ def show_run(run: str) -> Answer:
     context = result_context(found, View.from_query(request.args))
     name = template_name(context["current_vis"])
     try:
-        response = make_response(render_template(name, kept="kept" in request.args, **context))
-        if found.state.finished and "HX-Request" in request.headers:
-            response.headers["HX-Refresh"] = "true"  # the waiting page becomes the result
-        return response
+        return render_template(name, kept="kept" in request.args, **context)
     except PicassoError:
         raise
     except Exception as error:

@@ -3,3 +3,4 @@
 import "./element.js";
 import "./tools.js";
 import "./classes.js";
+import "./growing.js";

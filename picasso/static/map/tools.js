@@ -1,20 +1,28 @@
 // <picasso-map-tools>: how the maps of this page are looked at. Several of them on a page show the same.
 
 import { tables } from "./colours.js";
+import { PicassoMap } from "./element.js";
 import { zoomAt } from "./hand.js";
 import { saveMap, savePicture } from "./save.js";
 import { make } from "./stage.js";
 import { view } from "./view.js";
 
-const STRENGTHS = [[100, "all of it"], ...[50, 25, 10, 5].map((share) => [share, `the strongest ${share} %`])];
-const SCALES = [["shared", "one for all maps"], ["own", "each map its own"]];
+const STRENGTHS = [[100, "all"], ...[50, 25, 10, 5].map((share) => [share, `${share} %`])]; // of the pixels
+const SCALES = [["shared", "all maps"], ["own", "this map"]];
 const RANGES = [
   ["automatic", "automatic"],
-  ["symmetric", "as far below zero as above"],
-  ["percentile", "where 99.5 % of the pixels are"],
-  ["fixed", "from … to …"],
+  ["symmetric", "symmetric"],
+  ["percentile", "99.5 %"],
+  ["fixed", "fixed"],
 ];
 const PICTURES = [["seen", "What the model sees"], ["original", "Original"]];
+const HELP = {
+  strongest: "Shows only so many of the pixels: those with the largest values, whatever their sign",
+  scale: "Whether colours mean the same in all maps of this page that have the same unit",
+  range:
+    "The values at the ends of the colours. Automatic: the largest, with zero in the middle where values have a sign. " +
+    "99.5 %: what so many of the pixels lie below",
+};
 let count = 0; // of tool bars, for the names of their radio buttons
 
 class PicassoMapTools extends HTMLElement {
@@ -38,13 +46,15 @@ class PicassoMapTools extends HTMLElement {
 
   // The one that is saved: what is seen of them.
   #map() {
-    return this.#maps().find((map) => map.offsetParent) ?? this.#maps()[0];
+    const maps = this.#maps();
+    return maps.find((map) => map === PicassoMap.active) ?? maps.find((map) => map.offsetParent) ?? maps[0];
   }
 
   #build() {
     const maps = this.#maps();
     const first = make("div", "row");
-    first.append(this.#opacity(), this.#colours(maps), this.#choice("Show", "strongest", STRENGTHS, Number), this.#range(), this.#smooth());
+    const strongest = this.#choice("Strongest", "strongest", STRENGTHS, HELP.strongest, Number);
+    first.append(this.#opacity(), this.#colours(maps), strongest, this.#range(), this.#smooth());
     const second = make("div", "row");
     if (maps.some((map) => map.hasAttribute("original"))) second.append(this.#picture());
     second.append(this.#swipe(), this.#zoom(), this.#saving());
@@ -76,12 +86,14 @@ class PicassoMapTools extends HTMLElement {
     return both;
   }
 
-  #choice(title, field, choices, read = String) {
+  #choice(title, field, choices, help, read = String) {
     const select = make("select");
     fill(select, choices);
     select.addEventListener("change", () => view.set({ [field]: read(select.value) }));
     this.#shows.push(() => (select.value = view.get(field)));
-    return labelled(title, select);
+    const label = labelled(title, select);
+    label.title = help;
+    return label;
   }
 
   #range() {
@@ -95,7 +107,7 @@ class PicassoMapTools extends HTMLElement {
       });
       return input;
     });
-    part.append(this.#choice("Range", "scale", SCALES), this.#choice("Ends", "range", RANGES), ...ends);
+    part.append(this.#choice("Range", "scale", SCALES, HELP.scale), this.#choice("Ends", "range", RANGES, HELP.range), ...ends);
     return part;
   }
 
