@@ -81,23 +81,21 @@ def start_comparison() -> Answer:
         if not runs:
             raise InvalidSetting("None of these can be run.", field="visualization")
     except InvalidSetting as error:
-        return render_template("compare_start.html", **_choices(first), error=error), error.status
+        return render_template("compare_start.html", **_choices(first, error)), error.status
     endpoint = "pages.time_line" if "play" in request.form else "pages.compare"
     return redirect(url_for(endpoint, run=list(dict.fromkeys(run.id for run in runs))), 303)
 
 
 def _started(wanted: list[Wanted], images: list[str]) -> list[Run]:
-    """The runs of a plan; says which cannot be, and goes on with the others."""
-    runs = []
+    """The runs of a plan; says which cannot be, and goes on with the others. Nothing is started if a value is wrong."""
+    possible = []
     for one in wanted:
         info = services().engine.status(one.model).info
         try:
-            settings = checked_for(info, one.visualization, one.values)
+            possible.append((one, checked_for(info, one.visualization, one.values)))
         except NotSupported as error:
             flash(error.message, "error")
-            continue
-        runs.append(started_run(one.visualization, settings, images, one.model))
-    return runs
+    return [started_run(one.visualization, settings, images, one.model) for one, settings in possible]
 
 
 # What changes while runs go on
@@ -239,7 +237,7 @@ def _page(template: str, comparison: Comparison, **more: Any) -> Answer:
     )
 
 
-def _choices(base: Run | None = None) -> dict[str, Any]:
+def _choices(base: Run | None = None, error: InvalidSetting | None = None) -> dict[str, Any]:
     """What there is to compare: this visitor's runs and pictures, visualizations, models, settings."""
     session, registry, roster = session_id(), services().registry, services().engine.roster
     store = services().store
@@ -263,7 +261,7 @@ def _choices(base: Run | None = None) -> dict[str, Any]:
         "model": model,
         "ticked": ticked,
         "trainings": {} if base else trainings(roster.catalogue.names),
-        "error": None,
+        "error": error,
     }
 
 

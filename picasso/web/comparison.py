@@ -102,7 +102,8 @@ class Cell:
 
     Attributes:
         name: of its element in the page.
-        leader: what it is compared with, and whose best class is shown; None for that cell itself.
+        leader: whose best class is shown; None for that cell itself.
+        other: what its map is compared with; None for that cell itself.
         one: the map that is shown, as templates have maps, or None; `why` says why there is none.
         unit: what is plotted, and by which method where several columns plot the like.
     """
@@ -111,6 +112,7 @@ class Cell:
     column: Column
     place: int | None  # of the picture in its run
     leader: Cell | None = None
+    other: Cell | None = None
     unit: str = ""
 
     @cached_property
@@ -205,8 +207,8 @@ class Cell:
 
     @cached_property
     def agreement(self) -> float | None:
-        """The rank correlation of this map with the leader's; None until both are whole."""
-        other = self.leader
+        """The rank correlation of this map with the other's; None until both are whole."""
+        other = self.other
         if other is None or self.one is None or other.one is None:
             return None
         whole = all(one.beside.run.state is State.DONE for one in (self, other))
@@ -224,9 +226,9 @@ class Cell:
         run = self.beside.run
         version = int(run.progress * PARTS) if self.state == "running" and self.result is not None else 0
         waits = int(run.progress * 100) if self.state == "running" else 0
-        leader = f"{self.leader.name}.{self.leader.beside.run.state}" if self.leader else ""
+        other = f"{self.other.name}.{self.other.beside.run.state}" if self.other else ""
         shown = self.wanted.index if self.wanted else ""
-        return f"{self.state}.{version}.{waits}.{leader}.{shown}.{int(run.state.finished)}"
+        return f"{self.state}.{version}.{waits}.{other}.{shown}.{int(run.state.finished)}"
 
 
 @dataclass(frozen=True)
@@ -369,6 +371,9 @@ def _row(number: int, image: StoredImage, columns: Sequence[Column], leads: Lead
         leader = answered[-1] if leads == "last" and answered else like[0]
         for cell in like:
             cell.leader = None if cell is leader else leader
+    other = cells[0].leader or cells[0] if leads == "last" else cells[0]
+    for cell in cells:
+        cell.other = None if cell is other else other
     return Row(number, image, input_views([image])[0], cells)
 
 
