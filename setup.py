@@ -14,6 +14,7 @@ CORE = [
     "distributed>=2025.1",
     "filelock>=3.16",
     "flask>=3.1.3",
+    "flask-compress>=1.17",
     "jinja2>=3.1.6",
     "numpy>=1.26",
     "pillow>=13.0.0",
@@ -57,7 +58,7 @@ setup(
     package_data={
         "picasso": ["templates/**/*.html", "static/**/*", "py.typed"],
         "picasso.models": ["families.json"],
-        "picasso.visualizations": ["*.html"],
+        "picasso.visualizations": ["*.html", "*.webp"],
     },
     install_requires=CORE,
     extras_require={"tensorflow": TENSORFLOW, "examples": EXAMPLES, "dev": DEV},

@@ -15,6 +15,7 @@ from picasso.visualizations.discovery import discover
 from picasso.web import pages
 from picasso.web.services import Services
 from picasso.web.templates import prepare_templates
+from picasso.web.transfers import compress, static_url_path
 
 
 def create_app(
@@ -39,7 +40,7 @@ def create_app(
     engine = engine or DaskEngine(config, store, registry)
     sessions = Sessions(config, store, engine)
 
-    app = Flask("picasso")
+    app = Flask("picasso", static_url_path=static_url_path())
     app.config.update(
         SECRET_KEY=secret_key(config.DATA_DIR),
         MAX_CONTENT_LENGTH=config.MAX_UPLOAD_BYTES,
@@ -52,6 +53,7 @@ def create_app(
     app.extensions["picasso"] = Services(config, store, engine, sessions, registry, read_again or (lambda: unchanged))
     prepare_templates(app, registry)
     pages.install(app)
+    compress(app)
     engine.start()
     sessions.start_sweeping()
     return app

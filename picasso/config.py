@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from picasso.checkpoints import training_and_step, with_checkpoints
 from picasso.errors import ConfigError, blame
 
 ENVIRONMENT_PREFIX = "PICASSO_"
@@ -114,6 +115,12 @@ class Config(BaseModel):
     )
     MODEL_CHECKPOINT: str | None = Field(
         None, description="Which one, where MODEL_PATH is a folder of checkpoints; the newest unless given"
+    )
+    MODEL_CHECKPOINTS: Path | None = Field(
+        None,
+        description='The checkpoints of one training: a folder, or a pattern such as "run/epoch-*.keras"; each is a '
+        "model to choose, name@step, by the number in its name, and the newest is the default. With MODEL_PATH, an "
+        "architecture, they are its weights",
     )
     MODEL_CUSTOM_OBJECTS: dict[str, str] = Field(
         {}, description='Layers and functions of your own that the file names: {"MyLayer": "module:MyLayer"}'
@@ -252,7 +259,8 @@ class Config(BaseModel):
 
 
 # Keys whose relative paths mean "relative to the file they are written in".
-PATH_KEYS = frozenset({"MODEL_PATH", "MODEL_WEIGHTS", "DATA_DIR"})
+PATH_KEYS = frozenset({"MODEL_PATH", "MODEL_WEIGHTS", "MODEL_CHECKPOINTS", "DATA_DIR"})
+SEVERAL_KEYS = ("MODELS", "MODEL_CHECKPOINTS")
 PATH_LIST_KEYS = frozenset({"VISUALIZATION_FOLDERS", "SAMPLE_IMAGES"})
 
 
@@ -282,12 +290,12 @@ def load_config(
     values: dict[str, Any] = {}
     for higher in (written, said, typed):
         if "MODEL_PATH" in higher:  # whoever names one model there means that one
-            values.pop("MODELS", None)
+            values = {key: value for key, value in values.items() if key not in SEVERAL_KEYS}
         values |= higher
     for key in values:
         _check_known(key)
     try:
-        config = Config(**values)
+        config = Config(**with_checkpoints(values))
     except ValidationError as error:
         raise ConfigError(_sentence(error)) from error
     config.models()  # says now what is wrong with one of them
@@ -311,7 +319,7 @@ def _names_another_model(written: Mapping[str, Any], said: Mapping[str, Any]) ->
     own, other = written.get("MODEL_PATH"), said.get("MODEL_PATH")
     if not isinstance(other, Path):
         return False
-    return "MODELS" in written or (isinstance(own, Path) and own.resolve() != other.resolve())
+    return any(key in written for key in SEVERAL_KEYS) or (isinstance(own, Path) and own.resolve() != other.resolve())
 
 
 def _is_about_the_model(key: str) -> bool:
@@ -388,7 +396,9 @@ def _check_models(models: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises a `ConfigError` for a name that no page can show, or a key that is no setting of one model."""
     known = [name for name in Config.model_fields if name.startswith("MODEL_") and name != "MODEL_NAME"]
     for name, entry in models.items():
-        if not name.strip() or MODEL_AND_OUTPUT in name or not name.isprintable():
+        known_step = training_and_step(name)
+        bare = known_step[0] if known_step else name
+        if not bare.strip() or MODEL_AND_OUTPUT in bare or not name.isprintable():
             raise ConfigError(
                 f"MODELS: a model's name is text without {MODEL_AND_OUTPUT!r} and line breaks, got {name!r}.",
                 field="MODELS",

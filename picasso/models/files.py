@@ -13,7 +13,15 @@ from picasso.errors import ConfigError, ModelError
 from picasso.models.graph_files import find_graph_files, graph_format, is_there
 
 # Settings whose effect is in the model's fingerprint or among its labels, or which only name it.
-NAMED_ELSEWHERE = {"MODEL_NAME", "MODEL_PATH", "MODEL_WEIGHTS", "MODEL_CHECKPOINT", "MODEL_PREPARE", "MODEL_LABELS"}
+NAMED_ELSEWHERE = {
+    "MODEL_NAME",
+    "MODEL_PATH",
+    "MODEL_WEIGHTS",
+    "MODEL_CHECKPOINT",
+    "MODEL_CHECKPOINTS",
+    "MODEL_PREPARE",
+    "MODEL_LABELS",
+}
 
 
 def fingerprint(path: Path, files: list[Path] | None = None) -> str:

@@ -1,6 +1,7 @@
 """The models that can be chosen, and what they are called.
 
 A reference is "name", a model of the config, or "name@output", the same model with another of its outputs explained.
+The name of a checkpoint is "training@step" (see `picasso.checkpoints`).
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ class Catalogue:
         Raises:
             NotFound: there is no such model (any more); the sentence lists those there are.
         """
-        name, chosen, output = (reference or self.default).partition(MODEL_AND_OUTPUT)
-        if name not in self._configs or (chosen and not output):
-            known = ", ".join(self.names)
-            raise NotFound(f"There is no model {reference[:80]!r} (any more). There are: {known}.")
-        return name, output
+        reference = reference or self.default
+        if reference in self._configs:
+            return reference, ""
+        for name in sorted(self.names, key=len, reverse=True):  # "digits@469@species": not the output of "digits"
+            output = reference.removeprefix(f"{name}{MODEL_AND_OUTPUT}")
+            if output and output != reference:
+                return name, output
+        raise NotFound(f"There is no model {reference[:80]!r} (any more). There are: {', '.join(self.names)}.")
 
     def config(self, reference: str) -> Config:
         """What to open for a reference: a config of one model.

@@ -1,7 +1,5 @@
 // Conveniences over pages that work without them: dropping and pasting pictures, copying the link.
 
-document.documentElement.classList.add("js");
-
 function send(form, files) {
   const input = form.querySelector("input[type=file]");
   const pictures = [...files].filter((file) => file.size || file.name);
@@ -71,3 +69,22 @@ document.addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(text);
   button.textContent = "Copied";
 });
+
+// What a word means is shown by the stylesheet; here it is kept inside the window, and put away with Escape.
+const WIDEST = 300;
+
+function place({ target }) {
+  const term = target.closest?.(".term");
+  const room = term && document.documentElement.clientWidth - term.getBoundingClientRect().left - WIDEST;
+  if (term) term.style.setProperty("--shift", `${Math.min(0, room)}px`);
+}
+
+for (const event of ["pointerover", "focusin"]) document.addEventListener(event, place);
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const term of document.querySelectorAll(".term:is(:hover, :focus)")) term.classList.add("told");
+});
+for (const event of ["pointerout", "focusout"]) {
+  document.addEventListener(event, ({ target }) => target.closest?.(".term")?.classList.remove("told"));
+}

@@ -128,6 +128,8 @@ class BaseVisualization(ABC):
         reference_link: where the method comes from.
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
         needs: what the model must be able to do, out of "predict", "gradients", "logits", "activations", "guided".
+        comparable: its results can be laid side by side: they have "maps", [{"index", "label", "score", "map", "low",
+            "high"}] with the best class first, or "predictions"; and "answer", the scores of all classes, for sorting.
         stoppable: it asks `enough` between batches, and returns what it has when that says so.
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
@@ -137,6 +139,7 @@ class BaseVisualization(ABC):
     reference_link: ClassVar[str] = ""
     settings: ClassVar[type[Settings] | Mapping[str, Sequence[str]] | None] = None
     needs: ClassVar[frozenset[str] | set[str]] = frozenset({"predict"})
+    comparable: ClassVar[bool] = False
     stoppable: ClassVar[bool] = False
     version: ClassVar[str] = "1"
 
@@ -144,6 +147,7 @@ class BaseVisualization(ABC):
     name: ClassVar[str] = ""
     settings_model: ClassVar[type[Settings]] = Settings
     template: ClassVar[Path | None] = None
+    picture: ClassVar[Path | None] = None
 
     def __init__(
         self, model: Model, report: Report | None = None, asked_to_stop: Callable[[], bool] | None = None

@@ -14,13 +14,14 @@ class ClassProbabilities(BaseVisualization):
     """What the model says of each image, before asking why."""
 
     description = "What the model says: its best classes for each picture, as bars."
+    comparable = True
     reference_link = "https://en.wikipedia.org/wiki/Softmax_function"
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         classes: int = Field(5, ge=1, le=100, title="Classes", description="How many of the best classes to show")
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
-        """Gives {"predictions", "score_kind", "view"} for each input."""
+        """Gives {"predictions", "score_kind", "answer", "view"} for each input."""
         prepared = self.model.preprocess([item.data for item in inputs])
         scores = self.model.predict(prepared.x)
         rows = self.model.decode(scores, settings.classes)
@@ -28,7 +29,7 @@ class ClassProbabilities(BaseVisualization):
             {
                 "predictions": [prediction.as_dict() for prediction in row],
                 "score_kind": self.model.info.score_kind,
-                "scores": one,
+                "answer": one,
                 **prepared.seen(index),
             }
             for index, (row, one) in enumerate(zip(rows, scores, strict=True))

@@ -27,6 +27,7 @@ BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
 NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
 RESERVED = {"name", "image", "visualization", "model"}  # what else the pages' forms and addresses carry
+PICTURES = (".webp", ".jpg", ".png")  # of what a visualization makes, for its card
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
 
@@ -143,6 +144,7 @@ def _add(registry: Registry, cls: type[Any]) -> None:
     cls.title = cls.__dict__.get("title") or spaced(cls.__name__)
     cls.name = spaced(cls.__name__).lower().replace(" ", "-")
     cls.template = _template(cls)
+    cls.picture = _picture(cls)
     cls.settings_model = settings_model(cls.settings)
     if not issubclass(cls.settings_model, Settings):
         raise TypeError(f"settings must derive from picasso.visualizations.base.Settings, got {cls.settings!r}.")
@@ -162,11 +164,20 @@ def _add(registry: Registry, cls: type[Any]) -> None:
 
 
 def _template(cls: type[BaseVisualization]) -> Path:
-    folder = Path(inspect.getfile(cls)).parent
-    for path in (folder / f"{cls.__name__}.html", folder / "templates" / f"{cls.__name__}.html"):
-        if path.is_file():
-            return path
+    for path in _beside(cls, ".html"):
+        return path
     raise FileNotFoundError(f"Its template is missing: write {cls.__name__}.html beside the class, or in templates/.")
+
+
+def _picture(cls: type[BaseVisualization]) -> Path | None:
+    return next((path for ending in PICTURES for path in _beside(cls, ending)), None)
+
+
+def _beside(cls: type[BaseVisualization], ending: str) -> list[Path]:
+    """The files named like a class, beside it or in `templates/`."""
+    folder = Path(inspect.getfile(cls)).parent
+    paths = (folder / f"{cls.__name__}{ending}", folder / "templates" / f"{cls.__name__}{ending}")
+    return [path for path in paths if path.is_file()]
 
 
 def _where(error: BaseException) -> str:

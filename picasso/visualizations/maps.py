@@ -71,6 +71,7 @@ class MapVisualization(BaseVisualization):
     """
 
     stoppable = True
+    comparable = True
     bright: ClassVar[float] = 1.0
 
     @abstractmethod
@@ -93,7 +94,8 @@ class MapVisualization(BaseVisualization):
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
         """Gives, for each input, a map per top class."""
         prepared = self.model.preprocess([item.data for item in inputs])
-        rows = self.model.decode(self.model.predict(prepared.x), settings.classes)
+        answers = self.model.predict(prepared.x)
+        rows = self.model.decode(answers, settings.classes)
         logits = self.logits(settings, self.model.info)
         done: list[dict[str, Any]] = []
 
@@ -102,7 +104,12 @@ class MapVisualization(BaseVisualization):
             entries = iter(self._entries(found))
             facts = self._facts(settings, logits) | found.of_all
             return [
-                {"maps": [one.as_dict() | next(entries) for one in rows[i]], **prepared.seen(i), **facts}
+                {
+                    "maps": [one.as_dict() | next(entries) for one in rows[i]],
+                    "answer": answers[i],
+                    **prepared.seen(i),
+                    **facts,
+                }
                 for i in range(part.start, part.stop)
             ]
 

@@ -27,6 +27,7 @@ class Occlusion(BaseVisualization):
 
     description = "Hides one part of the picture at a time and shows where that costs a class most."
     reference_link = "https://arxiv.org/abs/1311.2901"
+    comparable = True
     stoppable = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
@@ -85,14 +86,18 @@ class Occlusion(BaseVisualization):
         logits = settings.score == "logit"
         preview = settings.precision == "fast"
         base = self.model.predict(x, logits=logits)[0]
-        top = self.model.decode(self.model.predict(x) if logits else base[None], settings.classes)[0]
+        answer = self.model.predict(x)[0] if logits else base
+        top = self.model.decode(answer[None], settings.classes)[0]
         windows = occlusion.sliding(
             x, (settings.window, settings.window), settings.stride, make_fill(settings.fill, x[0], self.model.solid)
         )
         facts = {
+            "answer": answer,
             **prepared.seen(index),
             "plotted": "logit" if logits else self.model.info.score_kind,
             "score_kind": self.model.info.score_kind,
+            "signed": True,
+            "ends": ("rises", "falls"),
             "positions": len(windows),
             "window": windows.size,
             "stride": min(settings.stride, *windows.size),

@@ -9,15 +9,17 @@ from flask import (
     redirect,
     render_template,
     request,
+    send_file,
     url_for,
 )
 
-from picasso.errors import ImageRefused, InvalidSetting, NotSupported, PicassoError
+from picasso.errors import ImageRefused, InvalidSetting, NotFound, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint
 from picasso.web.services import chosen_model, model_field, model_status, page_model, services, session_id
+from picasso.web.transfers import FOR_GOOD
 
 
 @blueprint.get("/visualizations/<name>")
@@ -41,6 +43,17 @@ def choose_pictures(name: str) -> Answer:
     if error is not None:
         return settings_page(visualization, values, error), error.status
     return pictures_page(visualization, values)
+
+
+@blueprint.get("/visualizations/<name>/picture")
+def card_picture(name: str) -> Answer:
+    """The picture on a visualization's card."""
+    path = services().registry.get(name).picture
+    if path is None or not path.is_file():
+        raise NotFound("This visualization has no picture of its own.")
+    response = send_file(path)
+    response.headers["Cache-Control"] = FOR_GOOD  # its address has its date
+    return response
 
 
 @blueprint.get("/visualizations/<name>/cost")
@@ -127,13 +140,17 @@ def settings_values(visualization: type[BaseVisualization], form: Any) -> dict[s
 
 
 def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
-    """Settings checked against the declaration and, once it is known, the model.
+    """Settings checked against the declaration and, once it is known, the model of the page."""
+    return checked_for(_info(), visualization, values)
+
+
+def checked_for(info: ModelInfo | None, visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:
+    """Settings checked against the declaration and, where it is known, a model.
 
     Raises:
         NotSupported: the model cannot do this visualization.
         InvalidSetting: names the setting, the rule, the value.
     """
-    info = _info()
     reason = visualization.unsupported_reason(info) if info else None
     if reason:
         raise NotSupported(reason)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, current_app
 from werkzeug.exceptions import HTTPException
 
 from picasso.errors import PicassoError
 from picasso.images.reading import ACCEPT, FORMATS
-from picasso.web import choosing, errors, models, running, security, start
+from picasso.web import choosing, comparing, errors, models, running, security, start
 from picasso.web.blueprint import blueprint
 from picasso.web.services import services
 from picasso.web.views import app_state
 
-MODULES = (start, choosing, running, models)  # importing them adds their routes to the blueprint
+MODULES = (start, choosing, running, comparing, models)  # importing them adds their routes to the blueprint
 
 
 def install(app: Flask) -> None:
@@ -32,6 +32,7 @@ def _known_to_all() -> dict[str, Any]:
     config = services().config
     return {
         "app_state": app_state(),
+        "endpoints": current_app.view_functions.keys(),
         "accept": ACCEPT,
         "format_names": list(FORMATS),
         "max_image_mib": config.MAX_IMAGE_BYTES // 2**20,

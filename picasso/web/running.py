@@ -7,6 +7,7 @@ import math
 import threading
 from base64 import b64encode
 from io import BytesIO
+from typing import Any
 
 from flask import (
     Response,
@@ -18,6 +19,7 @@ from flask import (
     send_file,
     url_for,
 )
+from numpy.typing import NDArray
 
 from picasso.errors import InvalidSetting, NotFound, PicassoError
 from picasso.images import colours
@@ -26,12 +28,13 @@ from picasso.runs.artifacts import load_array
 from picasso.runs.keys import run_key
 from picasso.runs.run import Run, State
 from picasso.sessions import image_bytes
+from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
 from picasso.web.services import chosen_model, model_status, page_model, services, session_id
 from picasso.web.templates import template_name
-from picasso.web.views import View, result_context, run_file, run_labels
+from picasso.web.views import View, info_of, result_context, run_file, run_labels
 
 log = logging.getLogger(__name__)
 SEED = 0
@@ -51,22 +54,37 @@ def create_run() -> Answer:
     if not ids:
         flash("Choose at least one picture to run on.", "error")
         return redirect(pictures_url(visualization.name, values), 303)
-    session = own_session()
-    images = [services().store.image(session, image) for image in ids]
     model = page_model()
-    info = model_status(model).info
+    model_status(model)  # has it opened
+    run = started_run(visualization, settings, ids, model)
+    return redirect(url_for("pages.show_run", run=run.id, kept=1 if run.state.finished else None), 303)
+
+
+def started_run(visualization: type[BaseVisualization], settings: Settings, ids: list[str], model: str) -> Run:
+    """A new run of this visitor, or the one that already has the answer, or will have it.
+
+    Args:
+        settings: checked.
+        ids: of the visitor's pictures.
+        model: a reference.
+
+    Raises:
+        NotFound: a picture is not there, or not this visitor's.
+    """
+    session, store, engine = own_session(), services().store, services().engine
+    images = [store.image(session, image) for image in ids]
+    info = engine.status(model).info
     # While the model loads, its defaults are not known: the worker adds them.
     content = settings.model_dump(mode="json", exclude_unset=info is None)
     key = run_key(info, visualization, content, images, SEED)
     with _asking:
-        known = services().store.run_of_key(session, key) if key else None
-        if known is not None and (known.state is not State.DONE or services().store.manifest(known)):
-            kept = 1 if known.state.finished else None
-            return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
-        digest = services().engine.roster.catalogue.digest(model) or ""
-        run = services().store.add_run(session, visualization.name, content, ids, key, SEED, model, digest)
-    services().engine.wake()
-    return redirect(url_for("pages.show_run", run=run.id), 303)
+        known = store.run_of_key(session, key) if key else None
+        if known is not None and (known.state is not State.DONE or store.manifest(known)):
+            return known
+        digest = engine.roster.catalogue.digest(model) or ""
+        run = store.add_run(session, visualization.name, content, ids, key, SEED, model, digest)
+    engine.wake()
+    return run
 
 
 @blueprint.get("/runs")
@@ -74,9 +92,11 @@ def list_runs() -> Answer:
     """The session's runs and pictures."""
     session = session_id()
     store = services().store
+    runs = store.runs(session) if session else []
     return render_template(
         "runs.html",
-        runs=titled(store.runs(session)) if session else [],
+        runs=titled(runs),
+        unfinished=any(not run.state.finished for run in runs),
         images={image.id: image for image in store.images(session)} if session else {},
     )
 
@@ -199,7 +219,11 @@ def _own_run(run: str) -> Run:
 
 
 def _drawn(run: Run, name: str) -> Response:
-    values = load_array(run_file(run, name))
+    return drawn(load_array(run_file(run, name)))
+
+
+def drawn(values: NDArray[Any]) -> Response:
+    """A map as a picture, with the colours and ends that the address asks for."""
     if values.ndim != 2:
         raise NotFound("Only maps (height, width) can be drawn as pictures.")
     name = request.args.get("colours", View.unsigned)
@@ -210,11 +234,21 @@ def _drawn(run: Run, name: str) -> Response:
 
 
 def titled(runs: list[Run]) -> list[tuple[Run, str, list[FormField], str]]:
-    """Runs with their visualization's title and settings as people know them (without, where it is gone), and model."""
+    """Runs with their visualization's title, the settings that were changed as people know them, and model.
+
+    Where the visualization is gone, its name and no settings.
+    """
     found = []
     for run in runs:
         visualization = services().registry.visualizations.get(run.visualization)
         title = visualization.title if visualization else run.visualization
-        fields = form_fields(visualization, run.settings) if visualization else []
+        fields = _changed(visualization, run) if visualization else []
         found.append((run, title, fields, services().engine.roster.label(run.model)))
     return found
+
+
+def _changed(visualization: type[BaseVisualization], run: Run) -> list[FormField]:
+    usual = {field.name: field.value for field in form_fields(visualization, {}, info_of(run))}
+    return [
+        field for field in form_fields(visualization, run.settings) if field.used and field.value != usual[field.name]
+    ]

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from flask import Response, abort, request
 
+from picasso.web.transfers import FOR_GOOD
+
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -42,6 +44,8 @@ def add_headers(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    if request.endpoint != "static" and "max-age" not in response.headers.get("Cache-Control", ""):
+    if request.endpoint == "static" and response.status_code < 400:
+        response.headers["Cache-Control"] = FOR_GOOD
+    elif "max-age" not in response.headers.get("Cache-Control", ""):
         response.headers["Cache-Control"] = "private, no-store"
     return response

@@ -11,6 +11,8 @@ from flask import Flask
 from picasso.config import MEBIBYTE
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.discovery import Broken, Registry
+from picasso.web.glossary import glossed, term
+from picasso.web.remaining import about
 
 PREFIX = "visualization:"
 
@@ -27,6 +29,8 @@ def prepare_templates(app: Flask, registry: Registry) -> None:
     env.undefined = jinja2.StrictUndefined
     env.trim_blocks = env.lstrip_blocks = True
     env.filters.update(number=number, percent=percent, seconds=seconds, when=when, day=day, size=size)
+    env.filters.update(about=about, amount=amount, glossed=glossed)
+    env.globals.update(term=term)
     core = app.jinja_loader
 
     def visualization_source(name: str) -> tuple[str, str, None] | None:
@@ -75,6 +79,14 @@ def seconds(value: float | None) -> str:
     if value < 10:
         return f"{value:.1f} s"
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
+
+
+def amount(value: int) -> str:
+    """A large count: "4.6 million", "62 thousand", "980"."""
+    for unit, name in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if value >= unit:
+            return f"{value / unit:.{0 if value >= 10 * unit else 1}f} {name}"
+    return str(value)
 
 
 def size(value: int) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from flask import url_for
 
 from picasso import __version__
-from picasso.errors import InvalidSetting, NotFound
+from picasso.errors import InvalidSetting, NotFound, PicassoError
 from picasso.images.colours import DIVERGING, SEQUENTIAL
+from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, unpack
 from picasso.runs.run import Run, State, StoredImage
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
+from picasso.web.remaining import seconds_left
 from picasso.web.services import chosen_model, model_status, services
 
 
@@ -36,12 +40,20 @@ class InputView:
 
 @dataclass(frozen=True)
 class Card:
-    """A visualization on the start page. `reason` says why this model cannot do it."""
+    """A visualization on the start page.
+
+    Attributes:
+        reason: why this model cannot do it.
+        picture: the address of a picture of what it makes; None where it brings none.
+        seconds: what it takes for a picture with the default settings, where that is known.
+    """
 
     name: str
     title: str
     description: str
     reason: str | None
+    picture: str | None
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -89,10 +101,25 @@ def app_state() -> dict[str, Any]:
 def cards() -> list[Card]:
     """All visualizations, with the reason where the model cannot do one."""
     info = model_status(chosen_model()).info
-    return [
-        Card(cls.name, cls.title, cls.description, cls.unsupported_reason(info) if info else None)
-        for cls in services().registry.visualizations.values()
-    ]
+    return [_card(cls, info) for cls in services().registry.visualizations.values()]
+
+
+def _card(cls: type[BaseVisualization], info: ModelInfo | None) -> Card:
+    reason = cls.unsupported_reason(info) if info else None
+    version = int(cls.picture.stat().st_mtime) if cls.picture and cls.picture.is_file() else None
+    picture = url_for("pages.card_picture", name=cls.name, v=version) if version else None
+    return Card(cls.name, cls.title, cls.description, reason, picture, None if reason else expected(cls, {}, info, 1))
+
+
+def expected(
+    visualization: type[BaseVisualization], settings: Mapping[str, Any], info: ModelInfo | None, images: int
+) -> float | None:
+    """Seconds that a run of so many images should take; None where that is not known."""
+    try:
+        cost = visualization.cost(visualization.parse_settings(settings, info), info) if info else None
+    except PicassoError:
+        return None
+    return cost.seconds * images if cost and cost.seconds else None
 
 
 def input_views(images: list[StoredImage]) -> list[InputView]:
@@ -122,11 +149,10 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
     manifest = store.manifest(run) if run.state is State.DONE else None
     if run.state is State.DONE and manifest is None:
         raise NotFound("The files of this run are gone. Run it again.")
-    contents = manifest["results"] if manifest else [packed.content for packed in _so_far(run)]
     return {
         "run": run,
         "inputs": input_views(images),
-        "results": [unpack(content, _url(run), _reader(run)) for content in contents],
+        "results": results_of(run, manifest),
         "settings": settings_of(visualization, run.settings),
         "fields": form_fields(visualization, run.settings),
         "current_vis": visualization,
@@ -138,16 +164,36 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
         "model_field": {"model": run.model} if len(roster.choices()) > 1 and roster.offers(run.model) else {},
         "view": view,
         "ahead": store.runs_ahead(run) if run.state is State.QUEUED else 0,
+        "left": _left(run, visualization),
     }
+
+
+def results_of(run: Run, manifest: Mapping[str, Any] | None) -> list[Any]:
+    """A run's results with an `Artifact` for each file; without a manifest, what is there already."""
+    contents = manifest["results"] if manifest else [packed.content for packed in _so_far(run)]
+    return [unpack(content, _url(run), _reader(run)) for content in contents]
+
+
+def _left(run: Run, visualization: type[BaseVisualization]) -> float | None:
+    """Seconds that a run still takes, about; None where that is not known."""
+    if run.state is not State.RUNNING or run.started is None:
+        return None
+    estimate = expected(visualization, run.settings, info_of(run), len(run.images))
+    return seconds_left(run.progress, time.time() - run.started, estimate)
+
+
+def info_of(run: Run) -> ModelInfo | None:
+    """What is known of a run's model now."""
+    roster = services().engine.roster
+    reference = run.model or roster.default
+    return services().engine.status(reference).info if roster.knows(reference) else None
 
 
 def _goes_on(
     run: Run, visualization: type[BaseVisualization], settings: Mapping[str, Any]
 ) -> list[tuple[type[BaseVisualization], dict[str, Any]]]:
     """Visualizations that go on from this result, each with its settings."""
-    roster = services().engine.roster
-    reference = run.model or roster.default
-    info = services().engine.status(reference).info if roster.knows(reference) else None
+    info = info_of(run)
     found = []
     for other in services().registry.visualizations.values():
         values = other.goes_on_from(visualization, settings, info)
@@ -238,4 +284,6 @@ def run_file(run: Run, name: str) -> bytes:
     for packed in _so_far(run):
         if name in packed.files:
             return packed.files[name]
+    with suppress(NotFound):
+        return services().store.artifact(run, name)  # it has ended since its page was made
     raise NotFound("This run has no such file yet.")

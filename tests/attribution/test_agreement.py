@@ -5,7 +5,15 @@ import pytest
 from fakes import noise
 from scipy import stats
 
-from picasso.attribution.agreement import cascade, overlap, ranks, spearman
+from picasso.attribution.agreement import (
+    agreement,
+    cascade,
+    on_one_grid,
+    overlap,
+    ranks,
+    spearman,
+    total_variation,
+)
 from picasso.attribution.hiding_curves import strongest_first
 
 
@@ -41,3 +49,37 @@ def test_stages():
     assert [cascade(layers) for layers in (0, 1, 2, 3, 4, 99)] == [
         [], [1], [1, 2], [1, 2, 3], [1, 2, 4], [1, 25, 50, 99],
     ]  # fmt: skip
+
+
+def test_maps_of_two_sizes_meet_on_the_coarser_grid():
+    coarse = np.arange(16.0).reshape(4, 4)
+    fine = np.kron(coarse, np.ones((2, 2)))
+    a, b = on_one_grid(coarse, (0, 0, 80, 40), fine, (0, 0, 80, 40))
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(a, coarse)
+    middle = fine[:, 2:6]  # the same picture, cropped
+    a, b = on_one_grid(coarse, (0, 0, 80, 40), middle, (20, 0, 60, 40))
+    np.testing.assert_array_equal(a, coarse[:, 1:3])
+    np.testing.assert_array_equal(b, coarse[:, 1:3])
+
+
+def test_maps_of_one_grid_are_left_alone_and_of_different_places_have_nothing_in_common():
+    a, b = np.zeros((3, 5)), np.ones((3, 5))
+    same = on_one_grid(a, (0, 0, 5, 3), b, (0, 0, 5, 3))
+    assert same[0] is a
+    assert same[1] is b
+    apart = on_one_grid(a, (0, 0, 5, 3), b, (10, 0, 15, 3))
+    assert apart[0].size == 0
+    assert agreement(*apart, signed=True) is None
+
+
+def test_agreement_counts_the_sign_only_where_both_have_one():
+    a = np.array([[-3.0, 1.0], [2.0, np.nan]])
+    assert agreement(a, -a, signed=True) == pytest.approx(-1)
+    assert agreement(a, -a, signed=False) == pytest.approx(1)
+    assert agreement(a, np.array([[1.0, 2.0], [3.0, 4.0]]), signed=True) == pytest.approx(1)  # NaN is left out
+
+
+def test_total_variation():
+    assert total_variation(np.array([1.0, 0, 0]), np.array([0, 0, 1.0])) == 1
+    assert total_variation(np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])) == pytest.approx(0.3)

@@ -38,7 +38,7 @@ def test_class_probabilities(tiny_model, tmp_path):
     scores, order = tiny_model.network(X).numpy()[0], best(tiny_model)
     assert [prediction["index"] for prediction in result["predictions"]] == order[:2].tolist()
     assert [prediction["score"] for prediction in result["predictions"]] == pytest.approx(scores[order[:2]], abs=1e-6)
-    np.testing.assert_allclose(result["scores"], scores, atol=1e-6)
+    np.testing.assert_allclose(result["answer"], scores, atol=1e-6)
 
 
 def starts_by_hand(size, window, stride):

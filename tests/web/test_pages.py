@@ -688,7 +688,7 @@ def test_only_files_of_the_manifest_are_served(visitor: Visitor, name: str, door
 
 def test_arrays_that_are_no_maps_are_not_drawn(visitor: Visitor) -> None:
     run = visitor.start("class-probabilities")
-    assert visitor.get(f"/runs/{run.id}/files/0.scores.npy.png?low=0&high=1&colours=vik").status_code == 404
+    assert visitor.get(f"/runs/{run.id}/files/0.answer.npy.png?low=0&high=1&colours=vik").status_code == 404
 
 
 def test_colour_bars(visitor: Visitor) -> None:

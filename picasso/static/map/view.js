@@ -22,6 +22,7 @@ const FIELDS = {
   zoom: [1, between(1, 16)],
   x: [0.5, between(0, 1)], // what lies in the middle, when zoomed
   y: [0.5, between(0, 1)],
+  step: [null, between(0, 1e15)], // of a training; null: the last (compare/time-line.js)
   at: [null, point], // [x, y] that the cursor was set to, 0..1 of the model's view
   cursor: [null, () => undefined], // where it is while it moves: in no address
 };

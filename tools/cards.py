@@ -1,0 +1,44 @@
+"""Makes the pictures on the cards of the start page from the running app: `python tools/cards.py [name ...]`."""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+from running_app import begin, run, running_app
+
+from picasso.visualizations.discovery import discover
+
+OUT = Path(__file__).parent.parent / "picasso" / "visualizations"
+SIZE = (640, 400)  # twice what a card shows
+MAP = "picasso-map, .stage"
+# What is run, which part of its page is shown, how far from the left and the top of it.
+PARTS = {
+    "class-activation": ("class-activation", MAP, (0.5, 0.25)),
+    "class-probabilities": ("class-probabilities", ".results .result", (0.5, 0.88)),
+    "feature-maps": ("feature-maps?channels=14", ".channels", (0.5, 0.0)),
+    "occlusion": ("occlusion?window=48&stride=8", MAP, (0.5, 0.3)),
+    "random-masks": ("random-masks?masks=2000", MAP, (0.5, 0.3)),
+    "saliency": ("saliency?method=SmoothGrad", MAP, (0.5, 0.3)),
+    "trust": ("trust?methods=gradient,Grad-CAM&steps=20&maps=5", ".charts", (0.0, 0.0)),
+}
+
+
+def main(names: list[str]) -> None:
+    """One picture for each built-in visualization, or for those named."""
+    classes = discover(frameworks=False).visualizations
+    with running_app() as (browser, address):
+        page = browser.new_page(viewport={"width": 1000, "height": 900}, device_scale_factor=2)
+        begin(page, address, samples=1)
+        for name in names or PARTS:
+            path, part, place = PARTS[name]
+            run(page, path)
+            shown = page.locator(part).locator("visible=true").first.screenshot(caret="initial")
+            picture = ImageOps.fit(Image.open(BytesIO(shown)).convert("RGB"), SIZE, centering=place)
+            picture.save(OUT / f"{classes[name].__name__}.webp", quality=80, method=6)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
