@@ -83,6 +83,13 @@ function restore() {
   document.querySelectorAll(".opacity").forEach(fade);
 }
 
+// A page that is about to be another one asks for no more news: what is cut off would count as an error.
+let leaving = false;
+window.addEventListener("pageshow", () => (leaving = false));
+document.addEventListener("submit", () => (leaving = true));
+document.addEventListener("htmx:beforeOnLoad", ({ detail }) => (leaving ||= detail.xhr.getResponseHeader("HX-Refresh") === "true"));
+document.addEventListener("htmx:beforeRequest", (event) => leaving && event.preventDefault());
+
 document.addEventListener("htmx:beforeOnLoad", remember);
 document.addEventListener("htmx:afterSwap", restore);
 restore();
