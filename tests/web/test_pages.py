@@ -790,7 +790,7 @@ def test_a_failed_runs_sentence_is_text(visitor: Visitor, engine: InProcessEngin
 # Headers, and who may change something
 
 
-@pytest.mark.parametrize("path", ["/", "/static/picasso.css", "/static/nothing.css", "/nothing", "/colours/vik.png"])
+@pytest.mark.parametrize("path", ["/", "/static/nothing.css", "/nothing", "/colours/vik.png"])
 def test_headers(visitor: Visitor, path: str) -> None:
     headers = visitor.get(path).headers  # policy and nosniff: the client checks them on every answer
     assert headers["Referrer-Policy"] == "same-origin"
