@@ -67,7 +67,7 @@ def test_start_page_shows_pictures_and_runs(visitor: Visitor) -> None:
     assert "2 pictures" in page.text
     assert page.all("a", href=f"/runs/{run.id}/")
     for image in page.all("img"):
-        assert visitor.get(str(image["src"])).mimetype == "image/png"
+        assert visitor.get(str(image["src"])).mimetype in ("image/png", "image/webp")
 
 
 def test_start_page_while_the_model_loads(make_visitor: MakeVisitor) -> None:
