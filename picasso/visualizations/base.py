@@ -128,6 +128,8 @@ class BaseVisualization(ABC):
         reference_link: where the method comes from.
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
         needs: what the model must be able to do, out of "predict", "gradients", "logits", "activations", "guided".
+        settings_page: the path of a page of its own in which its settings are chosen; they and the pictures ("image")
+            are in its address. The page that is made from `settings` unless given.
         stoppable: it asks `enough` between batches, and returns what it has when that says so.
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
@@ -137,6 +139,7 @@ class BaseVisualization(ABC):
     reference_link: ClassVar[str] = ""
     settings: ClassVar[type[Settings] | Mapping[str, Sequence[str]] | None] = None
     needs: ClassVar[frozenset[str] | set[str]] = frozenset({"predict"})
+    settings_page: ClassVar[str] = ""
     stoppable: ClassVar[bool] = False
     version: ClassVar[str] = "1"
 
