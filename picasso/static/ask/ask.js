@@ -24,6 +24,7 @@ class Page {
 
   constructor(form) {
     this.form = form;
+    this.controls = document.forms.tools.elements; // tool, size, cut, erase
     const { width, height, best, risen, kind, size } = form.dataset;
     this.region = new Region(Number(width), Number(height));
     this.region.text = form.elements.region.value;
@@ -39,14 +40,14 @@ class Page {
     this.asker = new Asker(form.dataset.answer, (...heard) => this.#hear(...heard), failed);
     this.failed = failed;
     const painted = this.region.text && !this.region.rectangle;
-    form.elements.tool.value = painted ? "brush" : "square";
+    this.controls.tool.value = painted ? "brush" : "square";
     this.#listen();
     this.#choose();
     this.#fill();
   }
 
   get tool() {
-    return this.tools[this.form.elements.tool.value];
+    return this.tools[this.controls.tool.value];
   }
 
   get #keeps() {
@@ -144,11 +145,15 @@ class Page {
 
   #choose() {
     const { tool, form } = this;
-    form.dataset.tool = form.elements.tool.value;
-    if (tool === this.tools.square && !this.region.rectangle && !this.region.empty) this.#remember();
+    form.dataset.tool = this.controls.tool.value;
+    const square = tool === this.tools.square;
+    if (!this.region.empty && square !== Boolean(this.region.rectangle)) {
+      this.#remember(); // a square does not go on from what was painted, nor the other way round
+      if (!square) this.region.clear();
+    }
     tool.begin();
     this.#say(".hint", tool.hint);
-    if (tool.size) form.elements.size.value = tool.size;
+    if (tool.size) this.controls.size.value = tool.size;
     if (tool === this.tools.pieces) this.#cut();
     else this.board.showPieces(null);
     this.#changed();
@@ -157,7 +162,7 @@ class Page {
   async #cut() {
     this.board.showPieces(null);
     try {
-      const response = await load(this.form.dataset.pieces, { count: this.form.elements.cut.value }, this.failed);
+      const response = await load(this.form.dataset.pieces, { count: this.controls.cut.value }, this.failed);
       this.tools.pieces.take(new Uint16Array(await response.arrayBuffer()));
     } catch (error) {
       return this.failed(error.message);
@@ -186,8 +191,8 @@ class Page {
     form.elements.region.value = text;
     form.querySelector(".save").disabled = this.region.empty;
     form.querySelector(".undo").disabled = !this.#undo.length;
-    form.elements.size.value = this.tool.size ?? form.elements.size.value;
-    this.#say(".size output", `${form.elements.size.value} px`);
+    this.controls.size.value = this.tool.size ?? this.controls.size.value;
+    this.#say(".size output", `${this.controls.size.value} px`);
     this.#ask({ region: text, what: form.elements.what.value, fill: form.elements.fill.value });
     this.#draw();
   }

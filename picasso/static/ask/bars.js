@@ -11,6 +11,8 @@ export class Bars {
   constructor(list, best, risen, kind) {
     Object.assign(this, { best, kind });
     this.#rows = Array.from({ length: best + risen }, () => new Row());
+    // A narrow page shows the first rows of both only.
+    this.#rows.forEach(({ element }, at) => element.classList.toggle("few", at < best ? at >= 3 : at >= best + 2));
     list.replaceChildren(...this.#rows.map((row) => row.element));
   }
 
@@ -18,8 +20,9 @@ export class Bars {
     const scores = classes.flatMap(({ before, after }) => [before, after]);
     // Probabilities fill the row at 1; raw scores from the lowest that is shown to the highest.
     const [low, high] = this.kind === "probability" ? [0, 1] : [Math.min(0, ...scores), Math.max(...scores)];
+    const few = this.kind === "probability"; // three digits behind the point are enough while the hand moves
     const share = (score) => (high > low ? Math.min(1, Math.max(0, (score - low) / (high - low))) : 0);
-    this.#rows.forEach((row, at) => row.show(classes[at], share));
+    this.#rows.forEach((row, at) => row.show(classes[at], share, few));
   }
 }
 
@@ -39,12 +42,12 @@ class Row {
     this.element.append(drawing, this.label, this.was, this.is);
   }
 
-  show(one, share) {
+  show(one, share, few) {
     this.element.classList.toggle("none", !one);
     if (!one) return;
     this.label.textContent = one.label;
-    this.was.textContent = `${number(one.before)} →`;
-    this.is.textContent = number(one.after);
+    this.was.textContent = `${score(one.before, few)} →`;
+    this.is.textContent = score(one.after, few);
     this.now.setAttribute("width", 100 * share(one.after));
     this.before.setAttribute("width", TICK);
     this.before.setAttribute("x", (100 - TICK) * share(one.before));
@@ -58,6 +61,10 @@ function make(tag, attributes) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   return element;
+}
+
+function score(value, few) {
+  return few && value < 0.001 ? "<.001" : number(value);
 }
 
 // What became of it, for a screen reader and as a summary: "espresso from .90 to .12. Now first: cup, .41."

@@ -10,6 +10,7 @@ export class Board {
 
   constructor(element, width, height) {
     Object.assign(this, { element, width, height });
+    element.style.setProperty("--ratio", width / height);
     this.scale = Math.max(1, Math.round(WANTED / Math.max(width, height)));
     [this.#seen, this.#marks] = ["seen", "marks"].map((name) => element.querySelector(`canvas.${name}`));
     this.#seen.width = width;

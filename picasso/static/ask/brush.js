@@ -1,7 +1,7 @@
 // Painting freehand, and erasing. With the keyboard the brush is moved, and paints while Space is pressed with an arrow.
 
 export class Brush {
-  hint = "Paint with mouse or finger. By keyboard, arrow keys move the brush, and Space puts it down or lifts it.";
+  hint = "Paint with mouse or finger. Arrow keys move the brush, Space puts it down or lifts it.";
   keys = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", " "];
   erases = false;
   #painting = false; // by keyboard

@@ -1,7 +1,7 @@
 // Picking superpixels: pieces of about one colour that the server has found in the picture.
 
 export class Pieces {
-  hint = "Click pieces, or drag over them. By keyboard, arrow keys go from piece to piece, Space or Enter picks one.";
+  hint = "Click pieces, or drag over them. Arrow keys go from piece to piece, Space picks one.";
   keys = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", " ", "Enter"];
   radius = 3; // of the mark where the keyboard is
   numbers = null; // of each pixel's piece, once they are there

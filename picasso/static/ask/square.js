@@ -3,7 +3,7 @@
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 export class Square {
-  hint = "Drag it, or move it with the arrow keys (with Shift by one pixel). Plus and minus change its size.";
+  hint = "Drag it, or move it with the arrow keys, with Shift by one pixel. + and − change its size.";
   radius = 0;
   #grip = null; // where in the square the hand has it
 
