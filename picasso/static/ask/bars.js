@@ -22,7 +22,8 @@ export class Bars {
     const [low, high] = this.kind === "probability" ? [0, 1] : [Math.min(0, ...scores), Math.max(...scores)];
     const few = this.kind === "probability"; // three digits behind the point are enough while the hand moves
     const share = (score) => (high > low ? Math.min(1, Math.max(0, (score - low) / (high - low))) : 0);
-    this.#rows.forEach((row, at) => row.show(classes[at], share, few));
+    const first = winner(classes);
+    this.#rows.forEach((row, at) => row.show(classes[at], share, few, classes[at] === first));
   }
 }
 
@@ -42,8 +43,9 @@ class Row {
     this.element.append(drawing, this.label, this.was, this.is);
   }
 
-  show(one, share, few) {
+  show(one, share, few, first) {
     this.element.classList.toggle("none", !one);
+    this.element.classList.toggle("first", first);
     if (!one) return;
     this.label.textContent = one.label;
     this.was.textContent = `${score(one.before, few)} →`;
@@ -63,6 +65,10 @@ function make(tag, attributes) {
   return element;
 }
 
+function winner(classes) {
+  return classes.reduce((best, one) => (one.after > (best?.after ?? -Infinity) ? one : best), undefined);
+}
+
 function score(value, few) {
   return few && value < 0.001 ? "<.001" : number(value);
 }
@@ -71,7 +77,7 @@ function score(value, few) {
 export function outcome(classes) {
   if (!classes.length) return "";
   const [first] = classes;
-  const now = classes.reduce((best, one) => (one.after > best.after ? one : best));
+  const now = winner(classes);
   const change = `${first.label} from ${number(first.before)} to ${number(first.after)}.`;
   return now === first ? `${change} It stays first.` : `${change} Now first: ${now.label}, ${number(now.after)}.`;
 }
