@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+SMOOTHING = 1.0  # standard deviation in pixels of the blur beforehand, so that noise makes no pieces
 COMPACTNESS = 10.0  # how much nearness counts beside colour (Lab), as the paper has it
-GREY_COMPACTNESS = 0.1  # of grey levels 0..1
 
 
 def superpixels(picture: NDArray[np.uint8], count: int) -> NDArray[np.uint16]:
@@ -22,12 +22,7 @@ def superpixels(picture: NDArray[np.uint8], count: int) -> NDArray[np.uint16]:
     """
     from skimage.segmentation import slic  # takes a while to import
 
-    grey = picture.ndim == 2
-    pieces = slic(
-        picture / np.float32(255),
-        n_segments=min(count, picture.shape[0] * picture.shape[1]),
-        compactness=GREY_COMPACTNESS if grey else COMPACTNESS,
-        start_label=0,
-        channel_axis=None if grey else -1,
-    )
+    colours = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+    count = min(count, picture.shape[0] * picture.shape[1])
+    pieces = slic(colours, n_segments=count, compactness=COMPACTNESS, sigma=SMOOTHING, start_label=0, channel_axis=-1)
     return np.unique(pieces, return_inverse=True)[1].reshape(pieces.shape).astype(np.uint16)
