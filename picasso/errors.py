@@ -161,3 +161,20 @@ class Cancelled(PicassoError):
     status = 409
     exit_code = 130
     title = "Cancelled"
+
+
+class Busy(PicassoError):
+    """Nobody can answer just now; whoever asks again later gets an answer."""
+
+    code = "busy"
+    status = 503
+    exit_code = 9
+    title = "Not just now"
+
+
+class TooOften(Busy):
+    """One visitor asks more at once than is answered at once."""
+
+    code = "too_often"
+    status = 429
+    title = "Too much at once"

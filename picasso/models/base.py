@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from picasso.errors import ModelError, NotSupported
+from picasso.errors import Busy, ModelError, NotSupported
 from picasso.models.decoding import Prediction, highest, own_decode
 from picasso.models.info import Layer, ModelInfo, OcclusionPlan
 from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, ReadyMade
@@ -50,6 +51,8 @@ class Model(ABC):
     def __init__(self) -> None:
         self.checkpoint = nothing
         self.calls = 0  # images that went through the network since the model was opened
+        self._as_learnt = threading.RLock()  # held while weights are shuffled, and by whoever needs those learnt
+        self._decoding = threading.Lock()  # a function of the user's own is called by one thread at a time
 
     @abstractmethod
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
@@ -168,6 +171,21 @@ class Model(ABC):
         self._check_logits(logits)
         return self._checked(np.concatenate([self._scores(part, logits) for part in self._batches(x)]), logits)
 
+    def predict_beside(self, x: FloatArray, patience: float) -> NDArray[np.float32]:
+        """As `predict`, of one batch, for somebody else than the run that is under way in another thread.
+
+        It is not counted, calls no checkpoint, and is never of shuffled weights.
+
+        Raises:
+            Busy: weights are shuffled, and were so for `patience` seconds.
+        """
+        if not self._as_learnt.acquire(timeout=patience):
+            raise Busy(f"A check is trying {self.info.name} with shuffled weights. It answers again after that.")
+        try:
+            return self._checked(self._scores(x, False), False)
+        finally:
+            self._as_learnt.release()
+
     def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """The gradient of `classes[i]`'s logit (or score) for image i with respect to it; the shape of `x`.
 
@@ -272,7 +290,7 @@ class Model(ABC):
         layers = self.weighted_layers
         if not layers:
             raise NotSupported(f"{self.info.name} has no learnt weights that Picasso could shuffle.")
-        with self._shuffle(layers[:count], seed):
+        with self._as_learnt, self._shuffle(layers[:count], seed):
             yield
 
     def occlude(
@@ -326,7 +344,8 @@ class Model(ABC):
         """The `top` best classes for each row of `scores` (N, classes), best first."""
         if self.own_decode is not None:
             function, name = self.own_decode
-            return own_decode(function, name, scores, top)
+            with self._decoding:
+                return own_decode(function, name, scores, top)
         return highest(scores, list(self.info.labels), top)
 
     def _batches(self, x: FloatArray, size: int | None = None) -> Iterator[FloatArray]:

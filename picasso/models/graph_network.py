@@ -154,8 +154,8 @@ class Network:
                 (found,) = tf.gradients(chosen, of, self._signs)
                 self._gradients[key] = None if found is None else self._turned(tf.convert_to_tensor(found), name)
             if any(operation.type in CONTROL_FLOW for operation in self._graph.get_operations()):
-                # Their gradients give loops and conditions more outputs; a session keeps them as it found them.
-                self._session.close()
+                # Their gradients give loops and conditions more outputs; a session keeps them as it found them. The old
+                # one ends by itself, after whoever is using it in another thread.
                 self._session = self._open_session()
         return self._gradients[key]
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -153,6 +154,7 @@ class OwnFunction:
         self.function = function
         self.name = name
         self.shape = shape
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, images: Sequence[Image.Image]) -> Prepared:
         """Calls the function and checks what comes back.
@@ -161,7 +163,8 @@ class OwnFunction:
             ModelError: it failed (with file and line), or gave a wrong shape, dtype or numbers that are not finite.
         """
         try:
-            x = np.asarray(self.function(list(images)))
+            with self._one_at_a_time:
+                x = np.asarray(self.function(list(images)))
         except Exception as error:
             raise ModelError(f"The preprocess function {self.name} failed{blame(error, __file__)}") from error
         wanted = (len(images), *self.shape)

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,9 +18,11 @@ from picasso.config import MEBIBYTE, Config
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
+from picasso.runs.asking import Asking, NotOpen
 from picasso.runs.keys import run_key
 from picasso.runs.manifest import make_manifest
 from picasso.runs.pool import WorkerPool
+from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
@@ -61,6 +64,14 @@ class Engine(Protocol):
     def reload(self, config: Config) -> None:
         """Begins to read the models of another config, or of the same, again; `roster.reload` says how it goes."""
 
+    def ask(self, question: Question, png: Callable[[], bytes]) -> Any:
+        """The value of an `Answer`, while somebody waits for it. `png` gives the picture's file.
+
+        Raises:
+            Busy: it cannot be answered now, but later.
+            PicassoError: it cannot be answered.
+        """
+
     def partial(self, run: str) -> list[Packed]:
         """Results of an unfinished run that are there already."""
 
@@ -97,6 +108,7 @@ class DaskEngine:
         self._telling = threading.Thread()
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
+        self._asking = Asking(self.pool, self.roster)
         self._turns: dict[str, float] = {}  # when each session last had a run started
         self._lock = threading.Lock()  # over _flights
         self._wake = threading.Event()
@@ -171,6 +183,16 @@ class DaskEngine:
                 break
             ordered.append(results[index])
         return ordered
+
+    def ask(self, question: Question, png: Callable[[], bytes]) -> Any:
+        """Has a worker answer; rather one that has no run."""
+        with self._lock:
+            taken = {flight.worker for flight in self._flights.values()}
+        try:
+            return self._asking.ask(question, png, taken)
+        except NotOpen:
+            self.want(question.model)
+            raise
 
     def close(self) -> None:
         """Ends the thread and the worker process."""
@@ -283,6 +305,7 @@ class DaskEngine:
         snapshots = {address: answer for address, answer in answers.items() if answer is not None}
         pids = self._pids | {address: answer.pid for address, answer in snapshots.items()}
         self._pids = {address: pid for address, pid in pids.items() if address in alive}
+        self._asking.hear(snapshots)
         self.roster.hear(list(snapshots.values()))
         for flight in self._flights.values():
             if flight.worker not in alive and not flight.future.done():

@@ -22,6 +22,7 @@ from picasso.runs.parcel import Parcel
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 3.0  # seconds; a worker that does not answer in so long is asked again later
+WAIT_FOR_ANSWER = 8.0  # seconds that somebody waits at a page
 ENDED = ("closing", "closed", "failed")  # of a nanny, the thread here that starts a worker process again when it dies
 QUIET_TENSORFLOW = ("TF_CPP_MIN_LOG_LEVEL", "3")
 SETTINGS = {
@@ -126,6 +127,25 @@ class WorkerPool:
             return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
 
         return self._client.sync(ask, callback_timeout=ANSWER_TIMEOUT + 2)  # type: ignore[no-any-return]
+
+    def ask_one(self, address: str, function: Callable[..., Any], *args: Any) -> Any:
+        """What `function`, which may be asynchronous, gives on one worker. May be called from any thread.
+
+        Raises:
+            OSError: it did not answer in time, or is gone.
+        """
+        client = self._client
+        if client is None:
+            raise ConnectionError("not connected")
+
+        async def ask() -> Any:
+            answers = await asyncio.wait_for(client.run(function, *args, workers=[address]), WAIT_FOR_ANSWER)
+            return answers[address]
+
+        try:
+            return client.sync(ask, callback_timeout=WAIT_FOR_ANSWER + 2)
+        except Exception as error:  # Dask raises many kinds: all of them mean that there is no answer
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     def workers(self) -> set[str]:
         """The addresses of the workers that there are now."""

@@ -1,7 +1,8 @@
 """What happens in a worker process: it keeps models open and warm, and executes runs.
 
-The web process talks to it through six functions: `setup` (by a Dask worker plugin), `execute` (a Dask task), and
-`snapshot`, `want`, `cancel` and `stop`, which run beside the task and must return at once.
+The web process talks to it through seven functions: `setup` (by a Dask worker plugin), `execute` (a Dask task), and
+`snapshot`, `want`, `cancel`, `stop` and `answer`, which run beside the task and must return at once; but for `answer`,
+which is awaited.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ import numpy as np
 from PIL import Image
 
 from picasso.config import Config
-from picasso.errors import Cancelled, ModelError, NotFound, PicassoError, PluginError, blame
+from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError, blame
 from picasso.images.reading import encode_png
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
+from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
 from picasso.visualizations import base
 from picasso.visualizations.base import Input
@@ -114,6 +116,7 @@ class Host:
         self.config = config
         self.registry: Registry | None = None
         self.shelf = Shelf(config)
+        self.answers = Answers(self.shelf.lend)
         self.runs: dict[str, Progress] = {}
         self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and a model has one checkpoint
         self.cancelled: set[str] = set()  # also of runs that have not begun here
@@ -261,3 +264,10 @@ def stop(run: str) -> None:
     """Asks a run to end with what it has."""
     if _host is not None:
         _host.enough.add(run)
+
+
+async def answer(question: Question) -> Answer:
+    """Answers a question that somebody asks by hand."""
+    if _host is None:
+        return Answer(error=Busy("The worker process is starting. It is asked again."))
+    return await _host.answers.answer(question)

@@ -61,6 +61,7 @@ window.addEventListener("pageshow", () => {
 let leaving = false;
 window.addEventListener("pageshow", () => (leaving = false));
 document.addEventListener("submit", (event) => (leaving ||= !event.defaultPrevented));
+document.addEventListener("htmx:beforeOnLoad", ({ detail }) => (leaving ||= detail.xhr.getResponseHeader("HX-Refresh") === "true"));
 document.addEventListener("htmx:beforeRequest", (event) => leaving && event.preventDefault());
 
 document.addEventListener("change", (event) => {

@@ -130,6 +130,8 @@ class BaseVisualization(ABC):
         needs: what the model must be able to do, out of "predict", "gradients", "logits", "activations", "guided".
         comparable: its results can be laid side by side: they have "maps", [{"index", "label", "score", "map", "low",
             "high"}] with the best class first, or "predictions"; and "answer", the scores of all classes, for sorting.
+        settings_page: the path of a page of its own in which its settings are chosen; they and the pictures ("image")
+            are in its address. The page that is made from `settings` unless given.
         stoppable: it asks `enough` between batches, and returns what it has when that says so.
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
@@ -140,6 +142,7 @@ class BaseVisualization(ABC):
     settings: ClassVar[type[Settings] | Mapping[str, Sequence[str]] | None] = None
     needs: ClassVar[frozenset[str] | set[str]] = frozenset({"predict"})
     comparable: ClassVar[bool] = False
+    settings_page: ClassVar[str] = ""
     stoppable: ClassVar[bool] = False
     version: ClassVar[str] = "1"
 

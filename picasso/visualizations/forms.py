@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from picasso.attribution import regions
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Settings, listed
 
@@ -16,7 +17,8 @@ class FormField:
     """One setting on a page.
 
     Attributes:
-        kind: "choice", "several" (choices; the value is a tuple), "number", "switch" or "text".
+        kind: "choice", "several" (choices; the value is a tuple), "number", "switch", "region" (see
+            `attribution.regions`) or "text".
         low, high, step: of a number, None where there is no limit.
         options: of a choice or several.
         used: False where it does not matter with what else is chosen.
@@ -37,6 +39,8 @@ class FormField:
     @property
     def words(self) -> str:
         """The value as text."""
+        if self.kind == "region":
+            return regions.words(str(self.value))
         return ", ".join(self.value) if self.kind == "several" else str(self.value)
 
     @property
@@ -111,4 +115,4 @@ def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField
         return FormField(name, label, text, "number", value, unit, low, high, step)
     if isinstance(limit, list | tuple):
         return FormField(name, label, text, "choice", value, unit, options=tuple(limit))
-    return FormField(name, label, text, "text", value, unit)
+    return FormField(name, label, text, "region" if part.get("format") == "region" else "text", value, unit)

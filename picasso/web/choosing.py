@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import (
     redirect,
@@ -27,6 +28,8 @@ from picasso.web.transfers import FOR_GOOD
 def choose_settings(name: str) -> Answer:
     """The settings page; a visualization without settings goes on to the pictures."""
     visualization = services().registry.get(name)
+    if visualization.settings_page:
+        return redirect(own_page_url(visualization, request.args), 303)
     values = settings_values(visualization, request.args)
     if visualization.settings is None:
         visualization.parse_settings(values)  # says which settings there are not
@@ -39,6 +42,8 @@ def choose_settings(name: str) -> Answer:
 def choose_pictures(name: str) -> Answer:
     """Which pictures to run on, once the settings are chosen."""
     visualization = services().registry.get(name)
+    if visualization.settings_page:
+        return redirect(own_page_url(visualization, request.args), 303)
     values = settings_values(visualization, request.args)
     error = _first_error(visualization, values)
     if error is not None:
@@ -166,6 +171,17 @@ def _first_error(visualization: type[BaseVisualization], values: Mapping[str, An
     except NotSupported:
         return None  # the page greys itself out and says why
     return None
+
+
+def own_page_url(visualization: type[BaseVisualization], form: Any, without: str | None = None) -> str:
+    """The address of a visualization's own settings page, with the settings, pictures and model of a form in it.
+
+    Args:
+        without: a setting that is left out.
+    """
+    known = {"image", "model", *visualization.settings_model.model_fields} - {without}
+    query = [(name, value) for name, values in form.lists() if name in known for value in values]
+    return f"{visualization.settings_page}?{urlencode(query)}".removesuffix("?")
 
 
 def pictures_url(visualization: str, values: Mapping[str, Any]) -> str:

@@ -9,12 +9,12 @@ from werkzeug.exceptions import HTTPException
 
 from picasso.errors import PicassoError
 from picasso.images.reading import ACCEPT, FORMATS
-from picasso.web import choosing, comparing, errors, models, running, security, start
+from picasso.web import asking, choosing, comparing, errors, models, running, security, start
 from picasso.web.blueprint import blueprint
 from picasso.web.services import services
 from picasso.web.views import app_state
 
-MODULES = (start, choosing, running, comparing, models)  # importing them adds their routes to the blueprint
+MODULES = (start, choosing, running, comparing, asking, models)  # importing them adds their routes to the blueprint
 
 
 def install(app: Flask) -> None:

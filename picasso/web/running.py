@@ -31,7 +31,7 @@ from picasso.sessions import image_bytes
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session, png
-from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
+from picasso.web.choosing import checked, own_page_url, pictures_url, settings_page, settings_values
 from picasso.web.services import chosen_model, model_status, page_model, services, session_id
 from picasso.web.templates import template_name
 from picasso.web.views import View, info_of, result_context, run_file, run_labels
@@ -49,6 +49,9 @@ def create_run() -> Answer:
     try:
         settings = checked(visualization, values)
     except InvalidSetting as error:
+        if visualization.settings_page:
+            flash(error.message, "error")
+            return redirect(own_page_url(visualization, request.form, without=error.field), 303)
         return settings_page(visualization, values, error), error.status
     ids = list(dict.fromkeys(request.form.getlist("image")))
     if not ids:

@@ -20,6 +20,7 @@ BUILT_IN = [
     "random-masks",
     "saliency",
     "trust",
+    "what-if",
 ]
 
 PLUGIN = """

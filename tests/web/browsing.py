@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -18,12 +19,13 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from picasso.config import Config, Preprocessing
-from picasso.errors import PicassoError
+from picasso.errors import Busy, PicassoError
 from picasso.models.base import Model
 from picasso.models.info import Layer, ModelInfo
 from picasso.models.preprocessing import ReadyMade
 from picasso.runs.artifacts import Packed
 from picasso.runs.manifest import make_manifest
+from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
@@ -91,6 +93,7 @@ class InProcessEngine:
         self.error: PicassoError | None = None
         self.wanted: list[str] = []
         self.stopped: list[str] = []
+        self.sent: list[str] = []
         self.waiting = False  # runs stay queued
         self.partials: dict[str, list[Packed]] = {}
 
@@ -170,6 +173,18 @@ class InProcessEngine:
         self.host.shelf.reload(self.roster.config, self.roster.reload.token).join()
         self.status()
 
+    def ask(self, question: Question, png: Callable[[], bytes]) -> Any:
+        """Answers at once; notes whether the picture had to be sent."""
+        if self.host is None:
+            raise Busy("The model is loading.")
+        answer = self.host.answers.answer_now(question)
+        if answer.unknown:
+            self.sent.append(question.picture)
+            answer = self.host.answers.answer_now(replace(question, png=png()))
+        if answer.error is not None:
+            raise answer.error
+        return answer.value
+
     def partial(self, run: str) -> list[Packed]:
         """What a test put there."""
         return self.partials.get(run, [])
@@ -225,7 +240,7 @@ class ExaminingClient(FlaskClient):
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Sends a request and examines what comes."""
-        response = super().open(*args, buffered=True, **kwargs)  # closes the files that are sent
+        response = super().open(*args, **{"buffered": True, **kwargs})  # closes the files that are sent
         assert response.headers["Content-Security-Policy"] == security.POLICY
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         if response.mimetype == "text/html" and not 300 <= response.status_code < 400:

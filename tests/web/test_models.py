@@ -186,8 +186,9 @@ def test_a_run_is_of_the_model_that_its_form_was_for(two: Visitor) -> None:
     assert (run.model, two.services.store.manifest(run)["model"]["name"]) == ("new", "new")  # type: ignore[index]
     page = two.page(f"/runs/{run.id}/")
     assert "This run is of another model than the one above: new." in page.text
-    (checks, change) = [link for link in page.all("a") if "model=new" in str(link["href"])]
+    (checks, asking, change) = [link for link in page.all("a") if "model=new" in str(link["href"])]
     assert str(checks["href"]).startswith("/visualizations/trust?")
+    assert str(asking["href"]).startswith("/visualizations/what-if?")
     settings = two.page(str(change["href"]))
     assert settings.field("model") == "new"
     assert "These settings are for new, which is another model than the one above." in settings.text
