@@ -109,7 +109,7 @@ class Occlusion(BaseVisualization):
             if len(found.known) < len(windows) and self.enough():
                 break
         scores = {"scores": found.scores[found.known], "corners": windows.corners[found.known]}
-        result |= scores | {"base": base, "fill": windows.fill}
+        result |= scores | {"base": found.base, "fill": windows.fill}
         return result | self._deviation(found, base, top, logits) if preview else result
 
     def _deviation(
