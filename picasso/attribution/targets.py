@@ -19,9 +19,9 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 Step = Callable[[float, FloatArray], bool]
-"""Told how far a method is, 0..1, and its maps so far, to keep; says whether they are enough: the method ends with them.
+"""Told how far a method is, 0..1, and its maps so far, to keep; says whether they are enough, and it ends with them.
 
-It is told 1 when nothing is left to do; its answer does not matter then. It may raise, to end the method with nothing.
+It is told 1 when nothing is left to do, and its answer does not matter. It may raise, to end the method with nothing.
 """
 
 

@@ -54,7 +54,7 @@ class Trust(BaseVisualization):
             description="Where they are not the defaults, such as: layer=block5c_add; fill=black. Each holds for every "
             "method that has it",
         )
-        classes: int = classes_field(1, "The maps of so many best classes are checked; each takes about as long")
+        classes: int = classes_field(1, "The maps of so many best classes are checked; more take longer")
         fill: Fill = Field("grey", title="Hidden with", description="What covers the pixels that are hidden")
         steps: int = Field(
             20, ge=10, le=50, multiple_of=10, title="Steps", description="From the whole picture to one all hidden"
@@ -152,7 +152,7 @@ class Trust(BaseVisualization):
     ) -> dict[str, Any] | None:
         """From the maps of one of the methods: with that one, as it was made there, and with the cheap ones.
 
-        So many classes as there only where somebody chose how many: each costs as much as the first.
+        As many classes as there only where somebody chose how many: each has curves of its own, which cost.
         """
         name = method_of(visualization, settings)
         if name is None or (info is not None and not METHODS[name].supported(info)):

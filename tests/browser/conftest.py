@@ -118,7 +118,7 @@ def visitor(browser: Browser, base_url: str) -> Visitor:
         "activation": answer(page, "class-activation"),
         "masks": answer(page, "random-masks", masks=64),
         "features": answer(page, "feature-maps", channels=6),
-        "checks": answer(page, "trust", methods="gradient,Grad-CAM", steps=10, maps=1),
+        "checks": answer(page, "trust", methods="gradient,Grad-CAM", classes=2, steps=10, maps=1),
     }
     state = context.storage_state()
     context.close()
