@@ -203,7 +203,9 @@ class KerasModel(Model):
     def _own(self, x: FloatArray) -> NDArray[np.float32] | None:
         """Scores as the model itself computes them; None for a channels-first one that TensorFlow cannot run here."""
         try:
-            own = tf.function(self._view.own, autograph=False)  # layer by layer it would keep a copy of all weights
+            own = self._view.own
+            if self._folded is not None:  # a large one: layer by layer it would keep a copy of all weights
+                own = tf.function(own, autograph=False)
             return tf.cast(own(tf.constant(x)), tf.float32).numpy()  # type: ignore[no-any-return]
         except tf.errors.UnimplementedError:  # convolutions, on a CPU without oneDNN
             if not self._view.first:
@@ -211,6 +213,7 @@ class KerasModel(Model):
             return None
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
+        self._images.shape.assert_is_compatible_with(x.shape)  # cut-out functions take any shape that fits
         outputs = self._trace.outputs(x) if self._folded is None else self._folded(tf.constant(x, tf.float32))
         return tf.cast(outputs[int(logits)], tf.float32).numpy()  # type: ignore[no-any-return]
 

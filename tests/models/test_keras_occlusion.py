@@ -200,6 +200,12 @@ def test_it_is_used_only_where_it_is_right_and_quicker():
     assert choose(None, seconds=0.0021 / 100) is None
 
 
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.003, True), (0.005, False)])
+def test_full_batches_decide_whether_it_is_quicker(monkeypatch, seconds, chosen):
+    monkeypatch.setattr("picasso.models.incremental.choosing.seconds_per_window", lambda occluder, x: seconds)
+    assert (choose(None, seconds=0.004) is not None) == chosen
+
+
 def normalised(path):
     """A network with a batch normalization that does something."""
     keras.utils.set_random_seed(4)
