@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Callable
@@ -147,8 +148,8 @@ def test_ranges_and_the_strongest(visitor_page: Page, visitor: Visitor) -> None:
         number(float(np.quantile(np.abs(raw[0]), 0.995)))
     )
     tools.get_by_label("Ends").select_option("fixed")
-    tools.get_by_label("Lowest value of the colours").fill("-0.25")
-    tools.get_by_label("Highest value of the colours").fill("0.5")
+    tools.get_by_label("Lowest value").fill("-0.25")
+    tools.get_by_label("Highest value").fill("0.5")
     page.keyboard.press("Tab")
     expect(page.locator(".map-scale > span:last-child").first).to_contain_text(".500")
     assert ends(page)[0] == ["−.250", ".500"]
@@ -196,7 +197,7 @@ def test_a_link_opens_the_same_view(visitor_page: Page, visitor: Visitor) -> Non
             )
         )
 
-    tools.get_by_role("button", name="Copy link").click()
+    tools.get_by_role("button", name="Link to this view").click()
     expect(tools.get_by_role("button", name="Copied")).to_be_visible()
     before = seen(page)
     link = page.evaluate("navigator.clipboard.readText()")
@@ -304,3 +305,30 @@ def test_the_mouse_swipes_zooms_and_saves(visitor_page: Page, visitor: Visitor) 
         assert picture.width == 1024
         assert picture.height > 1024 + 60  # the colours and numbers are below
         assert len(set(picture.convert("RGB").crop((0, 0, 1024, 1024)).resize((32, 32)).getdata())) > 100
+
+
+def test_arrays_as_numpy_writes_them(page: Page, base_url: str) -> None:
+    page.goto(f"{base_url}/runs")
+    read = """async (text) => {
+      const { parse } = await import("/static/map/npy.js");
+      try {
+        const { shape, data } = parse(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+        return [shape, Array.from(data)];
+      } catch (error) {
+        return error.message;
+      }
+    }"""
+    values = np.arange(24).reshape(2, 3, 4)
+
+    def parsed(array: NDArray[Any]) -> Any:
+        stream = io.BytesIO()
+        np.save(stream, array)
+        return page.evaluate(read, base64.b64encode(stream.getvalue()).decode())
+
+    for kind in ["<f4", "<f8", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"]:
+        assert parsed(values.astype(kind)) == [[2, 3, 4], list(range(24))], kind
+    assert parsed(np.asfortranarray(values.astype("<f4"))) == [[2, 3, 4], list(range(24))]
+    assert parsed(np.float32([[1.5, -2.25]])) == [[1, 2], [1.5, -2.25]]
+    for kind in [">f4", "<c8", "<f2"]:
+        assert parsed(values.astype(kind)).startswith(f"This .npy file has values of type {kind}")
+    assert page.evaluate(read, "bm8gYXJyYXkgYXQgYWxs") == "This is no .npy file."
