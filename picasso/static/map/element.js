@@ -128,8 +128,18 @@ export class PicassoMap extends HTMLElement {
 
   // The person is at it: what is needed to say more of it is fetched.
   touched() {
+    if (PicassoMap.active !== this) {
+      PicassoMap.active?.away();
+      PicassoMap.active = this;
+      nextFrame(this.#draw);
+    }
     if (this.#opened || !this.hasAttribute("scores")) return;
     this.windows().catch((error) => this.#fail(error));
+  }
+
+  // The person is at another one now.
+  away() {
+    nextFrame(this.#draw);
   }
 
   #build() {
