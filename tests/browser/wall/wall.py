@@ -18,5 +18,8 @@ class Wall(BaseVisualization):
         """Gives the same maps for each picture."""
         prepared = self.model.preprocess([image.data for image in inputs])
         noise = np.random.default_rng(0).normal(size=(MAPS, *prepared.x.shape[1:3])).astype(np.float32)
-        maps = [{"label": f"map {number}", "map": one, "low": one.min(), "high": one.max()} for number, one in enumerate(noise)]
+        maps = [
+            {"label": f"map {number}", "map": one, "low": one.min(), "high": one.max()}
+            for number, one in enumerate(noise)
+        ]
         return [{"maps": maps, **prepared.seen(index)} for index in range(len(inputs))]
