@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHING = 1.0  # standard deviation in pixels of the blur beforehand, so that noise makes no pieces
 COMPACTNESS = 10.0  # how much nearness counts beside colour (Lab), as the paper has it
 
 
@@ -24,5 +23,5 @@ def superpixels(picture: NDArray[np.uint8], count: int) -> NDArray[np.uint16]:
 
     colours = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
     count = min(count, picture.shape[0] * picture.shape[1])
-    pieces = slic(colours, n_segments=count, compactness=COMPACTNESS, sigma=SMOOTHING, start_label=0, channel_axis=-1)
+    pieces = slic(colours, n_segments=count, compactness=COMPACTNESS, start_label=0, channel_axis=-1)
     return np.unique(pieces, return_inverse=True)[1].reshape(pieces.shape).astype(np.uint16)
