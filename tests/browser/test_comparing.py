@@ -6,7 +6,6 @@ import importlib.util
 import io
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import numpy as np
