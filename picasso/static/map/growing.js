@@ -9,6 +9,11 @@ if (globalThis.Idiomorph) {
     if (before.localName === "picasso-map") adopt(before, after);
     return false;
   };
+  // What comes without a page around it has its <noscript> taken for content, and its pictures would be loaded.
+  Idiomorph.defaults.callbacks.beforeNodeAdded = (node) => {
+    for (const part of node.querySelectorAll?.("noscript") ?? []) part.remove();
+    return true;
+  };
 }
 
 // A map's new attributes say where its newer values are; it draws them when they have come.
