@@ -22,7 +22,7 @@ def make_manifest(
     images: Sequence[StoredImage],
     outcome: Outcome,
 ) -> dict[str, Any]:
-    """JSON-able: model, images, visualization, settings, seed, versions, cost, and the packed results.
+    """JSON-able: model, the labels of its classes, images, visualization, settings, seed, versions, cost, and the packed results.
 
     "stopped" says how far the run was, 0..1, when it was ended early with what it had; null where it was not.
     """
@@ -34,6 +34,7 @@ def make_manifest(
         "run": run.id,
         "key": key,
         "model": outcome.info.as_dict() if outcome.info else None,
+        "labels": outcome.info.labels if outcome.info else (),
         "visualization": {"name": visualization.name, "title": visualization.title, "version": visualization.version},
         "settings": outcome.settings,
         "seed": run.seed,

@@ -1,4 +1,4 @@
-// Conveniences over pages that work without them: dropping and pasting pictures, the map's opacity, copying the link.
+// Conveniences over pages that work without them: dropping and pasting pictures, copying the link.
 
 function send(form, files) {
   const input = form.querySelector("input[type=file]");
@@ -57,42 +57,12 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form.drop.busy")) form.classList.remove("busy");
 });
 
-function fade(slider) {
-  for (const map of slider.closest(".viewer").querySelectorAll("image.map")) {
-    map.setAttribute("opacity", slider.value / 100);
-  }
-}
-
-document.addEventListener("input", (event) => {
-  if (event.target.classList.contains("opacity")) fade(event.target);
-});
-
-// While a run goes on, its part of the page is replaced by newer ones, and in the end the page; what is chosen stays.
-const chosen = `chosen in ${location.pathname}`;
-
-function remember() {
-  const inputs = [...document.querySelectorAll("#run input[id]")];
-  sessionStorage[chosen] = JSON.stringify(inputs.map(({ id, checked, value }) => ({ id, checked, value })));
-}
-
-function restore() {
-  for (const { id, ...state } of JSON.parse(sessionStorage[chosen] ?? "[]")) {
-    Object.assign(document.getElementById(id) ?? {}, state);
-  }
-  sessionStorage.removeItem(chosen);
-  document.querySelectorAll(".opacity").forEach(fade);
-}
-
 // A page that is about to be another one asks for no more news: what is cut off would count as an error.
 let leaving = false;
 window.addEventListener("pageshow", () => (leaving = false));
 document.addEventListener("submit", () => (leaving = true));
 document.addEventListener("htmx:beforeOnLoad", ({ detail }) => (leaving ||= detail.xhr.getResponseHeader("HX-Refresh") === "true"));
 document.addEventListener("htmx:beforeRequest", (event) => leaving && event.preventDefault());
-
-document.addEventListener("htmx:beforeOnLoad", remember);
-document.addEventListener("htmx:afterSwap", restore);
-restore();
 
 document.addEventListener("change", (event) => {
   if (event.target.id === "chosen-model") event.target.form.requestSubmit();

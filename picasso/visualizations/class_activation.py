@@ -115,11 +115,11 @@ class ClassActivation(MapVisualization):
             fill = self.fills(settings.fill, targets.x)
             found = score_cam(self.model, targets, layer.path, fill, channels=settings.channels, step=step)
             of_each = [
-                {"coarse": one, "used": found.used[i]} for one, i in zip(found.maps, targets.images, strict=True)
+                {"cells": one, "used": found.used[i]} for one, i in zip(found.maps, targets.images, strict=True)
             ]
             return Found(resize(found.maps, targets.shape), of_each, facts | {"channels": found.channels})
         maps = cam.class_activation(self.model, targets, layer.path, COMBINE[settings.method], step)
-        return Found(resize(maps, targets.shape), [{"coarse": one} for one in maps], facts)
+        return Found(resize(maps, targets.shape), [{"cells": one} for one in maps], facts)
 
     @classmethod
     def method(cls, settings: Any) -> Method:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from base64 import b64encode
 from io import BytesIO
 
 from flask import (
     Response,
     flash,
-    make_response,
+    jsonify,
     redirect,
     render_template,
     request,
@@ -31,7 +32,7 @@ from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
 from picasso.web.services import chosen_model, model_status, page_model, services, session_id
 from picasso.web.templates import template_name
-from picasso.web.views import View, info_of, result_context, run_file
+from picasso.web.views import View, info_of, result_context, run_file, run_labels
 
 log = logging.getLogger(__name__)
 SEED = 0
@@ -90,10 +91,7 @@ def show_run(run: str) -> Answer:
     context = result_context(found, View.from_query(request.args))
     name = template_name(context["current_vis"])
     try:
-        response = make_response(render_template(name, kept="kept" in request.args, **context))
-        if found.state.finished and "HX-Request" in request.headers:
-            response.headers["HX-Refresh"] = "true"  # the waiting page becomes the result
-        return response
+        return render_template(name, kept="kept" in request.args, **context)
     except PicassoError:
         raise
     except Exception as error:
@@ -154,6 +152,12 @@ def file_of_run(run: str, name: str) -> Answer:
     return send_file(BytesIO(data), mimetype="application/octet-stream", as_attachment=True, download_name=name)
 
 
+@blueprint.get("/runs/<run>/labels.json")
+def labels_of_run(run: str) -> Answer:
+    """The labels of all classes of a run's model, in the order of its scores."""
+    return jsonify(run_labels(_own_run(run)))
+
+
 @blueprint.get("/runs/<run>/inputs/<path:name>")
 def run_input(run: str, name: str) -> Answer:
     """A run's picture by its own name, for templates with relative links."""
@@ -176,6 +180,19 @@ def colour_bar(name: str) -> Answer:
     if name not in colours.COLOURS:
         raise NotFound("There is no such colour map.")
     response = png(encode_png(colours.bar(name)))
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    return response
+
+
+@blueprint.get("/colours.json")
+def colour_tables() -> Answer:
+    """The tables that maps are drawn with, for browsers: by sign and name, base64 of the bytes (256, 4) of RGBA."""
+    response = jsonify(
+        {
+            sign: {name: b64encode(colours.table(name).tobytes()).decode() for name in names}
+            for sign, names in (("unsigned", colours.SEQUENTIAL), ("signed", colours.DIVERGING))
+        }
+    )
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
 

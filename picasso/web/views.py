@@ -223,6 +223,23 @@ def run_model(run: Run, manifest: Mapping[str, Any] | None) -> RunModel:
     return RunModel(label, "", error)
 
 
+def run_labels(run: Run) -> list[str]:
+    """The labels of all classes, of the model that made a run or is about to.
+
+    Raises:
+        NotFound: they are not known.
+    """
+    manifest = services().store.manifest(run)
+    if manifest and "labels" in manifest:
+        return list(manifest["labels"])
+    roster = services().engine.roster
+    reference = run.model or roster.default
+    info = services().engine.status(reference).info if roster.knows(reference) else None
+    if info is None or (manifest and manifest["model"]["fingerprint"] != info.fingerprint):
+        raise NotFound("The labels of the model that made this run are not known any more. Run it again.")
+    return list(info.labels)
+
+
 def settings_of(
     visualization: type[BaseVisualization], values: Mapping[str, Any]
 ) -> Settings | Mapping[str, Any] | None:

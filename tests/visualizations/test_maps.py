@@ -92,7 +92,7 @@ def test_class_activation_is_the_method_on_the_layer(tiny_model, tmp_path, metho
             coarse = score_cam(tiny_model, targets, layer.path, fill, channels=3).maps
         else:
             coarse = cam.class_activation(tiny_model, targets, layer.path, combine[method])
-        np.testing.assert_allclose(np.stack([one["coarse"] for one in result["maps"]]), coarse, atol=1e-4)
+        np.testing.assert_allclose(np.stack([one["cells"] for one in result["maps"]]), coarse, atol=1e-4)
         found = np.stack([one["map"] for one in result["maps"]])
         np.testing.assert_allclose(found, resize(coarse, (HEIGHT, WIDTH)), atol=1e-4)
         assert [one["index"] for one in result["maps"]] == targets.classes.tolist()

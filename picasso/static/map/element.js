@@ -1,0 +1,298 @@
+// <picasso-map>: a map of numbers over the picture that it explains. docs/visualizations.md tells how to use it.
+
+import { tables } from "./colours.js";
+import { nextFrame } from "./frame.js";
+import { Hand } from "./hand.js";
+import { loadArray, loadJson } from "./loading.js";
+import { quantile, written } from "./numbers.js";
+import { Reading } from "./reading.js";
+import { endsOf, extentOf, forget, join, leave, needsValues } from "./range.js";
+import { Scale, Stage, make } from "./stage.js";
+import { Swipe } from "./swipe.js";
+import { view } from "./view.js";
+import { Windows } from "./windows.js";
+
+const HINT = "Point at the map, or focus it and press arrow keys, to read its values.";
+const WITHOUT_PAINT = new Set(["opacity", "zoom", "x", "y", "at", "cursor", "swipe"]); // what changes no pixel of the map
+
+// Maps near the part of the page that is seen are drawn; the others when they come near.
+const near = new IntersectionObserver(
+  (entries) => entries.forEach(({ target, isIntersecting }) => target.seen(isIntersecting)),
+  { rootMargin: "200px" },
+);
+
+export class PicassoMap extends HTMLElement {
+  static observedAttributes = [
+    ...["src", "image", "label", "signed", "unit", "ends", "low", "high", "limit", "cells", "original", "box"],
+    ...["scores", "target", "minus", "classes"],
+  ];
+  static active = null; // the map that the person is at
+
+  grid = null; // {values, width, height} that is drawn
+  #parts = null; // what it is built of
+  #key = null; // where the grid comes from
+  #extent = null; // of the grid
+  #ends = ""; // the values that its colours end at
+  #label = ""; // of the class that is drawn
+  #labels = null; // of all classes
+  #windows = null; // a promise, once they are wanted
+  #opened = null; // the windows themselves
+  #near = false;
+  #wanted = false; // somebody waits for `ready`
+  #stale = true; // the map is to be painted, not only moved
+  #ready = resolvers();
+  #draw = () => this.#update();
+  #onView = ({ detail }) => {
+    this.#stale ||= [...detail].some((field) => !WITHOUT_PAINT.has(field));
+    nextFrame(this.#draw);
+  };
+
+  connectedCallback() {
+    if (!this.#parts) this.#build();
+    join(this);
+    view.addEventListener("change", this.#onView);
+    near.observe(this);
+    nextFrame(this.#draw);
+  }
+
+  disconnectedCallback() {
+    leave(this);
+    view.removeEventListener("change", this.#onView);
+    near.unobserve(this);
+  }
+
+  attributeChangedCallback(name) {
+    if (!this.#parts) return;
+    if (["scores", "corners"].includes(name)) this.#windows = this.#opened = null;
+    this.#stale = true;
+    forget();
+  }
+
+  // What range.js asks.
+  get signed() {
+    return this.hasAttribute("signed");
+  }
+
+  get sort() {
+    return `${this.getAttribute("unit") ?? ""} ${this.signed}`;
+  }
+
+  // The values' lowest and highest; before they are there, what the page says of them.
+  extent() {
+    return this.#extent ?? this.#told();
+  }
+
+  // The numbers that are drawn, row by row.
+  get values() {
+    return this.grid?.values ?? null;
+  }
+
+  // The label of the class that is drawn, and of what is taken away from it.
+  get label() {
+    return this.#label;
+  }
+
+  // Fulfilled with the element when it has drawn its map.
+  get ready() {
+    this.#wanted = true;
+    nextFrame(this.#draw);
+    return this.#ready.promise;
+  }
+
+  // The scores with each window hidden, loaded when they are first asked for; null where there are none.
+  windows() {
+    if (!this.hasAttribute("scores")) return null;
+    this.#windows ??= this.#openWindows();
+    return this.#windows;
+  }
+
+  // The labels of all classes; null where there are none. (Classes then go by their number.)
+  async labels() {
+    const address = this.getAttribute("classes");
+    if (address) this.#labels = await loadJson(address).catch(() => null);
+    return this.#labels;
+  }
+
+  // What is seen of it, for a picture of that: `words` are the lines below the colours.
+  shown() {
+    const { stage, scale, about, reading } = this.#parts;
+    const told = view.get("at") ? [reading.output.textContent] : [];
+    const what = [this.getAttribute("of"), this.getAttribute("unit")].filter(Boolean).join(" · ");
+    return { stage, scale, words: [about.textContent, what, ...told].filter(Boolean) };
+  }
+
+  seen(isNear) {
+    this.#near = isNear;
+    if (isNear) nextFrame(this.#draw);
+  }
+
+  // The person is at it: what is needed to say more of it is fetched.
+  touched() {
+    if (this.#opened || !this.hasAttribute("scores")) return;
+    this.windows().catch((error) => this.#fail(error));
+  }
+
+  #build() {
+    const brought = this.querySelector(":scope > img.picture");
+    const stage = new Stage(brought ?? make("img"));
+    const [swipe, scale, reading] = [new Swipe(stage), new Scale(), new Reading(stage)];
+    const about = make("p", "map-about");
+    this.#parts = { stage, swipe, scale, reading, about };
+    new Hand(this, stage);
+    this.replaceChildren(stage.root, scale.root, about, reading.output);
+    if (this.hasAttribute("controls")) this.append(document.createElement("picasso-map-tools"));
+  }
+
+  #number(name) {
+    return Number(this.getAttribute(name) ?? NaN);
+  }
+
+  #numbers(name) {
+    const text = this.getAttribute(name);
+    return text ? text.trim().split(/[\s,]+/).map(Number) : null;
+  }
+
+  #told() {
+    const [low, high, limit] = ["low", "high", "limit"].map((name) => this.#number(name));
+    if (!Number.isFinite(low) || !Number.isFinite(high)) return null;
+    return { low, high, limit: Number.isFinite(limit) ? limit : Math.max(high, -low), sizes: null };
+  }
+
+  async #openWindows() {
+    const addresses = ["scores", "base", "corners"].map((name) => this.getAttribute(name));
+    const size = this.#numbers("size") ?? (await this.#sizeOfPicture());
+    const [windows] = await Promise.all([Windows.load(addresses, this.#numbers("window"), size), this.labels()]);
+    this.#opened = windows;
+    nextFrame(this.#draw);
+    return windows;
+  }
+
+  async #sizeOfPicture() {
+    const picture = new Image();
+    picture.src = this.getAttribute("image");
+    await picture.decode();
+    return [picture.naturalWidth, picture.naturalHeight];
+  }
+
+  // What is to be drawn: its `key`, and how to get it.
+  #source() {
+    const group = this.getAttribute("group");
+    const own = this.#numbers("target")?.[0] ?? null;
+    const target = view.chosen("class", group) ?? own;
+    const minus = view.chosen("minus", group) ?? this.#numbers("minus")?.[0] ?? null;
+    const src = this.getAttribute("src");
+    if (this.hasAttribute("scores") && target !== null && (!src || target !== own || minus !== null)) {
+      return { key: `${this.getAttribute("scores")} ${target} ${minus}`, grid: () => this.#made(target, minus) };
+    }
+    const coarse = view.get("smooth") === "off" && this.getAttribute("cells");
+    const address = coarse || src;
+    return address && { key: address, grid: () => this.#loaded(address) };
+  }
+
+  async #made(target, minus) {
+    const windows = await this.windows();
+    const name = (index) => this.#labels?.[index] ?? `class ${index}`;
+    if (target >= windows.classes || minus >= windows.classes) throw new Error(`There is no class ${Math.max(target, minus)}.`);
+    const label = minus === null ? name(target) : `${name(target)} − ${name(minus)}`;
+    const grid = windows.map(target, minus);
+    return { grid, label, extent: extentOf(grid.values) };
+  }
+
+  async #loaded(address) {
+    const { shape, data } = await loadArray(address);
+    if (shape.length !== 2) throw new Error(`A map has two axes, height and width; this array has ${shape.length}.`);
+    const grid = { values: Float32Array.from(data), width: shape[1], height: shape[0] };
+    return { grid, label: this.getAttribute("label") ?? "", extent: extentOf(grid.values, this.#number("limit")) };
+  }
+
+  async #update() {
+    if (!this.isConnected || !(this.#near || this.#wanted || needsValues(this))) return;
+    const source = this.#source();
+    if (!source) return;
+    const colours = await tables;
+    if (source.key !== this.#key) {
+      this.#key = source.key;
+      try {
+        const { grid, label, extent } = await source.grid();
+        if (this.#key !== source.key) return; // something else is wanted by now
+        this.grid = grid;
+        this.#label = label;
+        this.#extent = extent;
+        this.#stale = true;
+        forget();
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+    if (this.grid) this.#show(colours);
+  }
+
+  #show(colours) {
+    const { stage, swipe } = this.#parts;
+    stage.fade(view.get("opacity"));
+    stage.zoom(view.get("zoom"), view.get("x"), view.get("y"));
+    const ends = endsOf(this);
+    this.#stale ||= this.#ends !== ends.join();
+    if (this.#stale) this.#paint(colours, ends);
+    swipe.show();
+    this.#point();
+    if (!this.#stale) return;
+    this.#stale = false;
+    this.#ready.resolve(this);
+    this.dispatchEvent(new CustomEvent("picasso-map-drawn", { bubbles: true }));
+  }
+
+  #paint(colours, ends) {
+    const { stage, scale, about } = this.#parts;
+    const kind = this.signed ? "signed" : "unsigned";
+    const table = colours[kind][view.get(kind)] ?? Object.values(colours[kind])[0];
+    this.#ends = ends.join();
+    const original = view.get("picture") === "original" && this.getAttribute("original");
+    const size = original ? this.#numbers("original-size") : [this.grid.width, this.grid.height];
+    stage.show(original || this.getAttribute("image"), size, original ? this.#numbers("box") : null);
+    const share = 1 - view.get("strongest") / 100;
+    const from = share > 0 ? quantile(this.#extent.sizes, share) : 0;
+    stage.draw(this.grid, { low: ends[0], high: ends[1], table, middle: this.signed, from }, view.get("smooth") === "on");
+    scale.show(ends, table, (this.getAttribute("ends") ?? "").split("|"));
+    const of = this.getAttribute("of");
+    stage.root.setAttribute("aria-label", `Map of ${this.#label}${of ? ` over ${of}` : ""}`);
+    const name = make("b");
+    name.textContent = this.#label;
+    about.replaceChildren(name, ` from ${written(this.#extent.low)} to ${written(this.#extent.high)}`);
+  }
+
+  // What is under the cursor: in its cell of the array, as it is.
+  #point() {
+    const { reading } = this.#parts;
+    const cursor = view.get("cursor") ?? view.get("at");
+    if (!cursor) {
+      reading.clear(HINT);
+      return;
+    }
+    const { values, width, height } = this.grid;
+    const [column, row] = [Math.floor(cursor[0] * width), Math.floor(cursor[1] * height)];
+    const found = { row, column, value: values[row * width + column], label: this.#label, window: null, changes: [] };
+    const windows = this.#opened;
+    if (windows) {
+      found.window = windows.at(Math.floor(cursor[1] * windows.size[1]), Math.floor(cursor[0] * windows.size[0]));
+      const changes = found.window ? windows.changes(found.window.position) : [];
+      found.changes = changes.map((change) => ({ ...change, label: this.#labels?.[change.index] ?? `class ${change.index}` }));
+    }
+    reading.show(cursor, found, windows?.size ?? [width, height], PicassoMap.active === this);
+  }
+
+  #fail(error) {
+    this.#parts.about.textContent = error.message;
+    this.#ready.reject(error);
+  }
+}
+
+// `Promise.withResolvers`, which browsers have since 2024; nobody has to wait for it.
+function resolvers() {
+  const made = {};
+  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
+  made.promise.catch(() => {});
+  return made;
+}
+
+customElements.define("picasso-map", PicassoMap);

@@ -1,0 +1,194 @@
+// <picasso-map-tools>: how the maps of this page are looked at. Several of them on a page show the same.
+
+import { tables } from "./colours.js";
+import { PicassoMap } from "./element.js";
+import { zoomAt } from "./hand.js";
+import { saveMap, savePicture } from "./save.js";
+import { make } from "./stage.js";
+import { view } from "./view.js";
+
+const STRENGTHS = [[100, "all"], ...[50, 25, 10, 5].map((share) => [share, `${share} %`])]; // of the pixels
+const SCALES = [["shared", "all maps"], ["own", "this map"]];
+const RANGES = [
+  ["automatic", "automatic"],
+  ["symmetric", "symmetric"],
+  ["percentile", "99.5 %"],
+  ["fixed", "fixed"],
+];
+const PICTURES = [["seen", "What the model sees"], ["original", "Original"]];
+const HELP = {
+  strongest: "Shows only so many of the pixels: those with the largest values, whatever their sign",
+  scale: "Whether colours mean the same in all maps of this page that have the same unit",
+  range:
+    "The values at the ends of the colours. Automatic: the largest, with zero in the middle where values have a sign. " +
+    "99.5 %: what so many of the pixels lie below",
+};
+let count = 0; // of tool bars, for the names of their radio buttons
+
+class PicassoMapTools extends HTMLElement {
+  #shows = []; // each writes a part of the view into its control
+  #onView = () => this.#shows.forEach((show) => show());
+
+  connectedCallback() {
+    if (!this.#shows.length) this.#build();
+    view.addEventListener("change", this.#onView);
+    this.#onView();
+  }
+
+  disconnectedCallback() {
+    view.removeEventListener("change", this.#onView);
+  }
+
+  // The maps that this tool bar lies beside: those of its viewer, else all of the page.
+  #maps() {
+    return [...(this.closest("picasso-map, .viewer") ?? document).querySelectorAll("picasso-map"), this.closest("picasso-map")].filter(Boolean);
+  }
+
+  // The one that is saved: what is seen of them.
+  #map() {
+    const maps = this.#maps();
+    return maps.find((map) => map === PicassoMap.active) ?? maps.find((map) => map.offsetParent) ?? maps[0];
+  }
+
+  #build() {
+    const maps = this.#maps();
+    const first = make("div", "row");
+    const strongest = this.#choice("Strongest", "strongest", STRENGTHS, HELP.strongest, Number);
+    first.append(this.#opacity(), this.#colours(maps), strongest, this.#range(), this.#smooth());
+    const second = make("div", "row");
+    if (maps.some((map) => map.hasAttribute("original"))) second.append(this.#picture());
+    second.append(this.#swipe(), this.#zoom(), this.#saving());
+    this.append(first, second);
+  }
+
+  #opacity() {
+    const slider = make("input", "opacity", { type: "range", min: 0, max: 100, "aria-label": "Opacity of the map" });
+    slider.addEventListener("input", () => view.set({ opacity: Number(slider.value) }));
+    this.#shows.push(() => (slider.value = view.get("opacity")));
+    return labelled("Map", slider);
+  }
+
+  // Colours of the kind that the maps here have; of both where both are here.
+  #colours(maps) {
+    const kinds = ["unsigned", "signed"].filter((kind) => !maps.length || maps.some((map) => map.signed === (kind === "signed")));
+    const parts = kinds.map((kind) => {
+      const select = make("select");
+      tables.then((colours) => {
+        fill(select, Object.keys(colours[kind]).map((name) => [name, name]));
+        select.value = view.get(kind);
+      });
+      select.addEventListener("change", () => view.set({ [kind]: select.value }));
+      this.#shows.push(() => (select.value = view.get(kind)));
+      return labelled(kinds.length > 1 ? `Colours, ${kind === "signed" ? "with sign" : "without"}` : "Colours", select);
+    });
+    const both = make("span", "together");
+    both.append(...parts);
+    return both;
+  }
+
+  #choice(title, field, choices, help, read = String) {
+    const select = make("select");
+    fill(select, choices);
+    select.addEventListener("change", () => view.set({ [field]: read(select.value) }));
+    this.#shows.push(() => (select.value = view.get(field)));
+    const label = labelled(title, select);
+    label.title = help;
+    return label;
+  }
+
+  #range() {
+    const part = make("span", "together");
+    const ends = ["low", "high"].map((field) => {
+      const input = make("input", "", { type: "number", step: "any", "aria-label": `${field === "low" ? "Lowest" : "Highest"} value of the colours` });
+      input.addEventListener("change", () => Number.isFinite(input.valueAsNumber) && view.set({ [field]: input.valueAsNumber }));
+      this.#shows.push(() => {
+        input.hidden = view.get("range") !== "fixed";
+        if (input !== document.activeElement) input.value = view.get(field);
+      });
+      return input;
+    });
+    part.append(this.#choice("Range", "scale", SCALES, HELP.scale), this.#choice("Ends", "range", RANGES, HELP.range), ...ends);
+    return part;
+  }
+
+  #smooth() {
+    const box = make("input", "", { type: "checkbox" });
+    box.addEventListener("change", () => view.set({ smooth: box.checked ? "on" : "off" }));
+    this.#shows.push(() => (box.checked = view.get("smooth") === "on"));
+    return labelled("Smooth", box);
+  }
+
+  #picture() {
+    const group = make("fieldset", "segmented");
+    const legend = make("legend", "hidden");
+    legend.textContent = "Picture";
+    group.append(legend);
+    const name = `picture of tools ${++count}`;
+    for (const [value, title] of PICTURES) {
+      const radio = make("input", "", { type: "radio", name, value, id: `${value} ${name}`.replaceAll(" ", "-") });
+      const label = make("label", "", { for: radio.id });
+      label.textContent = title;
+      radio.addEventListener("change", () => view.set({ picture: value }));
+      this.#shows.push(() => (radio.checked = view.get("picture") === value));
+      group.append(radio, label);
+    }
+    return group;
+  }
+
+  #swipe() {
+    const swipe = button("Swipe", () => view.set({ swipe: view.get("swipe") === null ? 50 : null }));
+    swipe.title = "Picture at the left of a line, map at its right";
+    this.#shows.push(() => swipe.setAttribute("aria-pressed", view.get("swipe") !== null));
+    return swipe;
+  }
+
+  #zoom() {
+    const group = make("span", "zoom", { role: "group", "aria-label": "Zoom" });
+    const out = button("−", () => zoomAt(1 / 1.5), "Zoom out");
+    const all = button("", () => view.set({ zoom: 1, x: 0.5, y: 0.5 }), "Show the whole picture");
+    const into = button("+", () => zoomAt(1.5), "Zoom in");
+    this.#shows.push(() => {
+      all.textContent = `${Math.round(view.get("zoom") * 100)} %`;
+      out.disabled = all.disabled = view.get("zoom") === 1;
+    });
+    group.append(out, all, into);
+    return group;
+  }
+
+  #saving() {
+    const part = make("span", "saving");
+    const copy = button("Copy link", async () => {
+      view.write();
+      if (!navigator.clipboard) return void prompt("Copy this:", location.href); // only https and this machine have it
+      await navigator.clipboard.writeText(location.href);
+      copy.textContent = "Copied";
+      setTimeout(() => (copy.textContent = "Copy link"), 2000);
+    });
+    copy.title = "The link opens exactly this view";
+    part.append(
+      button("Save picture", () => savePicture(this.#map()), "", "What is seen, with its colours and numbers (PNG)"),
+      button("Save values", () => saveMap(this.#map()), "", "The numbers of this map (.npy)"),
+      copy,
+    );
+    return part;
+  }
+}
+
+function labelled(title, control) {
+  const label = make("label");
+  label.append(title, " ", control);
+  return label;
+}
+
+function fill(select, choices) {
+  select.replaceChildren(...choices.map(([value, title]) => new Option(title, value)));
+}
+
+function button(text, action, label = "", title = "") {
+  const made = make("button", "", { type: "button", ...(label && { "aria-label": label }), ...((title || label) && { title: title || label }) });
+  made.textContent = text;
+  made.addEventListener("click", action);
+  return made;
+}
+
+customElements.define("picasso-map-tools", PicassoMapTools);
