@@ -1,84 +1,79 @@
-"""Takes the pictures of README and docs from the running app, on the real model: `make screenshots`."""
+"""Takes the pictures of README and docs from the running app, on the real model: `make screenshots`.
+
+With names, only those: `python tools/screenshots.py start runs`. Each page is taken in light and in dark.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
-import tempfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import urljoin
 
-from find_chromium import find
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from running_app import begin, run, running_app
 
 OUT = Path(__file__).parent.parent / "docs" / "images"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 WIDTH, HEIGHT = 1280, 860
+Visit = Callable[[Page], object]
 
 
-def serve(data: str) -> tuple[subprocess.Popen[str], str]:
-    """A server of its own, and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "picasso", "serve", "--port", "0"],
-        env=os.environ | {"PICASSO_DATA_DIR": data},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    line = process.stdout.readline() if process.stdout else ""
-    found = re.search(r"http://\S+", line)
-    if found is None:
-        sys.exit(f"The server did not start: {line}")
-    return process, found[0].rstrip("/")
+def at(path: str) -> Visit:
+    """A page by its address."""
+    return lambda page: page.goto(urljoin(page.url, path), wait_until="networkidle")
+
+
+def result(path: str) -> Visit:
+    """The result of a visualization, "name?setting=value", on all pictures of the tray."""
+    return lambda page: run(page, path)
+
+
+def under_way(page: Page) -> None:
+    """A run that goes on, with the first that it has found."""
+    page.goto(urljoin(page.url, "/visualizations/occlusion?window=24&stride=4"))
+    page.click("button.primary")
+    page.wait_for_selector("#stop")
+
+
+# Every page, by the name of its picture, in this order: what is added here is in the docs.
+PAGES: dict[str, Visit] = {
+    "start": at("/"),
+    "settings": at("/visualizations/occlusion?window=48&stride=12"),
+    "pictures": at("/visualizations/occlusion/pictures?window=48&stride=12"),
+    "occlusion": result("occlusion?window=48&stride=12"),
+    "saliency": result("saliency"),
+    "class-probabilities": result("class-probabilities"),
+    "class-activation": result("class-activation"),
+    "random-masks": result("random-masks"),
+    "feature-maps": result("feature-maps"),
+    "trust": result("trust"),
+    "running": under_way,
+    "runs": at("/runs"),
+    "model": at("/model"),
+    "error": at("/nowhere"),
+}
 
 
 def keep(page: Page, name: str) -> None:
-    """Saves what is visible."""
-    picture = Image.open(BytesIO(page.screenshot(caret="initial"))).convert("RGB")
-    picture.save(OUT / f"{name}.jpg", quality=88, optimize=True)
+    """Saves what is visible, in light and in dark."""
+    for scheme, ending in (("light", ""), ("dark", "-dark")):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        picture = Image.open(BytesIO(page.screenshot(caret="initial"))).convert("RGB")
+        picture.save(OUT / f"{name}{ending}.jpg", quality=84, optimize=True, progressive=True)
 
 
-def run(page: Page, address: str, path: str) -> None:
-    """Runs a visualization on all pictures of the tray and waits for its result."""
-    page.goto(f"{address}/visualizations/{path}")
-    page.click("button.primary")
-    page.wait_for_selector(".about", timeout=120_000)
-    page.wait_for_load_state("networkidle")
-
-
-def main() -> None:
-    """All pictures, one after the other."""
+def main(names: list[str]) -> None:
+    """All pictures, or those named, one after the other."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
-        process, address = serve(data)
-        try:
-            browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
-            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-            page.goto(address)
-            page.wait_for_selector(".dot.ready", timeout=120_000)
-            for number in range(3):
-                page.click(f".samples button >> nth={number}")
-            keep(page, "start")
-            page.goto(f"{address}/visualizations/occlusion?window=48&stride=12")
-            keep(page, "settings")
-            run(page, address, "occlusion?window=48&stride=12")
-            keep(page, "occlusion")
-            run(page, address, "saliency")
-            keep(page, "saliency")
-            run(page, address, "class-probabilities")
-            keep(page, "class-probabilities")
-            for name in ("class-activation", "random-masks", "feature-maps", "trust"):
-                run(page, address, name)
-                keep(page, name)
-            page.goto(f"{address}/model")
-            keep(page, "model")
-            browser.close()
-        finally:
-            process.terminate()
-            process.wait(30)
+    with running_app() as (browser, address):
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        begin(page, address, samples=3)
+        for name in names or PAGES:
+            PAGES[name](page)
+            keep(page, name)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -57,6 +57,13 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form.drop.busy")) form.classList.remove("busy");
 });
 
+// A page that is about to be another one asks for no more news: what is cut off would count as an error.
+let leaving = false;
+window.addEventListener("pageshow", () => (leaving = false));
+document.addEventListener("submit", () => (leaving = true));
+document.addEventListener("htmx:beforeOnLoad", ({ detail }) => (leaving ||= detail.xhr.getResponseHeader("HX-Refresh") === "true"));
+document.addEventListener("htmx:beforeRequest", (event) => leaving && event.preventDefault());
+
 document.addEventListener("change", (event) => {
   if (event.target.id === "chosen-model") event.target.form.requestSubmit();
 });

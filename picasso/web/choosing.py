@@ -16,6 +16,7 @@ from flask import (
 from picasso.errors import ImageRefused, InvalidSetting, NotFound, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Settings
+from picasso.visualizations.discovery import PICTURES
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint
 from picasso.web.services import chosen_model, model_field, model_status, page_model, services, session_id
@@ -51,7 +52,7 @@ def card_picture(name: str) -> Answer:
     path = services().registry.get(name).picture
     if path is None or not path.is_file():
         raise NotFound("This visualization has no picture of its own.")
-    response = send_file(path)
+    response = send_file(path, mimetype=PICTURES[path.suffix])
     response.headers["Cache-Control"] = FOR_GOOD  # its address has its date
     return response
 

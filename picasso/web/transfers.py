@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, Response
 from flask_compress import Compress
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -35,9 +35,14 @@ def static_url_path() -> str:
 
 def compress(app: Flask) -> None:
     """Answers in gzip, which every browser takes, also over plain HTTP."""
-    app.config.update(
-        COMPRESS_MIMETYPES=COMPRESSED,
-        COMPRESS_ALGORITHM=["gzip"],
-        COMPRESS_ALGORITHM_STREAMING=["gzip"],
-    )
+    app.config.update(COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_ALGORITHM=["gzip"], COMPRESS_STREAMS=False)
     Compress(app)
+    app.after_request(_whole)  # what is added last comes first
+
+
+def _whole(response: Response) -> Response:
+    """Reads files that will be compressed: as streams they would be left open."""
+    if response.mimetype in COMPRESSED and response.is_streamed:
+        response.direct_passthrough = False
+        response.make_sequence()
+    return response

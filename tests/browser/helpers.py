@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AXE = (Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 SAMPLES = ["coffee.png", "camera.png", "chelsea.png"]
 COFFEE, CAMERA, CHELSEA = (Path(find_spec("skimage").submodule_search_locations[0]) / "data" / name for name in SAMPLES)
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RESULT_MILLISECONDS = 120_000
 
 
@@ -145,15 +146,58 @@ def raw_map(page: Page) -> NDArray[np.float32]:
 
 
 def accessibility_problems(page: Page) -> list[str]:
-    """What axe finds wrong by WCAG 2 A and AA."""
-    page.evaluate(AXE)
-    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa']})")
+    """What axe finds wrong by WCAG 2.0, 2.1 and 2.2, A and AA, and by its best practices."""
+    if page.evaluate("!window.axe"):
+        page.evaluate(AXE)
+    found = page.evaluate("(rules) => axe.run({runOnly: rules, resultTypes: ['violations']})", AXE_RULES)
     assert found["passes"]  # it did look
     return [
         f"{violation['id']}: {violation['help']}: {node['html'][:200]} {node.get('failureSummary', '')}"
         for violation in found["violations"]
         for node in violation["nodes"]
     ]
+
+
+def shifting(page: Page) -> float:
+    """How much of what is visible moved by itself since the page was opened (cumulative layout shift)."""
+    return float(
+        page.evaluate(
+            """() => new Promise((resolve) => {
+              const seen = (list) => resolve(list.getEntries().reduce((sum, {value}) => sum + value, 0));
+              new PerformanceObserver(seen).observe({type: "layout-shift", buffered: true});
+              setTimeout(() => resolve(0), 100);
+            })"""
+        )
+    )
+
+
+class Traffic:
+    """Counts the bytes that a page's loading takes on the wire, with nothing kept by the browser.
+
+    Pictures are left out, and arrays, which are drawn as pictures.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._counted: dict[str, float] = {}
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        session.on("Network.requestWillBeSent", self._on_request)
+        session.on("Network.loadingFinished", self._on_finished)
+
+    def _on_request(self, event: Any) -> None:
+        if event["type"] != "Image" and not event["request"]["url"].endswith((".npy", ".png", ".webp")):
+            self._counted[event["requestId"]] = 0
+
+    def _on_finished(self, event: Any) -> None:
+        if event["requestId"] in self._counted:
+            self._counted[event["requestId"]] = event["encodedDataLength"]
+
+    def taken(self) -> float:
+        """The bytes since it was asked last."""
+        total = sum(self._counted.values())
+        self._counted.clear()
+        return total
 
 
 def sideways_scrolling(page: Page) -> int:

@@ -10,9 +10,11 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from .helpers import (
     RESULT_MILLISECONDS,
+    Traffic,
     Visitor,
     accessibility_problems,
     add_samples,
+    shifting,
     sideways_scrolling,
     start_run,
 )
@@ -28,40 +30,62 @@ PAGES = {
     "wrong settings": "/visualizations/occlusion?window=999",
     "pictures": "/visualizations/occlusion/pictures?window=40",
     "runs": "/runs",
+    "model": "/model",
     "not found": "/nowhere",
 }
+MOST_BYTES = 300_000  # of a page without its pictures
+LEAST_SEEN = 0.01  # the share of the window that may move unnoticed
 
 
-def check(page: Page) -> None:
-    """Checks the page at phone width and at a desk, in both colour schemes."""
-    for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme)
-        desk = page.viewport_size
-        page.set_viewport_size(PHONE)
-        assert sideways_scrolling(page) == 0, scheme
-        page.set_viewport_size(desk)
-        assert accessibility_problems(page) == [], scheme
+def check(page: Page, name: str = "") -> None:
+    """Checks the page at a desk and at phone width, in both colour schemes."""
+    desk = page.viewport_size
+    for size in (desk, PHONE):
+        page.set_viewport_size(size)
+        assert sideways_scrolling(page) == 0, (name, size)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert accessibility_problems(page) == [], (name, size, scheme)
+    page.set_viewport_size(desk)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_pages_of_somebody_who_was_here(visitor_page: Page, name: str) -> None:
-    visitor_page.goto(PAGES[name])
-    check(visitor_page)
+def check_all(page: Page, pages: dict[str, str]) -> None:
+    """Opens pages as for the first time: they are light, nothing on them moves while they load, and axe is content."""
+    traffic = Traffic(page)
+    for name, address in pages.items():
+        page.goto(address, wait_until="networkidle")
+        assert 0 < traffic.taken() < MOST_BYTES, name
+        assert shifting(page) < LEAST_SEEN, name
+        check(page, name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["probabilities", "occlusion", "saliency", "integrated gradients", "activation", "masks", "features", "checks"],
-)
-def test_results(visitor_page: Page, visitor: Visitor, name: str) -> None:
-    visitor_page.goto(f"{visitor.pages[name]}?kept=1")
-    check(visitor_page)
+def test_pages_of_somebody_who_was_here(visitor_page: Page) -> None:
+    check_all(visitor_page, PAGES)
 
 
-@pytest.mark.parametrize("name", ["start", "pictures", "runs"])
-def test_pages_of_somebody_new(page: Page, name: str) -> None:
-    page.goto(PAGES[name])
-    check(page)
+def test_results(visitor_page: Page, visitor: Visitor) -> None:
+    check_all(visitor_page, {name: f"{address}?kept=1" for name, address in visitor.pages.items()})
+
+
+def test_pages_of_somebody_new(page: Page) -> None:
+    check_all(page, {name: PAGES[name] for name in ("start", "pictures", "runs")})
+
+
+def test_words_say_what_they_mean(visitor_page: Page) -> None:
+    page = visitor_page
+    page.set_viewport_size(PHONE)
+    page.goto(PAGES["settings"])
+    word = page.locator("#help-score .term", has_text="logit")
+    shown = "(term) => getComputedStyle(term, '::after').content"
+    assert word.evaluate(shown) == "none"
+    for reach, leave in [(word.hover, lambda: page.mouse.move(0, 0)), (word.focus, word.blur)]:
+        reach()
+        assert "before it is made a probability" in word.evaluate(shown)
+        assert accessibility_problems(page) == []
+        assert sideways_scrolling(page) == 0
+        page.keyboard.press("Escape")
+        assert word.evaluate(shown) == "none"
+        leave()
 
 
 def test_a_run_under_way_and_cancelled(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -228,7 +229,8 @@ class ExaminingClient(FlaskClient):
         assert response.headers["Content-Security-Policy"] == security.POLICY
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         if response.mimetype == "text/html" and not 300 <= response.status_code < 400:
-            html = response.get_data(as_text=True)
+            packed = response.headers.get("Content-Encoding") == "gzip"
+            html = (gzip.decompress(response.data) if packed else response.data).decode()
             page = Page(html)
             assert page.forbidden == []
             assert "Traceback (most recent call last)" not in html

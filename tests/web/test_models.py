@@ -137,7 +137,7 @@ def test_the_start_page_says_what_there_is_to_say_once_the_model_is_open(
     visitor = make_visitor(MODELS={"old": {}, "new": {"MODEL_PATH": "new.keras"}})
     choose(visitor, "new")
     (notices,) = visitor.page("/").all("div", id="notices")
-    assert (notices["hx-get"], notices["hx-select-oob"]) == ("/", "#cards")
+    assert (notices["hx-get"], notices["hx-select-oob"]) == ("/", "#cards,#using")
     assert visitor.get("/", headers={"HX-Request": "true"}).status_code == 204
     assert engine.host is not None
     engine.host.shelf.put(tiny("new", gradients=False, warnings=("It is odd.",)), "new")
