@@ -123,8 +123,8 @@ def drawn_digits(count: int = 40) -> tuple[np.ndarray, np.ndarray]:
     for label in range(10):
         for _ in range(count):
             picture = Image.new("L", (28, 28))
-            place = tuple((rng.integers(-3, 4, 2) + (8, 2)).tolist())
-            ImageDraw.Draw(picture).text(place, str(label), 255, ImageFont.load_default(20))
+            right, down = rng.integers(-3, 4, 2)
+            ImageDraw.Draw(picture).text((8 + right, 2 + down), str(label), 255, ImageFont.load_default(20))
             images.append(np.asarray(picture))
             labels.append(label)
     return np.stack(images), np.array(labels)
