@@ -31,8 +31,12 @@ def test_links_and_pictures_lead_to_files(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "models.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "compare.md"], ids=lambda page: page.name
+)
 def test_config_blocks_are_valid_settings(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-01.keras").touch()
     configs = [block for block in blocks(page, "python") if re.search(r"^MODEL_\w+ =", block, re.M)]
     assert configs
     for number, block in enumerate(configs):

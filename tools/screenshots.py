@@ -37,6 +37,17 @@ def under_way(page: Page) -> None:
     page.wait_for_selector("#stop")
 
 
+def side_by_side(page: Page) -> None:
+    """Two visualizations of all pictures of the tray, when both have ended."""
+    page.goto(urljoin(page.url, "/compare"))
+    for name in ("Occlusion", "Saliency"):
+        page.get_by_label(name).check()
+    page.get_by_role("button", name="Run all").click()
+    page.wait_for_selector(".compare")
+    page.wait_for_selector(".compare progress", state="detached")
+    page.wait_for_load_state("networkidle")
+
+
 # Every page, by the name of its picture, in this order: what is added here is in the docs.
 PAGES: dict[str, Visit] = {
     "start": at("/"),
@@ -49,6 +60,8 @@ PAGES: dict[str, Visit] = {
     "random-masks": result("random-masks"),
     "feature-maps": result("feature-maps"),
     "trust": result("trust"),
+    "compare": at("/compare"),
+    "side-by-side": side_by_side,
     "running": under_way,
     "runs": at("/runs"),
     "model": at("/model"),

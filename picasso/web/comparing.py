@@ -16,7 +16,7 @@ from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session
 from picasso.web.choosing import checked_for
-from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, Order, Pick, compare, occluded
+from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, Pick, compare, known_labels, occluded
 from picasso.web.curves import curves
 from picasso.web.planning import Wanted, plan
 from picasso.web.running import drawn, started_run, titled
@@ -161,21 +161,15 @@ def _comparison(most: int = MOST_COLUMNS, leads: Leads = "first") -> Comparison:
     if not 1 <= len(ids) <= most:
         raise InvalidSetting(f"Between 1 and {most} runs can be compared, got {len(ids)}.", field="run")
     runs = [services().store.run(session, run) for run in ids]
-    order = _order(request.args.get("order", ""))
-    comparison = compare(runs, [Pick()], order, leads)
-    picks = _picks(comparison)
+    picks = _picks(known_labels(runs[0]))
     if len(runs) * len(picks) > most:
         raise InvalidSetting(f"At most {most} columns fit: choose fewer runs or classes.", field="class")
-    return comparison if picks == [Pick()] else compare(runs, picks, order, leads)
+    order = next((one for one in ORDERS if one == request.args.get("order")), ORDERS[0])
+    return compare(runs, picks, order, leads)
 
 
-def _order(text: str) -> Order:
-    return next((one for one in ORDERS if one == text), "uploaded")
-
-
-def _picks(comparison: Comparison) -> list[Pick]:
+def _picks(labels: tuple[str, ...]) -> list[Pick]:
     """The classes that the address names, by index or name of the first run's model; else of each picture the best."""
-    labels = comparison.besides[0].labels
     found = [index for text in _asked_classes() if (index := _index(text, labels)) is not None]
     ranks = [rank for rank in request.args.getlist("rank", type=int) if 1 <= rank <= len(RANKS)]
     picks = [Pick(index) for index in found] + [Pick(rank=rank) for rank in ranks]

@@ -76,10 +76,7 @@ class Beside:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The names of all classes of the model that made it; empty where they are not known (any more)."""
-        try:
-            return tuple(run_labels(self.run))
-        except NotFound:
-            return ()
+        return known_labels(self.run)
 
     def lost(self) -> bool:
         """Whether its files are gone."""
@@ -499,6 +496,14 @@ def ranked(result: Any) -> list[Class]:
     return [Class(one.get("index", at), one["label"]) for at, one in enumerate(found)]
 
 
+def known_labels(run: Run) -> tuple[str, ...]:
+    """The names of all classes of the model that made a run; empty where they are not known (any more)."""
+    try:
+        return tuple(run_labels(run))
+    except NotFound:
+        return ()
+
+
 def answer_of(result: Any) -> FloatArray | None:
     """The scores of all classes (classes,), where a result has kept them."""
     answer = result.get("answer") if isinstance(result, Mapping) else None
@@ -514,7 +519,8 @@ def of_any_class(run: Run, place: int, result: Mapping[str, Any], wanted: Class)
     def url(name: str) -> str:
         return url_for("pages.map_of_class", run=run.id, number=place, index=wanted.index, name=name)
 
-    artifact = Artifact(url("map.npy"), "array", values.shape, lambda: values)
+    # Made anew when it is read: whoever keeps the artifact does not keep the numbers.
+    artifact = Artifact(url("map.npy"), "array", values.shape, lambda: occluded(result, wanted.index))
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return {"index": wanted.index, "label": wanted.label, "map": artifact, "low": low, "high": high}
 

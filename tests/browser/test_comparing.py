@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import numpy as np
@@ -77,7 +77,7 @@ def test_the_grid(visitor_page: Page, visitor: Visitor, new_context: Callable[..
     # One zoom, and a link that opens the same.
     page.get_by_role("button", name="Zoom in").click()
     page.get_by_label("Strongest").select_option(index=4)
-    page.wait_for_function("location.hash.includes('zoom') && location.hash.includes('strongest')")
+    expect(page).to_have_url(re.compile("#.*strongest=.*zoom="))
     other = new_context(storage_state=visitor.state).new_page()
     other.goto(page.url)
     expect(other.get_by_role("button", name="Show the whole picture")).to_have_text("150 %")
@@ -123,8 +123,8 @@ def drawn_digits(count: int = 40) -> tuple[np.ndarray, np.ndarray]:
     for label in range(10):
         for _ in range(count):
             picture = Image.new("L", (28, 28))
-            place = tuple((rng.integers(-3, 4, 2) + (8, 2)).tolist())
-            ImageDraw.Draw(picture).text(place, str(label), 255, ImageFont.load_default(20))
+            right, down = rng.integers(-3, 4, 2)
+            ImageDraw.Draw(picture).text((8 + right, 2 + down), str(label), 255, ImageFont.load_default(20))
             images.append(np.asarray(picture))
             labels.append(label)
     return np.stack(images), np.array(labels)
@@ -201,7 +201,7 @@ def test_two_models_and_a_training(new_context: Callable[..., BrowserContext], u
     assert scores[1] in row.inner_text() or scores[1] in (row.text_content() or "")
     assert len({tuple(pair) for pair in scales(page) if all(pair)}) == 1  # one range for all checkpoints
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("location.hash.includes('step=20')")
+    expect(page).to_have_url(re.compile("#step=20"))
     assert accessibility_problems(page) == []
 
     page.get_by_role("button", name="Play").click()

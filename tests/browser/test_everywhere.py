@@ -29,6 +29,7 @@ PAGES = {
     "several choices": "/visualizations/trust",
     "wrong settings": "/visualizations/occlusion?window=999",
     "pictures": "/visualizations/occlusion/pictures?window=40",
+    "compare": "/compare",
     "runs": "/runs",
     "model": "/model",
     "not found": "/nowhere",

@@ -21,8 +21,9 @@ export async function follow(root, changed = () => {}) {
       if (!finished) continue;
       if ("sorts" in root.dataset) location.reload();
       return;
-    } catch {
-      continue; // the server is busy, or being started again: the next question tells
+    } catch (error) {
+      if (error.cause === 404) return; // the session was deleted
+      // Else the server is busy, or being started again: the next question tells.
     }
   }
 }
@@ -31,7 +32,7 @@ const part = (name) => document.getElementById(name);
 
 async function asked(address) {
   const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`, { cause: answer.status });
   return answer;
 }
 
