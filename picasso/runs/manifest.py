@@ -22,7 +22,7 @@ def make_manifest(
     images: Sequence[StoredImage],
     outcome: Outcome,
 ) -> dict[str, Any]:
-    """JSON-able: model, the labels of its classes, images, visualization, settings, seed, versions, cost, and the packed results.
+    """JSON-able: model, its labels, images, visualization, settings, seed, versions, cost, and the packed results.
 
     "stopped" says how far the run was, 0..1, when it was ended early with what it had; null where it was not.
     """

@@ -114,9 +114,7 @@ class ClassActivation(MapVisualization):
         if settings.method == SCORE_CAM:
             fill = self.fills(settings.fill, targets.x)
             found = score_cam(self.model, targets, layer.path, fill, channels=settings.channels, step=step)
-            of_each = [
-                {"cells": one, "used": found.used[i]} for one, i in zip(found.maps, targets.images, strict=True)
-            ]
+            of_each = [{"cells": one, "used": found.used[i]} for one, i in zip(found.maps, targets.images, strict=True)]
             return Found(resize(found.maps, targets.shape), of_each, facts | {"channels": found.channels})
         maps = cam.class_activation(self.model, targets, layer.path, COMBINE[settings.method], step)
         return Found(resize(maps, targets.shape), [{"cells": one} for one in maps], facts)

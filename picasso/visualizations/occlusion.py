@@ -127,7 +127,7 @@ class Occlusion(BaseVisualization):
             shown = [prediction.index for prediction in top]
             differences = ((start - scores[some]) - (base - exact))[:, shown]
             deviation = {"compared": len(some), "deviation": np.abs(differences).max()}
-        kept = {"scores": scores[known], "base": base, "corners": positions[known], "fill": fill}
+        kept = {"scores": scores[known], "base": start, "corners": positions[known], "fill": fill}
         return result() | kept | deviation
 
     def _hide(

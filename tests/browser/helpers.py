@@ -134,8 +134,8 @@ def bars(part: Page | Locator) -> list[tuple[str, float]]:
 
 
 def raw_map(page: Page) -> NDArray[np.float32]:
-    """The numbers behind the map that is shown, through the page's own link."""
-    address = page.get_by_role("link", name="Raw values").locator("visible=true").first.get_attribute("href")
+    """The numbers behind the map that is shown."""
+    address = page.locator("picasso-map").locator("visible=true").first.get_attribute("src")
     response = page.request.get(urljoin(page.url, str(address)))
     assert response.ok
     loaded: NDArray[np.float32] = np.load(io.BytesIO(response.body()), allow_pickle=False)

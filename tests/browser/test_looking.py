@@ -181,11 +181,12 @@ def test_saliency_has_a_map_for_each_top_class_and_says_logit(visitor_page: Page
 def test_choosing_a_class_shows_its_map(visitor_page: Page, visitor: Visitor) -> None:
     visitor_page.goto(visitor.pages["occlusion"])
     viewer = visitor_page.locator(".viewer").first
-    expect(viewer.locator("figure:visible figcaption b")).to_have_text(["espresso"])
+    shown = viewer.locator("figure:visible .map-about b")
+    expect(shown).to_have_text(["espresso"])
     viewer.locator(".classes label").nth(1).click()
-    expect(viewer.locator("figure:visible figcaption b")).to_have_text(["cup"])
+    expect(shown).to_have_text(["cup"])
     visitor_page.keyboard.press("ArrowDown")
-    expect(viewer.locator("figure:visible figcaption b")).to_have_text(["coffee mug"])
+    expect(shown).to_have_text(["coffee mug"])
     other = visitor_page.locator(".viewer").nth(1)  # each picture has its own choice
     expect(other.locator("figure:visible")).to_have_attribute("data-map", "0")
 
@@ -194,23 +195,32 @@ def test_the_original_and_the_opacity(visitor_page: Page, visitor: Visitor) -> N
     visitor_page.goto(visitor.pages["occlusion"])
     viewer = visitor_page.locator(".viewer").first
     viewer.get_by_text("Original", exact=True).click()
-    shown = viewer.locator(".stage:visible")
-    expect(shown).to_have_attribute("viewBox", "0 0 600 400")  # the upload's own shape
+    shown = viewer.locator(".map-stage:visible")
+    natural = "(image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
+    expect(shown).to_have_class(re.compile("original"))
+    assert shown.locator(".picture").first.evaluate(natural) == [600, 400]  # the upload's own shape
+    box = shown.bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(1.5, abs=0.01)
     expect(viewer.locator("figcaption:visible")).to_have_count(1)
     viewer.get_by_text("What the model sees", exact=True).click()
-    expect(shown).to_have_attribute("viewBox", "0 0 224 224")
+    expect(shown).not_to_have_class(re.compile("original"))
+    assert shown.locator(".picture").first.evaluate(natural) == [224, 224]
     viewer.get_by_label("Opacity of the map").fill("30")
-    expect(shown.locator(".map")).to_have_attribute("opacity", "0.3")
+    expect(shown.locator("canvas.map")).to_have_css("opacity", "0.3")
 
 
 def test_maps_share_a_range_or_have_their_own(visitor_page: Page, visitor: Visitor) -> None:
     visitor_page.goto(visitor.pages["occlusion"])
-    ends = visitor_page.locator("figure .scale > span:last-child")
-    assert len(set(ends.all_inner_texts())) == 1
-    own = visitor_page.get_by_role("link", name="Each map its own")
-    own.click()
-    expect(own).to_have_attribute("aria-current", "true")
-    assert len(set(ends.all_inner_texts())) > 1
+    for viewer in visitor_page.locator(".viewer").all():
+        viewer.locator("picasso-map").first.evaluate("(map) => map.ready.then(() => null)")
+    ends = visitor_page.locator("figure .map-scale > span:last-child")
+    assert len(ends.locator("visible=true").all()) == 3
+    assert len(set(ends.locator("visible=true").all_inner_texts())) == 1
+    shared = ends.first.inner_text()
+    visitor_page.get_by_label("Range").first.select_option("this map")
+    expect(ends.locator("visible=true").first).not_to_have_text(shared)
+    assert len(set(ends.locator("visible=true").all_inner_texts())) == 3
 
 
 def test_copying_the_link(visitor_page: Page, visitor: Visitor) -> None:
@@ -262,12 +272,14 @@ def test_what_is_chosen_in_a_growing_result_stays(page: Page) -> None:
     page.locator(".classes label").nth(1).click(timeout=RESULT_MILLISECONDS)
     page.get_by_text("Original", exact=True).click()
     page.get_by_label("Opacity of the map").fill("40")
+    page.locator("picasso-map").nth(1).evaluate("(map) => { window.watched = map }")
     page.get_by_role("button", name="Cancel").focus()
     before = page.locator("progress").get_attribute("value")
     expect(page.locator("progress")).not_to_have_attribute("value", str(before))
     expect(page.locator("figure:visible")).to_have_attribute("data-map", "1")
-    expect(page.locator(".stage:visible")).to_have_class("stage original")
-    expect(page.locator(".stage:visible .map")).to_have_attribute("opacity", "0.4")
+    expect(page.locator(".map-stage:visible")).to_have_class(re.compile("original"))
+    expect(page.locator("canvas.map:visible")).to_have_css("opacity", "0.4")
+    assert page.locator("picasso-map").nth(1).evaluate("(map) => map === window.watched")  # it was changed in its place
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()

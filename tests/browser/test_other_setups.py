@@ -46,6 +46,7 @@ def other_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     plugins = folder / "plugins"
     shutil.copytree(ROOT / "examples" / "plugin", plugins)
     (plugins / "broken.py").write_text("import a_module_that_is_not_there\n")
+    shutil.copytree(Path(__file__).parent / "wall", plugins / "wall")
     (plugins / "failing.py").write_text(FAILING)
     (plugins / "Failing.html").write_text('{% extends "result.html" %}')
     with serving(folder, SETTINGS=MNIST, VISUALIZATION_FOLDERS=json.dumps([str(plugins)])) as url:
@@ -97,11 +98,48 @@ def test_a_plugin_in_a_folder_works(other_page: Page) -> None:
     assert accessibility_problems(other_page) == []
 
 
+def test_three_hundred_maps_stay_smooth(other_page: Page) -> None:
+    add_samples(other_page, "seven.png")
+    answer(other_page, "wall")
+    maps = other_page.locator("picasso-map")
+    expect(maps).to_have_count(300)
+    maps.first.evaluate("(map) => map.ready.then(() => null)")
+    drawn = other_page.evaluate(
+        """async () => {
+          const frames = [];
+          let painted = 0;
+          const count = () => painted++;
+          document.addEventListener("picasso-map-drawn", count);
+          const slider = document.querySelector(".opacity");
+          let last = performance.now();
+          for (let value = 100; value >= 0; value -= 2) {
+            slider.value = value;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+            slider.dispatchEvent(new Event("input", { bubbles: true })); // more often than once in a frame
+            const now = await new Promise(requestAnimationFrame);
+            frames.push(now - last);
+            last = now;
+          }
+          document.removeEventListener("picasso-map-drawn", count);
+          const opacities = [...document.querySelectorAll("picasso-map")].filter((map) => map.values)
+            .map((map) => getComputedStyle(map.querySelector("canvas.map")).opacity);
+          return { frames, painted, opacities };
+        }"""
+    )
+    frames = sorted(drawn["frames"])
+    print(f"Milliseconds between frames: {frames[len(frames) // 2]:.0f} at the median, {frames[-1]:.0f} at most")
+    assert drawn["painted"] == 0  # opacity paints no map anew
+    assert 0 < len(drawn["opacities"]) < 300  # only those in sight were loaded
+    assert set(drawn["opacities"]) == {"0"}
+    maps.last.scroll_into_view_if_needed()
+    assert maps.last.evaluate("(map) => map.ready.then(() => map.values.length)") == 28 * 28
+
+
 def test_a_broken_plugin_is_listed_with_its_error(other_page: Page) -> None:
     card = other_page.locator(".card.broken")
     expect(card).to_contain_text("broken.py")
     expect(card).to_contain_text("a_module_that_is_not_there")
-    expect(other_page.locator(".card:not(.broken)")).to_have_count(9)  # seven built in, two in folders
+    expect(other_page.locator(".card:not(.broken)")).to_have_count(10)  # seven built in, three in folders
     assert accessibility_problems(other_page) == []
 
 

@@ -44,12 +44,12 @@ export class Combobox {
   }
 
   async #search(text = this.input.value) {
-    const entries = await this.open();
+    const entries = await this.open().catch((error) => error);
     if (document.activeElement !== this.input) return;
-    this.#options = matching(entries, text).slice(0, MOST);
-    this.#at = text ? 0 : -1;
+    this.#options = entries instanceof Error ? [] : matching(entries, text).slice(0, MOST);
+    this.#at = text && this.#options.length ? 0 : -1;
     this.list.replaceChildren(...this.#options.map((entry, index) => this.#option(entry, index)));
-    if (!this.#options.length) this.list.append(nothing(text));
+    if (!this.#options.length) this.list.append(line(entries.message ?? `Nothing is called “${text}”.`));
     this.list.hidden = false;
     this.input.setAttribute("aria-expanded", "true");
     this.#mark();
@@ -66,7 +66,7 @@ export class Combobox {
 
   #mark() {
     for (const [index, option] of [...this.list.children].entries()) option.setAttribute("aria-selected", index === this.#at);
-    const marked = this.#options.length ? this.list.children[this.#at] : null;
+    const marked = this.#options[this.#at] && this.list.children[this.#at];
     if (marked) this.input.setAttribute("aria-activedescendant", marked.id);
     else this.input.removeAttribute("aria-activedescendant");
     if (marked) this.list.scrollTop += Math.min(0, marked.offsetTop - this.list.scrollTop);
@@ -120,8 +120,8 @@ function matching(entries, text) {
   return [...found.filter(begins), ...found.filter((entry) => !begins(entry))];
 }
 
-function nothing(text) {
-  const line = make("li", "small", { role: "option", "aria-disabled": "true", "aria-selected": "false" });
-  line.textContent = `Nothing is called “${text}”.`;
-  return line;
+function line(text) {
+  const made = make("li", "small", { role: "option", "aria-disabled": "true", "aria-selected": "false" });
+  made.textContent = text;
+  return made;
 }

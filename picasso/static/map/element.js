@@ -128,8 +128,18 @@ export class PicassoMap extends HTMLElement {
 
   // The person is at it: what is needed to say more of it is fetched.
   touched() {
+    if (PicassoMap.active !== this) {
+      PicassoMap.active?.away();
+      PicassoMap.active = this;
+      nextFrame(this.#draw);
+    }
     if (this.#opened || !this.hasAttribute("scores")) return;
     this.windows().catch((error) => this.#fail(error));
+  }
+
+  // The person is at another one now.
+  away() {
+    nextFrame(this.#draw);
   }
 
   #build() {
@@ -209,22 +219,26 @@ export class PicassoMap extends HTMLElement {
     if (!this.isConnected || !(this.#near || this.#wanted || needsValues(this))) return;
     const source = this.#source();
     if (!source) return;
-    const colours = await tables;
-    if (source.key !== this.#key) {
-      this.#key = source.key;
-      try {
-        const { grid, label, extent } = await source.grid();
-        if (this.#key !== source.key) return; // something else is wanted by now
-        this.grid = grid;
-        this.#label = label;
-        this.#extent = extent;
-        this.#stale = true;
-        forget();
-      } catch (error) {
-        this.#fail(error);
-      }
+    try {
+      const colours = await tables;
+      if (source.key !== this.#key && !(await this.#take(source))) return;
+      if (this.grid) this.#show(colours);
+    } catch (error) {
+      this.#fail(error);
     }
-    if (this.grid) this.#show(colours);
+  }
+
+  // Loads what is to be drawn; false if something else is wanted by then.
+  async #take(source) {
+    this.#key = source.key;
+    const { grid, label, extent } = await source.grid();
+    if (this.#key !== source.key) return false;
+    this.grid = grid;
+    this.#label = label;
+    this.#extent = extent;
+    this.#stale = true;
+    forget();
+    return true;
   }
 
   #show(colours) {
@@ -248,7 +262,7 @@ export class PicassoMap extends HTMLElement {
     const table = colours[kind][view.get(kind)] ?? Object.values(colours[kind])[0];
     this.#ends = ends.join();
     const original = view.get("picture") === "original" && this.getAttribute("original");
-    const size = original ? this.#numbers("original-size") : [this.grid.width, this.grid.height];
+    const size = this.#numbers(original ? "original-size" : "size") ?? [this.grid.width, this.grid.height];
     stage.show(original || this.getAttribute("image"), size, original ? this.#numbers("box") : null);
     const share = 1 - view.get("strongest") / 100;
     const from = share > 0 ? quantile(this.#extent.sizes, share) : 0;

@@ -46,9 +46,8 @@ export class Hand {
   }
 
   #point(changes) {
-    this.#element.constructor.active = this.#element;
-    view.set(changes);
     this.#element.touched();
+    view.set(changes);
   }
 
   #down(event) {

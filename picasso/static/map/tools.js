@@ -3,6 +3,7 @@
 import { tables } from "./colours.js";
 import { PicassoMap } from "./element.js";
 import { zoomAt } from "./hand.js";
+import { endsOf } from "./range.js";
 import { saveMap, savePicture } from "./save.js";
 import { make } from "./stage.js";
 import { view } from "./view.js";
@@ -23,6 +24,8 @@ const HELP = {
     "The values at the ends of the colours. Automatic: the largest, with zero in the middle where values have a sign. " +
     "99.5 %: what so many of the pixels lie below",
 };
+const LINK = "Link to this view";
+const ENDS = { low: "Lowest value", high: "Highest value" };
 let count = 0; // of tool bars, for the names of their radio buttons
 
 class PicassoMapTools extends HTMLElement {
@@ -52,6 +55,8 @@ class PicassoMapTools extends HTMLElement {
 
   #build() {
     const maps = this.#maps();
+    this.setAttribute("role", "group");
+    this.setAttribute("aria-label", "How maps are shown");
     const first = make("div", "row");
     const strongest = this.#choice("Strongest", "strongest", STRENGTHS, HELP.strongest, Number);
     first.append(this.#opacity(), this.#colours(maps), strongest, this.#range(), this.#smooth());
@@ -76,7 +81,7 @@ class PicassoMapTools extends HTMLElement {
       tables.then((colours) => {
         fill(select, Object.keys(colours[kind]).map((name) => [name, name]));
         select.value = view.get(kind);
-      });
+      }, () => {}); // without colours there is no map either, which says why
       select.addEventListener("change", () => view.set({ [kind]: select.value }));
       this.#shows.push(() => (select.value = view.get(kind)));
       return labelled(kinds.length > 1 ? `Colours, ${kind === "signed" ? "with sign" : "without"}` : "Colours", select);
@@ -99,7 +104,7 @@ class PicassoMapTools extends HTMLElement {
   #range() {
     const part = make("span", "together");
     const ends = ["low", "high"].map((field) => {
-      const input = make("input", "", { type: "number", step: "any", "aria-label": `${field === "low" ? "Lowest" : "Highest"} value of the colours` });
+      const input = make("input", "", { type: "number", step: "any", "aria-label": ENDS[field] });
       input.addEventListener("change", () => Number.isFinite(input.valueAsNumber) && view.set({ [field]: input.valueAsNumber }));
       this.#shows.push(() => {
         input.hidden = view.get("range") !== "fixed";
@@ -107,7 +112,12 @@ class PicassoMapTools extends HTMLElement {
       });
       return input;
     });
-    part.append(this.#choice("Range", "scale", SCALES, HELP.scale), this.#choice("Ends", "range", RANGES, HELP.range), ...ends);
+    const range = this.#choice("Ends", "range", RANGES, HELP.range, (value) => {
+      const now = value === "fixed" && this.#map() && endsOf(this.#map()); // a fixed range begins as it is
+      if (now) view.set({ low: rounded(now[0]), high: rounded(now[1]) });
+      return value;
+    });
+    part.append(this.#choice("Range", "scale", SCALES, HELP.scale), range, ...ends);
     return part;
   }
 
@@ -157,14 +167,14 @@ class PicassoMapTools extends HTMLElement {
 
   #saving() {
     const part = make("span", "saving");
-    const copy = button("Copy link", async () => {
+    const copy = button(LINK, async () => {
       view.write();
       if (!navigator.clipboard) return void prompt("Copy this:", location.href); // only https and this machine have it
       await navigator.clipboard.writeText(location.href);
       copy.textContent = "Copied";
-      setTimeout(() => (copy.textContent = "Copy link"), 2000);
+      setTimeout(() => (copy.textContent = LINK), 2000);
     });
-    copy.title = "The link opens exactly this view";
+    copy.title = "Copies a link that opens exactly this view";
     part.append(
       button("Save picture", () => savePicture(this.#map()), "", "What is seen, with its colours and numbers (PNG)"),
       button("Save values", () => saveMap(this.#map()), "", "The numbers of this map (.npy)"),
@@ -172,6 +182,10 @@ class PicassoMapTools extends HTMLElement {
     );
     return part;
   }
+}
+
+function rounded(value) {
+  return Number(value.toPrecision(3));
 }
 
 function labelled(title, control) {
