@@ -179,7 +179,7 @@ def test_one_class_for_all_columns_and_its_agreement(several: Visitor) -> None:
         base, scores, corners = (
             several.services.store.artifact(runs[0], f"0.{name}.npy") for name in ("base", "scores", "corners")
         )
-        assert base and scores and corners
+        assert all((base, scores, corners))
         (shown,) = several.page(address(runs[0], **{"class": cls})).all("picasso-map")
         drawn = values(several, shown["src"])
         hidden = [np.load(io.BytesIO(data)) for data in (base, scores, corners)]
