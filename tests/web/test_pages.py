@@ -547,7 +547,7 @@ def test_running_with_partial_results(visitor: Visitor, engine: InProcessEngine,
     )
     page = visitor.page(url)  # nothing there yet
     assert "Hiding parts of cat.png…" in page.text
-    waiting = page.all("div", id="run")[0]
+    waiting = page.all("section", id="live")[0]
     assert waiting["hx-get"] == url
     assert page.all("progress")[0]["value"] == "0.5"
     assert page.all("form", action=f"{url}cancel")

@@ -98,6 +98,7 @@ export class Combobox {
   #choose(value, text) {
     this.text = text;
     this.#close();
+    this.input.select(); // what is typed next is another search
     this.choose(value);
   }
 
