@@ -159,6 +159,7 @@ class PicassoMapTools extends HTMLElement {
     const into = button("+", () => zoomAt(1.5), "Zoom in");
     this.#shows.push(() => {
       all.textContent = `${Math.round(view.get("zoom") * 100)} %`;
+      all.setAttribute("aria-label", `${all.textContent}: show the whole picture`);
       out.disabled = all.disabled = view.get("zoom") === 1;
     });
     group.append(out, all, into);
