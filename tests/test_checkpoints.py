@@ -76,7 +76,7 @@ def test_each_is_a_model_the_newest_first(tmp_path: Path) -> None:
     assert catalogue.names == ("digits@20", "digits@3", "digits@1")
     assert catalogue.default == "digits@20"
     one = catalogue.config("digits@3")
-    assert (one.MODEL_PATH, one.MODEL_NAME, one.MODEL_LABELS) == (place / "e-3.keras", "digits@3", ["a", "b"])
+    assert (place / "e-3.keras", "digits@3", ["a", "b"]) == (one.MODEL_PATH, one.MODEL_NAME, one.MODEL_LABELS)
     assert one.MODEL_CHECKPOINTS is None
     assert len({catalogue.digest(name) for name in catalogue.names}) == 3
 
@@ -100,7 +100,8 @@ def test_among_other_models_and_as_weights(tmp_path: Path) -> None:
     )
     assert catalogue.names == ("old", "new@2", "new@1")
     new = catalogue.config("new@1")
-    assert (new.MODEL_PATH, new.MODEL_WEIGHTS) == (tmp_path / "network.json", tmp_path / "run" / "e-1.weights.h5")
+    assert tmp_path / "network.json" == new.MODEL_PATH
+    assert tmp_path / "run" / "e-1.weights.h5" == new.MODEL_WEIGHTS
     assert trainings(catalogue.names) == {"new": {1: "new@1", 2: "new@2"}}
 
 
