@@ -100,7 +100,8 @@ def test_among_other_models_and_as_weights(tmp_path: Path) -> None:
     )
     assert catalogue.names == ("old", "new@2", "new@1")
     new = catalogue.config("new@1")
-    assert (tmp_path / "network.json", tmp_path / "run" / "e-1.weights.h5") == (new.MODEL_PATH, new.MODEL_WEIGHTS)
+    assert tmp_path / "network.json" == new.MODEL_PATH
+    assert tmp_path / "run" / "e-1.weights.h5" == new.MODEL_WEIGHTS
     assert trainings(catalogue.names) == {"new": {1: "new@1", 2: "new@2"}}
 
 

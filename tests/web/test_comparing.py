@@ -15,7 +15,9 @@ from werkzeug.test import TestResponse
 from picasso.errors import ModelError
 from picasso.runs.artifacts import pack
 from picasso.runs.run import Run, State
+from picasso.web import comparison
 from picasso.web.comparison import Class, answers_apart, same_class
+from picasso.web.templates import number
 
 DIGITS = tuple("0123456789")
 
@@ -115,26 +117,20 @@ def test_a_run_with_others(several: Visitor) -> None:
     assert all(run.images == first.images for run in runs)
 
 
-@pytest.mark.parametrize(
-    ("form", "says"),
-    [
+def test_what_cannot_be_started_is_said(visitor: Visitor) -> None:
+    many = ",".join(map(str, range(1, 15)))
+    for form, says in [
         ({"visualization": []}, "Choose at least one visualization."),
         ({"visualization": "occlusion", "image": []}, "Choose at least one picture."),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": " "}, "Write the values"),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,99"}, "1..28 pixels"),
         ({"visualization": "occlusion", "setting": "occlusion.windw", "values": "4"}, "There is no setting"),
         ({"visualization": "occlusion", "setting": "saliency.method", "values": "x"}, "Choose Saliency as well"),
-        ({"visualization": "occlusion", "setting": "occlusion.seed", "values": "1"}, "There is no setting"),
-        (
-            {"visualization": "occlusion", "setting": "occlusion.window", "values": ",".join(map(str, range(1, 15)))},
-            "14 runs; 12 fit",
-        ),
-    ],
-)
-def test_what_cannot_be_started_is_said(visitor: Visitor, form: dict[str, Any], says: str) -> None:
-    response = ask(visitor, **{"image": visitor.add()} | form)
-    assert response.status_code == 422
-    assert says in Page(response.get_data(as_text=True)).text
+        ({"visualization": "occlusion", "setting": "occlusion.window", "values": many}, "14 runs; 12 fit"),
+    ]:
+        response = ask(visitor, **{"image": visitor.add()} | form)
+        assert response.status_code == 422
+        assert says in Page(response.get_data(as_text=True)).text
     assert visitor.services.store.runs(visitor.session) == []
 
 
@@ -161,47 +157,49 @@ def test_the_page_that_starts(several: Visitor) -> None:
 # Cells
 
 
-def test_one_class_for_all_columns_and_its_agreement(several: Visitor) -> None:
-    image = several.add()
-    runs = runs_of(several, ask(several, image=image, visualization=["occlusion", "saliency"], model=["a", "b"]))
-    page = several.page(address(*runs, **{"class": 7}))
-    maps = page.all("picasso-map")
-    labels = [one["label"] for one in maps]
-    assert labels[:2] == ["7", "7"]  # occlusion has all classes
-    assert len(maps) == 2 + labels[2:].count("7")  # saliency those of its best three
-    first, other = (values(several, one["src"]) for one in maps[:2])
+def test_which_class_is_shown_and_how_maps_agree(several: Visitor) -> None:
+    runs = runs_of(
+        several, ask(several, image=several.add(), visualization=["occlusion", "saliency"], model=["a", "b"])
+    )
     manifest = several.services.store.manifest(runs[0])
     assert manifest is not None
+    best = [one["label"] for one in manifest["results"][0]["maps"]]
+
+    def labels(path: str) -> list[str | None]:
+        return [one["label"] for one in several.page(path).all("picasso-map")]
+
+    assert labels(address(*runs[:2])) == best[:1] * 2  # the best of the first column
+    assert labels(f"{address(runs[0])}&rank=1&rank=2") == best[:2]
+    assert labels(address(runs[0], **{"class": "3;5"})) == ["3", "5"]
+    unknown = several.page(address(runs[0], **{"class": "thirteen"}))
+    assert "no class 'thirteen'" in unknown.text
+
+    page = several.page(address(*runs, **{"class": 7}))
+    maps = page.all("picasso-map")
+    assert [one["label"] for one in maps][:2] == ["7", "7"]  # occlusion has all classes, saliency its best three
+    assert len(maps) + page.text.count("No map of 7 here") == 4
+    first, other = (values(several, one["src"]) for one in maps[:2])
     expected = stats.spearmanr(first.ravel(), other.ravel()).statistic
-    assert f"{expected:.3f}".removeprefix("0").replace("-0", "−").replace("-", "−") in page.text
-    assert "7" in (page.field("class") or "")
-    for cls in (3, 8):  # the map of any class, as a run for it would give it
-        base, scores, corners = (
-            several.services.store.artifact(runs[0], f"0.{name}.npy") for name in ("base", "scores", "corners")
-        )
-        assert all((base, scores, corners))
-        (shown,) = several.page(address(runs[0], **{"class": cls})).all("picasso-map")
-        drawn = values(several, shown["src"])
-        hidden = [np.load(io.BytesIO(data)) for data in (base, scores, corners)]
-        drop = hidden[0][cls] - hidden[1][:, cls]
-        place = tuple(hidden[2][0])
-        covering = np.all((hidden[2] <= place) & (hidden[2] + runs[0].settings["window"] > place), axis=1)
-        assert drawn[place] == pytest.approx(drop[covering].mean(), abs=1e-6)
+    assert f"Agreement{number(expected)}" in "".join(page.text.split())
 
 
-def test_the_best_class_is_that_of_the_first_column(several: Visitor) -> None:
-    runs = runs_of(several, ask(several, image=several.add(), visualization="occlusion", model=["a", "b"]))
-    maps = several.page(address(*runs)).all("picasso-map")
-    best = several.services.store.manifest(runs[0])["results"][0]["maps"]  # type: ignore[index]
-    assert [one["label"] for one in maps] == [best[0]["label"]] * 2
-    ranked = several.page(f"{address(runs[0])}&rank=1&rank=2").all("picasso-map")
-    assert [one["label"] for one in ranked] == [one["label"] for one in best[:2]]
-
-
-def test_a_class_by_its_name_and_one_that_there_is_not(several: Visitor) -> None:
-    run = several.start("occlusion")
-    assert [one["label"] for one in several.page(address(run, **{"class": "3;5"})).all("picasso-map")] == ["3", "5"]
-    assert "no class &#39;thirteen&#39;" in several.get(address(run, **{"class": "thirteen"})).get_data(as_text=True)
+def test_the_map_of_any_class(visitor: Visitor) -> None:
+    run = visitor.start("occlusion", window=7, stride=7)
+    base, scores, corners = (
+        np.load(io.BytesIO(visitor.services.store.artifact(run, f"0.{name}.npy")))
+        for name in ("base", "scores", "corners")
+    )
+    for cls in (3, 8):
+        drawn = values(visitor, f"/runs/{run.id}/maps/0/{cls}/map.npy")
+        for (top, left), score in zip(corners, scores, strict=True):  # the windows lie side by side
+            np.testing.assert_allclose(drawn[top : top + 7, left : left + 7], base[cls] - score[cls], atol=1e-6)
+    drawn = visitor.get(f"/runs/{run.id}/maps/0/3/map.npy.png?low=-1&high=1&colours=vik")
+    assert drawn.mimetype == "image/png"
+    for nothing in ("1/3/map.npy", "0/10/map.npy", "0/3/other.npy"):
+        assert visitor.get(f"/runs/{run.id}/maps/{nothing}").status_code == 404
+    every = {"class": ";".join(DIGITS)}
+    assert len(visitor.page(address(run, **every)).all("picasso-map")) == 10
+    assert visitor.get(address(run, visitor.start("saliency"), **every)).status_code == 422  # 20 columns
 
 
 def test_units_are_never_mixed_silently(several: Visitor) -> None:
@@ -284,8 +282,6 @@ def test_why_rows_are_not_sorted(several: Visitor, engine: InProcessEngine) -> N
 
 
 def test_answers_of_models_with_different_classes(several: Visitor, engine: InProcessEngine) -> None:
-    from picasso.web import comparison
-
     image = several.add()
     one = several.start("class-probabilities", image, model="a")
     assert engine.host is not None
@@ -332,7 +328,7 @@ def test_a_training_with_gaps(several: Visitor, engine: InProcessEngine) -> None
     image = several.add()
     done = several.start("occlusion", image, model="t@3")
     engine.waiting = True
-    waiting = [several.start("occlusion", image, model=f"t@{step}") for step in (1, 20)]
+    waiting = [several.start("occlusion", image, model=model) for model in ("t@1", "t@20", "a")]
     query = address(waiting[0], done, waiting[1]).replace("?", "/time-line?")
     page = several.page(query)
     assert len(page.all("picasso-map")) == 1
@@ -340,12 +336,7 @@ def test_a_training_with_gaps(several: Visitor, engine: InProcessEngine) -> None
     assert not page.all("polyline")
     state = several.get(query.replace("time-line?", "state?curves=1&")).get_json()
     assert "curve-0" in state["parts"]
-
-
-def test_a_time_line_is_of_one_training(several: Visitor) -> None:
-    image = several.add()
-    runs = [several.start("occlusion", image, model=model) for model in ("t@1", "a")]
-    assert several.get(address(*runs).replace("?", "/time-line?")).status_code == 422
+    assert several.get(address(done, waiting[2]).replace("?", "/time-line?")).status_code == 422  # not one training
     assert ask(several, image=image, play=1, training="none", way="occlusion").status_code == 404
 
 
@@ -369,18 +360,3 @@ def test_only_own_runs(several: Visitor) -> None:
     assert ask(stranger, run=run.id, visualization="saliency").status_code == 404
     mine = stranger.start("occlusion")
     assert stranger.get(address(mine, run)).status_code == 404
-
-
-@pytest.mark.parametrize("path", ["maps/1/3/map.npy", "maps/0/10/map.npy", "maps/0/3/other.npy"])
-def test_maps_that_there_are_not(visitor: Visitor, path: str) -> None:
-    run = visitor.start("occlusion")
-    assert visitor.get(f"/runs/{run.id}/{path}").status_code == 404
-    drawn = visitor.get(f"/runs/{run.id}/maps/0/3/map.npy.png?low=-1&high=1&colours=vik")
-    assert drawn.mimetype == "image/png"
-
-
-def test_too_many_columns(visitor: Visitor) -> None:
-    run = visitor.start("occlusion")
-    assert visitor.get(address(run, **{"class": ";".join(map(str, range(10)))})).status_code == 200
-    many = [run, visitor.start("saliency")]
-    assert visitor.get(address(*many, **{"class": ";".join(map(str, range(10)))})).status_code == 422
