@@ -712,7 +712,7 @@ def test_another_session_sees_nothing(visitor: Visitor) -> None:
     other.add("dog.png", seed=1)
     nobody = Visitor(visitor.app)  # has no session at all
     names = [*manifest["files"], "cat.png", "output.png"]
-    values = {"image": run.images, "run": [run.id], "name": names}
+    values = {"image": run.images, "run": [run.id], "name": names, "number": [0], "index": [0]}
     tried = 0
     with visitor.app.test_request_context():
         adapter = visitor.app.url_map.bind("localhost")
@@ -720,7 +720,7 @@ def test_another_session_sees_nothing(visitor: Visitor) -> None:
             if not {"image", "run"} & rule.arguments:
                 assert rule.arguments <= {"name", "number", "filename"}, f"Is {rule} about a session? Teach this test."
                 continue
-            parts: list[dict[str, str]] = [{}]
+            parts: list[dict[str, Any]] = [{}]
             for argument in rule.arguments:
                 parts = [part | {argument: value} for part in parts for value in values[argument]]
             for part in parts:
