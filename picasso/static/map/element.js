@@ -40,10 +40,14 @@ export class PicassoMap extends HTMLElement {
   #near = false;
   #wanted = false; // somebody waits for `ready`
   #stale = true; // the map is to be painted, not only moved
+  #news = new Set(); // what changed in the view since it was shown
   #ready = resolvers();
   #draw = () => this.#update();
   #onView = ({ detail }) => {
-    this.#stale ||= [...detail].some((field) => !WITHOUT_PAINT.has(field));
+    for (const field of detail) {
+      this.#news.add(field);
+      this.#stale ||= !WITHOUT_PAINT.has(field);
+    }
     nextFrame(this.#draw);
   };
 
@@ -129,16 +133,17 @@ export class PicassoMap extends HTMLElement {
   // The person is at it: what is needed to say more of it is fetched.
   touched() {
     if (PicassoMap.active !== this) {
-      PicassoMap.active?.away();
+      PicassoMap.active?.point();
       PicassoMap.active = this;
-      nextFrame(this.#draw);
+      this.point();
     }
     if (this.#opened || !this.hasAttribute("scores")) return;
     this.windows().catch((error) => this.#fail(error));
   }
 
-  // The person is at another one now.
-  away() {
+  // Has it say again what is under the cursor.
+  point() {
+    this.#news.add("cursor");
     nextFrame(this.#draw);
   }
 
@@ -173,7 +178,7 @@ export class PicassoMap extends HTMLElement {
     const size = this.#numbers("size") ?? (await this.#sizeOfPicture());
     const [windows] = await Promise.all([Windows.load(addresses, this.#numbers("window"), size), this.labels()]);
     this.#opened = windows;
-    nextFrame(this.#draw);
+    this.point();
     return windows;
   }
 
@@ -243,13 +248,15 @@ export class PicassoMap extends HTMLElement {
 
   #show(colours) {
     const { stage, swipe } = this.#parts;
-    stage.fade(view.get("opacity"));
-    stage.zoom(view.get("zoom"), view.get("x"), view.get("y"));
     const ends = endsOf(this);
     this.#stale ||= this.#ends !== ends.join();
+    const news = (...fields) => this.#stale || fields.some((field) => this.#news.has(field));
+    if (news("opacity")) stage.fade(view.get("opacity"));
+    if (news("zoom", "x", "y")) stage.zoom(view.get("zoom"), view.get("x"), view.get("y"));
     if (this.#stale) this.#paint(colours, ends);
-    swipe.show();
-    this.#point();
+    if (news("swipe", "zoom", "x", "y")) swipe.show();
+    if (news("cursor", "at")) this.#point();
+    this.#news.clear();
     if (!this.#stale) return;
     this.#stale = false;
     this.#ready.resolve(this);

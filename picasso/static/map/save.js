@@ -5,6 +5,7 @@ import { view } from "./view.js";
 const WIDTH = 1024; // of the picture, in pixels
 const PADDING = 24;
 const LINE = 30;
+const PALE = 0.35; // of the colour of the picture below a map, as in map.css
 const FONT = "20px system-ui, sans-serif";
 
 // Saves a PNG: the picture with the map as they are shown, the bar of colours, and what it is.
@@ -42,7 +43,7 @@ function drawStage(context, stage, width, height) {
   context.translate((0.5 - x * zoom) * width, (0.5 - y * zoom) * height);
   context.scale(zoom, zoom);
   context.imageSmoothingEnabled = stage.root.classList.contains("original");
-  context.drawImage(pale(stage.picture, 1 - 0.65 * opacity), 0, 0, width, height);
+  context.drawImage(pale(stage.picture, opacity ? PALE : 1), 0, 0, width, height);
   const [left, top, across, down] = stage.box;
   context.globalAlpha = opacity;
   context.imageSmoothingEnabled = !stage.canvas.classList.contains("cells");

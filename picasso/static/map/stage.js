@@ -17,7 +17,7 @@ export class Stage {
     this.picture = picture; // the <img> that the page may have brought along
     this.picture.className = "picture";
     this.picture.alt = "";
-    this.canvas = make("canvas", "map", { "aria-hidden": "true" });
+    this.canvas = make("canvas", "map", { width: 1, height: 1, "aria-hidden": "true" });
     this.place = make("div", "place"); // where the model's view lies on what is shown
     this.place.append(this.canvas);
     this.world = make("div", "world"); // what is zoomed
@@ -52,6 +52,7 @@ export class Stage {
 
   fade(opacity) {
     this.root.style.setProperty("--opacity", opacity / 100);
+    this.root.classList.toggle("bare", opacity === 0);
   }
 
   // Enlarges the picture, with the point (x, y) of it in the middle.
