@@ -168,6 +168,7 @@ class Page {
       return this.failed(error.message);
     }
     this.failed("");
+    if (this.byKey) this.#say(".where", this.tool.where);
     if (this.tool === this.tools.pieces) this.board.showPieces(this.tools.pieces.numbers);
     this.#draw();
   }
