@@ -41,6 +41,10 @@ def main() -> None:
     path = networks.network_file(task["network"], Path(task["folder"]))
     if task["question"] == "able":
         able(tell)
+    elif task["question"] == "asking":
+        from benchmarks import asking
+
+        tell({"question": "asking", "method": "by hand", "library": "Picasso"} | asking.measure(path, task["seconds"]))
     elif task["question"] == "warm":
         warm(path, task["methods"], task["windows"], task["seconds"], task["rounds"], tell)
     else:

@@ -22,6 +22,7 @@ OURS, PLAIN = "Picasso", "TensorFlow"
 EVEN = 0.97  # two measurements of the same thing differ by so much: from here on it is as fast
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- benchmarks: end -->"
 WINDOW = 32
+IN_TIME = 0.15  # seconds until an answer should be there while the hand moves
 INTRODUCTION = """# How fast Picasso is
 
 Written by `make bench`. {conditions}
@@ -44,6 +45,11 @@ Against the fastest peer that has the method, with the same numbers of samples (
 ({CHANNELS}) and masks ({MASKS}). From {EVEN} on it counts as equally fast. The last column is the share of Picasso's
 time that the network alone takes (compiled TensorFlow on the same number of images): the rest is the method's own
 arithmetic. Above 100 %, Picasso runs the network quicker.
+"""
+ASKING = """## Asking by hand
+
+How long the answer takes when a part of a picture is hidden by hand: milliseconds from the request to the answer over
+HTTP, and times one forward pass of the compiled network, with one image, in turn with the questions.
 """
 COLD = """## First map
 
@@ -78,6 +84,7 @@ def markdown(results: Results) -> str:
         INTRODUCTION.format(conditions=_conditions(results)),
         OCCLUSION + _occlusion(results),
         METHODS + _methods(results),
+        ASKING + _asking(results),
         COLD + _cold(results),
         MEMORY + _memory(results),
         _problems(results),
@@ -102,7 +109,7 @@ def short(results: Results) -> str:
     return _table(heads, rows)
 
 
-TOLD = ("seconds", "open_seconds", "warm_up_seconds", "peak_mb", "share", "deviation")
+TOLD = ("seconds", "late", "forward", "open_seconds", "warm_up_seconds", "peak_mb", "share", "deviation")
 GRADIENTS = ("gradient", "gradient x input", "SmoothGrad", "integrated gradients", "guided backpropagation")
 CAMS = ("Grad-CAM", "Grad-CAM++", "LayerCAM")
 MASKED = ("RISE", "Score-CAM")
@@ -145,6 +152,23 @@ def _methods(results: Results) -> str:
         own = [f"{one[PLAIN]:.0%}" if PLAIN in one else "" for one in ratios]
         rows.append([method, *map(_named, best), _all_even(best), ", ".join(own)])
     return _table(["method", *networks, "at least as fast", "the network alone"], rows)
+
+
+def _asking(results: Results) -> str:
+    rows = [
+        [
+            row["network"],
+            f"{1000 * row['seconds']:.0f}",
+            f"{1000 * row['late']:.0f}",
+            f"{1000 * row['forward']:.0f}",
+            f"{row['seconds'] / row['forward']:.1f}",
+            _yes(row["late"] < IN_TIME),
+        ]
+        for row in results.of(question="asking")
+        if "seconds" in row
+    ]
+    heads = ["network", "median", "95th percentile", "one forward pass", "median / forward pass"]
+    return _table([*heads, f"95 % within {1000 * IN_TIME:.0f} ms"], rows)
 
 
 def _cold(results: Results) -> str:

@@ -20,6 +20,8 @@ class Results:
 
     A row has what `KEY` names, `load` (of the machine, when it was measured), and `problem` or numbers:
     question "warm": `seconds` and `processor` (medians, for one map or one position), `rounds`;
+    question "asking": `seconds` and `late` (median and 95th percentile of the answers over HTTP), `forward` (median of
+    one forward pass, in turn with them), `rounds`;
     question "exactness": `share` (of the multiply-adds), `whole_from`, `deviation`, `positions`;
     question "cold": `open_seconds`, `warm_up_seconds`, `seconds` (to the first map), `imported_mb`, `loaded_mb`,
     `peak_mb`.

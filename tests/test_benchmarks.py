@@ -41,6 +41,7 @@ def results(tmp_path: Path) -> Results:
         warm("xplique", 0.5),
         warm("tf-explain", 0.18),
         warm("saliency", 0.0, method="RISE") | {"problem": "ValueError: no"},
+        warm("Picasso", 0.03, "by hand", 48) | {"question": "asking", "late": 0.06, "forward": 0.02},
         cold("TensorFlow", 0, method="loading"),
         cold("Picasso", 190.0),
         cold("Picasso", 170.0, warm_up=False) | {"seconds": 4.0},
@@ -67,6 +68,10 @@ def test_the_first_map_and_the_memory_beyond_the_loaded_network(results: Results
     assert "| gradient | 40 / 110 (xplique) | yes |" in page
 
 
+def test_answers_are_told_beside_a_forward_pass(results: Results):
+    assert "| VGG16 | 30 | 60 | 20 | 1.5 | yes |" in report.markdown(results)
+
+
 def test_what_does_not_run_is_told_with_its_reason(results: Results):
     assert "- saliency, RISE, VGG16: does not run. ValueError: no" in report.markdown(results)
 
@@ -74,7 +79,7 @@ def test_what_does_not_run_is_told_with_its_reason(results: Results):
 def test_a_row_that_is_measured_again_takes_the_place_of_the_old_one(results: Results):
     results.add(warm("tf-explain", 0.3))
     again = Results(results.file)
-    assert len(again.rows) == len(results.rows) == 13
+    assert len(again.rows) == len(results.rows) == 14
     assert "1.50 (tf-explain)" in report.markdown(again)
     assert json.loads(results.file.read_text())["conditions"]["processor"] == "P"
 
