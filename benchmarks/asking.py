@@ -33,7 +33,7 @@ WINDOW = 48
 
 
 def measure(path: Path, seconds: float) -> Row:
-    """The median and the 95th percentile of the answers, and the median of a forward pass, for about so many seconds."""
+    """The median and the 95th percentile of the answers, and the median of a forward pass; takes about `seconds`."""
     network = plain.open_network(path)
     forward, shape = plain.compiled(network), network.input_shape[1:]
     x = tf.constant(np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32))
