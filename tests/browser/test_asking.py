@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from .helpers import Visitor, accessibility_problems, add_samples, sideways_scrolling, wait_for_result
+from .helpers import accessibility_problems, add_samples, sideways_scrolling, wait_for_result
 
 pytestmark = pytest.mark.slow
 
@@ -175,11 +175,3 @@ def test_touch_on_a_phone(new_context: Callable[..., BrowserContext]) -> None:
     expect(page.locator(".changes .value").first).to_be_in_viewport()
     expect(page.locator(".board")).to_be_in_viewport(ratio=0.8)
     assert accessibility_problems(page) == []
-
-
-def test_a_result_leads_there(visitor_page: Page, visitor: Visitor) -> None:
-    visitor_page.goto(visitor.pages["occlusion"])
-    visitor_page.get_by_role("link", name="Hide a part yourself").click()
-    expect(visitor_page.locator(".board.ready")).to_be_visible(timeout=ANSWER)
-    assert "/ask/" in visitor_page.url
-    expect(visitor_page.locator("#fill-grey")).to_be_checked()
