@@ -40,7 +40,8 @@ def choose(page: Page, name: str, value: str) -> None:
 SHOWN = """() => {
   const asked = new URL(location).searchParams;
   const {region, what, fill} = document.querySelector("form.asking").elements;
-  return [region, what, fill].every((field) => asked.get(field.name ?? field[0].name) === field.value);
+  const same = [region, what, fill].every((field) => asked.get(field.name ?? field[0].name) === field.value);
+  return same && document.querySelector(".outcome").textContent; // which a fresh page has only after an answer
 }"""
 
 

@@ -226,6 +226,8 @@ class Page {
     this.#say(".outcome", this.region.empty ? "Nothing is hidden." : outcome(classes));
     const address = new URL(location);
     for (const [name, value] of Object.entries(question)) address.searchParams.set(name, value);
+    const { model } = this.form.elements; // where there are several
+    if (model) address.searchParams.set("model", model.value);
     history.replaceState(null, "", address);
   }
 }
