@@ -217,7 +217,8 @@ def _steps(comparison: Comparison) -> list[int]:
 
 
 def _page(template: str, comparison: Comparison, **more: Any) -> Answer:
-    address = {name: values for name, values in request.args.lists() if name != "order"}
+    # Other names could mean something to `url_for`.
+    address = {name: values for name in ("run", "class", "rank") if (values := request.args.getlist(name))}
     return make_response(
         render_template(
             template,

@@ -171,7 +171,7 @@ def test_which_class_is_shown_and_how_maps_agree(several: Visitor) -> None:
     assert labels(address(*runs[:2])) == best[:1] * 2  # the best of the first column
     assert labels(f"{address(runs[0])}&rank=1&rank=2") == best[:2]
     assert labels(address(runs[0], **{"class": "3;5"})) == ["3", "5"]
-    unknown = several.page(address(runs[0], **{"class": "thirteen"}))
+    unknown = several.page(address(runs[0], **{"class": "thirteen", "endpoint": "x", "_external": 1}))
     assert "no class 'thirteen'" in unknown.text
 
     page = several.page(address(*runs, **{"class": 7}))
