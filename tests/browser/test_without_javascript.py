@@ -25,7 +25,7 @@ def test_the_whole_path(page: Page) -> None:
     expect(page).to_have_url(re.compile("/runs/"))
     wait_for_result(page)  # the page asks again by itself
     assert [label for label, _ in bars(page)] == ["espresso", "cup", "coffee mug"]
-    shown = page.locator("figure:visible figcaption b")
+    shown = page.locator("figure:visible .of b")
     expect(shown).to_have_text(["espresso"])
     page.locator(".classes label").nth(2).click()
     expect(shown).to_have_text(["coffee mug"])
