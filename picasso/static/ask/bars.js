@@ -1,5 +1,5 @@
 // The best classes before and now. The rows stay where they are while the hand moves; only bars and numbers change.
-import { number } from "./numbers.js";
+import { written as number } from "../map/numbers.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const TICK = 0.7; // width of the mark where a bar was before, of 100
