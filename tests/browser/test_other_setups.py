@@ -122,8 +122,9 @@ def test_three_hundred_maps_stay_smooth(other_page: Page) -> None:
           }
           document.removeEventListener("picasso-map-drawn", count);
           const maps = [...document.querySelectorAll("picasso-map")];
-          const inSight = (map) => map.getBoundingClientRect().bottom > 0 && map.getBoundingClientRect().top < innerHeight;
-          const opacities = maps.filter(inSight).map((map) => getComputedStyle(map.querySelector("canvas.map")).opacity);
+          const seen = ({ top, bottom }) => bottom > 0 && top < innerHeight;
+          const opacities = maps.filter((map) => seen(map.getBoundingClientRect()))
+            .map((map) => getComputedStyle(map.querySelector("canvas.map")).opacity);
           return { frames, painted, opacities, loaded: maps.filter((map) => map.values).length };
         }"""
     )
