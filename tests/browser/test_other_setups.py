@@ -103,6 +103,7 @@ def test_three_hundred_maps_stay_smooth(other_page: Page) -> None:
     answer(other_page, "wall")
     maps = other_page.locator("picasso-map")
     expect(maps).to_have_count(300)
+    other_page.wait_for_load_state("networkidle")  # those in sight are loaded
     maps.first.evaluate("(map) => map.ready.then(() => null)")
     drawn = other_page.evaluate(
         """async () => {
