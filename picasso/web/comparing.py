@@ -124,6 +124,7 @@ def parts_of_comparison() -> Answer:
         comparison=comparison,
         limits=comparison.limits(),
         with_ranges="ranges" in names,
+        of_training="curves" in request.args,
     )
 
 

@@ -15,6 +15,7 @@ from flask import url_for
 from picasso.attribution.agreement import Box, agreement, on_one_grid, total_variation
 from picasso.attribution.occlusion import average
 from picasso.attribution.targets import FloatArray
+from picasso.checkpoints import training_and_step
 from picasso.errors import NotFound
 from picasso.runs.artifacts import Artifact
 from picasso.runs.run import Run, State, StoredImage
@@ -129,6 +130,12 @@ class Cell:
         if self.beside.run.state is State.DONE and self.place >= len(self.beside.results):
             return "absent"
         return str(self.beside.run.state)
+
+    @property
+    def step(self) -> int | None:
+        """Of the training whose checkpoint made it."""
+        known = training_and_step(self.beside.run.model)
+        return known[1] if known else None
 
     @cached_property
     def input(self) -> InputView | None:

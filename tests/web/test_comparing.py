@@ -336,6 +336,9 @@ def test_a_training_with_gaps(several: Visitor, engine: InProcessEngine) -> None
     assert not page.all("polyline")
     state = several.get(query.replace("time-line?", "state?curves=1&")).get_json()
     assert "curve-0" in state["parts"]
+    parts = several.page(query.replace("time-line?", "parts?curves=1&part=curve-0&part=cell-0-1&"))
+    assert parts.all("div", role="group", id="cell-0-1")[0]["aria-label"] == "step 3"
+    assert page.all("div", role="group", id="cell-0-1")
     assert several.get(address(done, waiting[2]).replace("?", "/time-line?")).status_code == 422  # not one training
     assert ask(several, image=image, play=1, training="none", way="occlusion").status_code == 404
 
