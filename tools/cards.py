@@ -22,6 +22,7 @@ PARTS = {
     "occlusion": ("occlusion?window=48&stride=8", MAP, 1.0, (0.5, 0.3)),
     "random-masks": ("random-masks?masks=2000", MAP, 1.0, (0.5, 0.3)),
     "saliency": ("saliency?method=SmoothGrad", MAP, 1.0, (0.5, 0.3)),
+    "what-if": ("what-if?fill=grey&region=75,55,62,62", ".pair figure:last-child img", 1.0, (0.5, 0.3)),
     "trust": ("trust?methods=gradient,Grad-CAM&steps=20&maps=5", ".chart", 1.0, (0.5, 1.0)),
 }
 

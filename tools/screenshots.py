@@ -48,6 +48,13 @@ def side_by_side(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def by_hand(page: Page) -> None:
+    """The page on which a part of the first picture is hidden by hand, with its first answer."""
+    page.goto(urljoin(page.url, "/"))
+    page.get_by_role("link", name="Hide a part of").first.click()
+    page.wait_for_function("document.querySelector('.outcome').textContent")
+
+
 # Every page, by the name of its picture, in this order: what is added here is in the docs.
 PAGES: dict[str, Visit] = {
     "start": at("/"),
@@ -60,6 +67,7 @@ PAGES: dict[str, Visit] = {
     "random-masks": result("random-masks"),
     "feature-maps": result("feature-maps"),
     "trust": result("trust"),
+    "what-if": by_hand,
     "compare": at("/compare"),
     "side-by-side": side_by_side,
     "running": under_way,
