@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 
 # Floors exclude versions with known holes or without what we use.
 CORE = [
+    "apiflask>=3.1",
     "click>=8.1.8",
     "cmap>=0.6",
     "cryptography>=44",  # TLS between the web process and its worker, so that no other local user can talk to them
@@ -41,6 +42,7 @@ DEV = [
     "pytest-xdist>=3.6",
     "ruff>=0.9",
     "saliency>=0.2.1",  # PAIR's: attribution methods are compared with it
+    "schemathesis>=4.30",
 ]
 
 setup(

@@ -14,6 +14,7 @@ from flask import (
 
 from picasso.errors import ImageRefused, InvalidSetting, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
+from picasso.runs.asking import check
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint
@@ -133,11 +134,7 @@ def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -
         NotSupported: the model cannot do this visualization.
         InvalidSetting: names the setting, the rule, the value.
     """
-    info = _info()
-    reason = visualization.unsupported_reason(info) if info else None
-    if reason:
-        raise NotSupported(reason)
-    return visualization.parse_settings(values, info)
+    return check(visualization, values, _info())
 
 
 def _first_error(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> InvalidSetting | None:

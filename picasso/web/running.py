@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from io import BytesIO
 
 from flask import (
@@ -22,19 +21,17 @@ from picasso.errors import InvalidSetting, NotFound, PicassoError
 from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import load_array
-from picasso.runs.keys import run_key
-from picasso.runs.run import Run, State
+from picasso.runs.asking import ask
+from picasso.runs.run import Run
 from picasso.sessions import image_bytes
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, pictures_url, settings_page, settings_values
-from picasso.web.services import chosen_model, model_status, page_model, services, session_id
+from picasso.web.services import chosen_model, page_model, services, session_id
 from picasso.web.templates import template_name
 from picasso.web.views import View, result_context, run_file
 
 log = logging.getLogger(__name__)
-SEED = 0
-_asking = threading.Lock()  # two equal requests at once are one run
 
 
 @blueprint.post("/runs")
@@ -51,21 +48,9 @@ def create_run() -> Answer:
         flash("Choose at least one picture to run on.", "error")
         return redirect(pictures_url(visualization.name, values), 303)
     session = own_session()
-    images = [services().store.image(session, image) for image in ids]
-    model = page_model()
-    info = model_status(model).info
-    # While the model loads, its defaults are not known: the worker adds them.
-    content = settings.model_dump(mode="json", exclude_unset=info is None)
-    key = run_key(info, visualization, content, images, SEED)
-    with _asking:
-        known = services().store.run_of_key(session, key) if key else None
-        if known is not None and (known.state is not State.DONE or services().store.manifest(known)):
-            kept = 1 if known.state.finished else None
-            return redirect(url_for("pages.show_run", run=known.id, kept=kept), 303)
-        digest = services().engine.roster.catalogue.digest(model) or ""
-        run = services().store.add_run(session, visualization.name, content, ids, key, SEED, model, digest)
-    services().engine.wake()
-    return redirect(url_for("pages.show_run", run=run.id), 303)
+    run, known = ask(services().store, services().engine, session, visualization, settings, ids, page_model())
+    kept = 1 if known and run.state.finished else None
+    return redirect(url_for("pages.show_run", run=run.id, kept=kept), 303)
 
 
 @blueprint.get("/runs")

@@ -11,7 +11,8 @@ from flask import url_for
 from picasso import __version__
 from picasso.errors import InvalidSetting, NotFound
 from picasso.images.colours import DIVERGING, SEQUENTIAL
-from picasso.runs.artifacts import Packed, unpack
+from picasso.runs.artifacts import unpack
+from picasso.runs.asking import file_of, so_far
 from picasso.runs.run import Run, State, StoredImage
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
@@ -122,7 +123,7 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
     manifest = store.manifest(run) if run.state is State.DONE else None
     if run.state is State.DONE and manifest is None:
         raise NotFound("The files of this run are gone. Run it again.")
-    contents = manifest["results"] if manifest else [packed.content for packed in _so_far(run)]
+    contents = manifest["results"] if manifest else [packed.content for packed in so_far(services().engine, run)]
     return {
         "run": run,
         "inputs": input_views(images),
@@ -205,20 +206,10 @@ def _reader(run: Run) -> Any:
     return lambda name: run_file(run, name)
 
 
-def _so_far(run: Run) -> list[Packed]:
-    """The partial results of a run that is under way; of one that ended otherwise than done nothing is kept."""
-    return [] if run.state.finished else services().engine.partial(run.id)
-
-
 def run_file(run: Run, name: str) -> bytes:
     """A file of a run's results, or of its partial results while it is under way.
 
     Raises:
         NotFound: there is no such file.
     """
-    if run.state is State.DONE:
-        return services().store.artifact(run, name)
-    for packed in _so_far(run):
-        if name in packed.files:
-            return packed.files[name]
-    raise NotFound("This run has no such file yet.")
+    return file_of(services().store, services().engine, run, name)
