@@ -41,7 +41,7 @@ CODES = {
 
 
 def _answer(status: int, code: str, title: str, message: str, field: str | None = None) -> tuple[Any, int]:
-    if f"{request.path}/".startswith(FOR_PROGRAMS):
+    if _for_programs():
         return jsonify(error={"code": code, "message": message or title, "field": field}), status
     return render_template("error.html", status=status, title=title, message=message), status
 
@@ -58,7 +58,7 @@ def http_error(error: HTTPException) -> Any:
     if status == 413:
         limit = services().config.MAX_UPLOAD_BYTES / MEBIBYTE
         advice = f"One upload may have {limit:.3g} MiB. {advice}"
-    if status == 403 or f"{request.path}/".startswith(FOR_PROGRAMS) and status in (400, 405, 415):
+    if status == 403 or (_for_programs() and status in (400, 405, 415)):
         advice = error.description or ""
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     return *_answer(status, CODES.get(status, "error"), title, advice), headers
@@ -67,6 +67,10 @@ def http_error(error: HTTPException) -> Any:
 def unexpected_error(error: Exception) -> tuple[Any, int]:
     log.error("Request %s %s failed", request.method, request.path, exc_info=error)
     return _answer(500, CODES[500], *ADVICE[500])
+
+
+def _for_programs() -> bool:
+    return f"{request.path}/".startswith(FOR_PROGRAMS)
 
 
 def _headers(status: int) -> Mapping[str, str]:
