@@ -97,7 +97,7 @@ def shown(run: Run, found: Found) -> Result:
                 kind=file["kind"],
                 shape=file["shape"],
                 url=address(name),
-                drawn=address(_drawn_name(name)) if _is_map(file) else None,
+                drawn=address(_drawn_name(name)) if _is_map(found, file) else None,
             )
             for name, file in found.files.items()
         ],
@@ -120,8 +120,20 @@ def inline(run: Run, found: Found) -> InlineResult:
     )
 
 
-def _is_map(file: dict[str, Any]) -> bool:
-    return file["kind"] == "array" and len(file["shape"]) == 2 and 0 not in file["shape"]
+def _is_map(found: Found, file: dict[str, Any]) -> bool:
+    """Whether an array lies over the picture: (height, width), those of what the model saw if the result says that."""
+    shape = file["shape"]
+    if file["kind"] != "array" or len(shape) != 2 or 0 in shape:
+        return False
+    view = _view(found)
+    return view is None or view["shape"] == shape
+
+
+def _view(found: Found) -> dict[str, Any] | None:
+    """The picture that the model saw, if the result says so."""
+    view = found.content.get("view") if isinstance(found.content, dict) else None
+    file = found.files.get(view["artifact"]) if isinstance(view, dict) and "artifact" in view else None
+    return file if file is not None and file["kind"] == "image" else None
 
 
 def _drawn_name(name: str) -> str:
@@ -145,7 +157,7 @@ def artifact_bytes(run: Run, number: str, name: str, drawing: Drawing) -> bytes:
         if name in found.files:
             return _read(run, found.files[name])
         for other, file in found.files.items():
-            if _is_map(file) and _drawn_name(other) == name:
+            if _is_map(found, file) and _drawn_name(other) == name:
                 return _over_its_picture(run, found, load_array(_read(run, file)), drawing)
     raise NotFound("This run has no such file.")
 
@@ -164,10 +176,9 @@ def _over_its_picture(run: Run, found: Found, values: NDArray[Any], drawing: Dra
 
 def _picture(run: Run, found: Found, size: tuple[int, int]) -> Image.Image:
     """What the model saw, if the result says so; else the image itself, brought to the size of the map."""
-    view = found.content.get("view") if isinstance(found.content, dict) else None
-    file = found.files.get(view["artifact"]) if isinstance(view, dict) and "artifact" in view else None
-    if file is not None and file["kind"] == "image":
-        return Image.open(io.BytesIO(_read(run, file)), formats=["PNG"])
+    view = _view(found)
+    if view is not None:
+        return Image.open(io.BytesIO(_read(run, view)), formats=["PNG"])
     stored = image_bytes(services().store, services().store.image(run.session, run.images[found.number]))
     return Image.open(io.BytesIO(stored), formats=["PNG"]).resize(size)
 
