@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
 from browsing import MNIST, InProcessEngine, TinyModel
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 from programs import Program
 
 from picasso.app import create_app
@@ -20,6 +22,7 @@ from picasso.config import Config
 from picasso.models.base import Model
 from picasso.runs.roster import Roster
 
+Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(tempfile.mkdtemp())}  # compiled by an earlier one
 MakeProgram = Callable[..., Program]
 CAPABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
 
