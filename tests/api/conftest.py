@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 from browsing import MNIST, InProcessEngine, TinyModel
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
-from programs import Program
+from programs import CAPABILITIES, MakeProgram, Program
 
 from picasso.app import create_app
 from picasso.config import Config
@@ -23,8 +23,6 @@ from picasso.models.base import Model
 from picasso.runs.roster import Roster
 
 Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(tempfile.mkdtemp())}  # compiled by an earlier one
-MakeProgram = Callable[..., Program]
-CAPABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from picasso.web import security
 from picasso.web.services import Services
 
 API = "/api/v1"
+CAPABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
 
 
 class Program:
@@ -86,3 +88,6 @@ def examine(response: TestResponse) -> None:
 
 def _refuse(name: str) -> None:
     raise AssertionError(f"{name} in JSON")
+
+
+MakeProgram = Callable[..., Program]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from browsing import InProcessEngine, Page
-from conftest import MakeProgram
-from programs import API, Program
+from programs import API, MakeProgram, Program
 
 from picasso.errors import ModelError
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 from browsing import picture
-from conftest import MakeProgram
-from programs import API, Program
+from programs import API, MakeProgram, Program
 
 NOBODY = "0" * 32
 

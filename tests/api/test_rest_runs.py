@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from browsing import InProcessEngine, TinyModel, picture
-from conftest import CAPABILITIES, MakeProgram
 from PIL import Image
-from programs import API, Program
+from programs import API, CAPABILITIES, MakeProgram, Program
 
 from picasso.errors import PluginError
 from picasso.images import colours

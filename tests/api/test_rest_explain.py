@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browsing import InProcessEngine, picture
-from conftest import MakeProgram
-from programs import API, Program
+from programs import API, MakeProgram, Program
 
 from picasso.api import explain
 from picasso.runs.run import State
