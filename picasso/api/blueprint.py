@@ -34,7 +34,7 @@ class StrictJSON(DefaultJSONProvider):
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Raises ValueError for what is no JSON, or holds text that is no Unicode."""
         try:
-            value = super().loads(s, parse_constant=_refuse, **kwargs)
+            value = super().loads(s, parse_constant=_refuse, parse_float=_number, **kwargs)
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e999 and lone surrogates
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
@@ -43,6 +43,11 @@ class StrictJSON(DefaultJSONProvider):
 
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() else value  # 2.0 is an integer in JSON Schema
 
 
 def _finite(value: Any) -> Any:

@@ -45,16 +45,23 @@ def set_up(app: APIFlask) -> None:
         VALIDATION_ERROR_SCHEMA=Error,
         HTTP_ERROR_SCHEMA=Error.model_json_schema(ref_template=f"{REFERENCE}{{model}}"),
     )
-    app.spec_processor(finished)
+    app.spec_processor(lambda spec: finished(spec, list(app.extensions["picasso"].registry.visualizations)))
 
 
-def finished(spec: Any) -> Any:
-    """The document with what holds for all operations: errors, path parameters, schemas under their own names."""
+def finished(spec: Any, visualizations: list[str]) -> Any:
+    """The document with what holds for all operations: errors, path parameters, schemas under their own names.
+
+    Args:
+        spec: as APIFlask made it of the routes.
+        visualizations: their names.
+    """
     text = re.sub(rf'"{REFERENCE}\w+\.(\w+)"', rf'"{REFERENCE}\1"', json.dumps(spec))
     spec = json.loads(text)
     spec["components"]["schemas"] = {
         name.rpartition(".")[2]: schema for name, schema in spec["components"]["schemas"].items()
     } | _schemas_of_errors()
+    for name in ("RunAsked", "ToExplain"):
+        spec["components"]["schemas"][name]["properties"]["visualization"]["enum"] = visualizations
     for path, operations in spec["paths"].items():
         for method, operation in operations.items():
             if method == "parameters":

@@ -65,6 +65,7 @@ def test_the_same_run_again_is_the_same_run(program: Program) -> None:
     assert program.start("occlusion", image, image, settings={"window": 6})["id"] == first["id"]
     assert program.start("occlusion", image, settings={"window": 7})["id"] != first["id"]
     assert program.start("occlusion", image, settings={"window": 6}, seed=1)["id"] != first["id"]
+    assert program.start("occlusion", image, settings={"window": 6.0}, seed=0.0)["id"] == first["id"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,7 @@ def test_the_same_run_again_is_the_same_run(program: Program) -> None:
         ({"classes": 2, "settings": {"classes": 3}}, 422, "classes"),
         ({"seed": -1}, 422, "seed"),
         ({"seed": True}, 422, "seed"),
+        ({"seed": 1.5}, 422, "seed"),
         ({"unknown": 1}, 422, "unknown"),
     ],
 )
