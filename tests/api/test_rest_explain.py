@@ -18,7 +18,13 @@ from picasso.runs.run import State
 
 
 def body(seed: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"file": (BytesIO(picture(seed)), "cat.png"), "visualization": "occlusion", "window": "8", **fields}
+    return {
+        "file": (BytesIO(picture(seed)), "cat.png"),
+        "visualization": "occlusion",
+        "window": "8",
+        "stride": "8",
+        **fields,
+    }
 
 
 def kept(program: Program) -> list[Any]:
@@ -30,7 +36,7 @@ def test_one_call_gives_what_a_run_gives_and_keeps_nothing(program: Program) -> 
     assert not kept(program)
     found = response.get_json()
     assert found["settings"]["window"] == 8
-    run = program.start("occlusion", program.add(), settings={"window": 8})
+    run = program.start("occlusion", program.add(), settings={"window": 8, "stride": 8})
     (result,), (expected,) = found["results"], run["results"]
     assert result["predictions"] == expected["predictions"]
     assert result["content"] == expected["content"]
@@ -128,7 +134,7 @@ def test_the_same_key_gives_the_same_answer(program: Program) -> None:
 
 def test_a_run_that_was_deleted_is_not_started_again_by_the_same_key(program: Program) -> None:
     image = program.add()
-    sent = {"json": {"visualization": "occlusion", "images": [image]}, "headers": {"Idempotency-Key": "a"}}
+    sent = {"json": {"visualization": "class-probabilities", "images": [image]}, "headers": {"Idempotency-Key": "a"}}
     first = program.ask("POST", "runs", 202, **sent)
     program.ask("DELETE", first.headers["Location"], 204)
     again = program.ask("POST", "runs", 202, **sent)
@@ -140,10 +146,10 @@ def test_a_key_is_a_sessions_own_and_an_error_is_not_kept(program: Program) -> N
     headers = {"Idempotency-Key": "same"}
     image = program.add()
     program.error("POST", "runs", 404, json={"visualization": "x", "images": [image]}, headers=headers)
-    program.ask("POST", "runs", 202, json={"visualization": "occlusion", "images": [image]}, headers=headers)
+    program.ask("POST", "runs", 202, json={"visualization": "class-probabilities", "images": [image]}, headers=headers)
     program.token = ""
     other = program.add()
-    program.ask("POST", "runs", 202, json={"visualization": "occlusion", "images": [other]}, headers=headers)
+    program.ask("POST", "runs", 202, json={"visualization": "class-probabilities", "images": [other]}, headers=headers)
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 201, "a b"])

@@ -61,11 +61,11 @@ def test_a_run_gives_the_models_own_scores(program: Program, engine: InProcessEn
 
 def test_the_same_run_again_is_the_same_run(program: Program) -> None:
     image = program.add()
-    first = program.start("occlusion", image, settings={"window": 6})
-    assert program.start("occlusion", image, image, settings={"window": 6})["id"] == first["id"]
-    assert program.start("occlusion", image, settings={"window": 7})["id"] != first["id"]
-    assert program.start("occlusion", image, settings={"window": 6}, seed=1)["id"] != first["id"]
-    assert program.start("occlusion", image, settings={"window": 6.0}, seed=0.0)["id"] == first["id"]
+    first = program.start("occlusion", image, settings={"window": 9, "stride": 9})
+    assert program.start("occlusion", image, image, settings={"window": 9, "stride": 9})["id"] == first["id"]
+    assert program.start("occlusion", image, settings={"window": 10, "stride": 9})["id"] != first["id"]
+    assert program.start("occlusion", image, settings={"window": 9, "stride": 9}, seed=1)["id"] != first["id"]
+    assert program.start("occlusion", image, settings={"window": 9.0, "stride": 9}, seed=0.0)["id"] == first["id"]
 
 
 @pytest.mark.parametrize(

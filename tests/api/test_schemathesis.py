@@ -19,8 +19,8 @@ from waitress import create_server
 
 schemathesis.openapi.format("binary", strategies.sampled_from([picture(seed) for seed in range(3)]))
 
-EXAMPLES = 6  # of each kind for each route
-WAYS = 24  # along the links from one route to another
+EXAMPLES = 10  # of each kind for each route
+WAYS = 40  # along the links from one route to another
 # What succeeds however the requests come out; how far links are followed is a matter of chance.
 CERTAIN = {f"{method} {API}/{name}" for name in ("images", "runs") for method in ("GET", "POST")}
 # No document can say what a model allows (a window is not larger than the input), nor which keys were used before.

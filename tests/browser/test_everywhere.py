@@ -29,6 +29,7 @@ PAGES = {
     "pictures": "/visualizations/occlusion/pictures?window=40",
     "runs": "/runs",
     "not found": "/nowhere",
+    "REST": "/api/v1/docs",
 }
 
 
