@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 
 # Floors exclude versions with known holes or without what we use.
 CORE = [
+    "apiflask>=3.1",
     "click>=8.1.8",
     "cmap>=0.6",
     "cryptography>=44",  # TLS between the web process and its worker, so that no other local user can talk to them
@@ -15,6 +16,7 @@ CORE = [
     "filelock>=3.16",
     "flask>=3.1.3",
     "flask-compress>=1.17",
+    "itsdangerous>=2.2",
     "jinja2>=3.1.6",
     "numpy>=1.26",
     "pillow>=13.0.0",
@@ -40,8 +42,10 @@ DEV = [
     "pytest-playwright>=0.7",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
+    "requests>=2.32",
     "ruff>=0.9",
     "saliency>=0.2.1",  # PAIR's: attribution methods are compared with it
+    "schemathesis>=4.30",
 ]
 
 setup(

@@ -1,12 +1,15 @@
-"""The factory: config -> services -> blueprint."""
+"""The factory: config -> services -> blueprints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
 
+from apiflask import APIFlask
 from flask import Flask
 
+from picasso import __version__
+from picasso.api import routes
 from picasso.config import Config, load_config
 from picasso.runs.engine import DaskEngine, Engine
 from picasso.runs.store import Store
@@ -40,7 +43,15 @@ def create_app(
     engine = engine or DaskEngine(config, store, registry)
     sessions = Sessions(config, store, engine)
 
-    app = Flask("picasso", static_url_path=static_url_path())
+    app = APIFlask(
+        "picasso",
+        "Picasso",
+        __version__,
+        spec_path=None,
+        docs_path=None,
+        json_errors=False,
+        static_url_path=static_url_path(),
+    )
     app.config.update(
         SECRET_KEY=secret_key(config.DATA_DIR),
         MAX_CONTENT_LENGTH=config.MAX_UPLOAD_BYTES,
@@ -53,6 +64,7 @@ def create_app(
     app.extensions["picasso"] = Services(config, store, engine, sessions, registry, read_again or (lambda: unchanged))
     prepare_templates(app, registry)
     pages.install(app)
+    routes.install(app)
     compress(app)
     engine.start()
     sessions.start_sweeping()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,13 +126,14 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     app = create_app(config, read_again=partial(load_config, config_file, overrides))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    store = app.extensions["picasso"].store
+    services = app.extensions["picasso"]
+    store = services.store
     announce(store.folder, store.owner, f"http://{REACHED_AT.get(host, shown)}:{port}/")
     click.echo(f"Picasso is at http://{shown}:{port}/  (Ctrl-C ends it)")
     if host not in LOOPBACK:
         click.echo("Anyone who reaches this address can use it: there is no password.", err=True)
     sys.stdout.flush()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, partial(_end, services.draining, config.DRAIN_SECONDS))
     try:
         waitress.serve(
             app,
@@ -141,6 +144,16 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
         )
     finally:
         app.extensions["picasso"].engine.close()
+
+
+def _end(draining: threading.Event, seconds: float, *_: object) -> None:
+    """Ends the process: at once, or later and with everybody told that it will."""
+    if not seconds or draining.is_set():
+        sys.exit(0)
+    draining.set()
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
 
 
 def _listen(host: str, port: int) -> socket.socket:

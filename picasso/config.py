@@ -192,6 +192,14 @@ class Config(BaseModel):
         "auto", description='Memory of the worker process here ("8GiB"); past it the worker is restarted'
     )
     RUN_TIMEOUT_SECONDS: float = Field(3600, gt=0, description="A run that takes longer is ended")
+    EXPLAIN_TIMEOUT_SECONDS: float = Field(
+        60, gt=0, description="A call of POST /api/v1/explain that is to be answered at once and takes longer is ended"
+    )
+    DRAIN_SECONDS: float = Field(
+        0,
+        ge=0,
+        description="How long the server goes on after it was told to end (SIGTERM), while /health/ready says 503",
+    )
 
     # Limits
     MAX_UPLOAD_BYTES: int = Field(128 * MEBIBYTE, gt=0, description="Bytes of one request")

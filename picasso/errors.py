@@ -95,6 +95,15 @@ class NotSupported(ModelError):
     title = "This model cannot do that"
 
 
+class InvalidRequest(PicassoError):
+    """A field, parameter or header of a program's request is not what it should be."""
+
+    code = "invalid_request"
+    status = 422
+    exit_code = 4
+    title = "The request is not right"
+
+
 class InvalidSetting(PicassoError):
     """A visualization's setting is outside what is allowed."""
 
@@ -136,6 +145,30 @@ class TooLarge(ImageRefused):
     code = "too_large"
     status = 413
     title = "That is too large"
+
+
+class NoSession(PicassoError):
+    """A program asked for what belongs to a session, and named none."""
+
+    code = "no_session"
+    status = 401
+    title = "No session"
+
+
+class Conflict(PicassoError):
+    """What was asked for does not go with how things are at the moment."""
+
+    code = "conflict"
+    status = 409
+    title = "Not now"
+
+
+class TookTooLong(PicassoError):
+    """An answer was not there within the time that a request may take."""
+
+    code = "took_too_long"
+    status = 504
+    title = "That took too long"
 
 
 class PluginError(PicassoError):

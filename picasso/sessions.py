@@ -11,15 +11,18 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 
 from PIL import Image
+from werkzeug.datastructures import FileStorage
 
 from picasso.config import Config
-from picasso.errors import NotFound, TooLarge
-from picasso.images.reading import FORMATS, Limits, encode_png, read_image, shown_name
+from picasso.errors import ImageRefused, NotFound, TooLarge
+from picasso.images.reading import FORMATS, Limits, check_bytes, encode_png, read_image, shown_name
 from picasso.runs.engine import Engine
 from picasso.runs.run import StoredImage
 from picasso.runs.store import Store, write_whole
@@ -31,6 +34,14 @@ SWEEP_SECONDS = 60.0
 FRESH_FOLDER_SECONDS = 600.0  # a folder without a row may be one that is just being made
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An uploaded file that was not taken, and why."""
+
+    filename: str
+    error: ImageRefused
+
+
 class Sessions:
     """Uploads, quotas and expiry, over the store."""
 
@@ -39,6 +50,19 @@ class Sessions:
         self.store = store
         self.engine = engine
         self.limits = Limits(max_bytes=config.MAX_IMAGE_BYTES, max_pixels=config.MAX_IMAGE_PIXELS)
+
+    def add_files(self, session: str, files: Iterable[FileStorage]) -> tuple[list[StoredImage], list[Refusal]]:
+        """Takes uploaded files into a session; those that are refused do not hold up the others."""
+        accepted, refused = [], []
+        for file in files:
+            size = file.stream.seek(0, SEEK_END)
+            file.stream.seek(0)
+            try:
+                check_bytes(size, file.filename or "", self.limits)  # before it is in memory
+                accepted.append(self.add_image(session, file.stream.read(), file.filename))
+            except ImageRefused as error:
+                refused.append(Refusal(shown_name(file.filename), error))
+        return accepted, refused
 
     def add_image(self, session: str, data: bytes, filename: str | None) -> StoredImage:
         """Reads an uploaded file and keeps it as PNG.

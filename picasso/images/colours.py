@@ -11,7 +11,7 @@ from functools import lru_cache
 import cmap
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 SEQUENTIAL = {"inferno": "bids:inferno", "magma": "bids:magma", "viridis": "bids:viridis"}
 DIVERGING = {"coolwarm": "matplotlib:coolwarm", "vik": "crameri:vik", "berlin": "crameri:berlin"}
@@ -19,6 +19,7 @@ COLOURS = SEQUENTIAL | DIVERGING  # the name that pages use -> the name that cma
 LEVELS = 256
 FULL_FROM = 0.6  # from this share of the range on, a map is as opaque as it gets
 BAR_SIZE = (256, 12)
+PALE = 0.35  # how much of its colour a picture keeps under a map
 
 
 @lru_cache(maxsize=16)
@@ -51,6 +52,21 @@ def draw(values: NDArray[np.floating], low: float, high: float, colours: str) ->
     pixels = table(colours)[levels]
     pixels[missing] = 0
     return Image.fromarray(pixels)
+
+
+def over(picture: Image.Image, layer: Image.Image, opacity: float) -> Image.Image:
+    """A drawn map over a picture, mode "RGB".
+
+    Args:
+        picture: shown with less colour, so that colour means the map.
+        layer: "RGBA"; brought to the picture's size.
+        opacity: 0..1, of the whole layer.
+    """
+    below = ImageEnhance.Color(picture.convert("RGB")).enhance(PALE)
+    above = layer if layer.size == below.size else layer.resize(below.size, Image.Resampling.NEAREST)
+    mask = above.getchannel("A").point(lambda alpha: round(alpha * opacity))
+    below.paste(above.convert("RGB"), mask=mask)
+    return below
 
 
 def bar(colours: str) -> Image.Image:

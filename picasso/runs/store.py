@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS runs (
     progress REAL NOT NULL, message TEXT NOT NULL, error_code TEXT, error TEXT, created REAL NOT NULL, started REAL,
     finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL,
     digest TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS answers (
+    session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, key TEXT NOT NULL, request TEXT NOT NULL,
+    status INTEGER NOT NULL, location TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (session, key));
 CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
 CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
@@ -47,6 +51,16 @@ RUN_COLUMNS = (
 )
 MANIFEST = "manifest.json"
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to a program: what was asked (a digest), the status, the address of what was made, the body."""
+
+    request: str
+    status: int
+    location: str
+    body: bytes
 
 
 def new_id() -> str:
@@ -222,8 +236,11 @@ class Store:
             with self._connect() as db:
                 db.execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
             return
+        self._delete_image(found)
+
+    def _delete_image(self, found: StoredImage) -> None:
         with self._connect() as db:
-            db.execute("DELETE FROM images WHERE id = ?", (image,))
+            db.execute("DELETE FROM images WHERE id = ?", (found.id,))
         self.image_path(found).unlink(missing_ok=True)
         self.thumbnail_path(found).unlink(missing_ok=True)
 
@@ -268,6 +285,21 @@ class Store:
         """A session's runs, newest first."""
         return self._runs("session = ?", (session,))[::-1]
 
+    def runs_page(self, session: str, limit: int, before: float | None = None) -> list[Run]:
+        """A session's newest runs, at most `limit`, of those made before that time."""
+        found = [run for run in self.runs(session) if before is None or run.created < before]
+        return found[:limit]
+
+    def delete_run(self, run: Run) -> None:
+        """Forgets a finished run: its row, its files, and its pictures that are neither in the tray nor in others."""
+        with self._connect() as db:
+            db.execute("DELETE FROM runs WHERE id = ?", (run.id,))
+        shutil.rmtree(self.run_folder(run), ignore_errors=True)
+        kept = {image.id for image in self.images(run.session)}
+        kept.update(image for other in self.runs(run.session) for image in other.images)
+        for image in set(run.images) - kept:
+            self._delete_image(self.image(run.session, image))
+
     def run_of_key(self, session: str, key: str) -> Run | None:
         """A finished or unfinished run of this session that gives the same numbers; the newest."""
         found = self._runs("session = ? AND key = ? AND state IN ('done', 'queued', 'running')", (session, key))
@@ -301,6 +333,24 @@ class Store:
                 (*changes.values(), run, *expected),
             )
             return done.rowcount == 1
+
+    # Answers to programs, given again when they ask again
+
+    def answer(self, session: str, key: str) -> Answer | None:
+        """What was answered to the request with that key; None where there was none."""
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT request, status, location, body FROM answers WHERE session = ? AND key = ?", (session, key)
+            ).fetchone()
+        return None if row is None else Answer(**row)
+
+    def keep_answer(self, session: str, key: str, answer: Answer) -> None:
+        """Keeps the first answer to a key, as long as the session is there."""
+        with self._connect() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO answers SELECT id, ?, ?, ?, ?, ? FROM sessions WHERE id = ?",
+                (key, answer.request, answer.status, answer.location, answer.body, session),
+            )
 
     # Results
 

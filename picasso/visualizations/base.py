@@ -243,18 +243,22 @@ class BaseVisualization(ABC):
         return f"Needs {' and '.join(missing)}, which {info.name} does not give." if missing else None
 
     @classmethod
-    def parse_settings(cls, values: Mapping[str, Any], info: ModelInfo | None = None) -> Settings:
+    def parse_settings(
+        cls, values: Mapping[str, Any], info: ModelInfo | None = None, *, strict: bool = False
+    ) -> Settings:
         """Checks values, as a form or a program sends them, against the declaration and the model.
 
         Args:
             values: by setting; those left out take their default.
             info: the model, if it is known already.
+            strict: text is not taken for a number.
 
         Raises:
             InvalidSetting: names the setting, the rule, the value.
         """
         try:
-            settings = cls.settings_model.model_validate(cls.fitting_defaults(info) | dict(values))
+            merged = cls.fitting_defaults(info) | dict(values)
+            settings = cls.settings_model.model_validate(merged, strict=strict or None)
         except ValidationError as error:
             first = error.errors()[0]
             field = str(first["loc"][0]) if first["loc"] else None

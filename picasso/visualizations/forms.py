@@ -116,3 +116,23 @@ def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField
     if isinstance(limit, list | tuple):
         return FormField(name, label, text, "choice", value, unit, options=tuple(limit))
     return FormField(name, label, text, "region" if part.get("format") == "region" else "text", value, unit)
+
+
+def settings_schema(visualization: type[BaseVisualization], info: ModelInfo | None = None) -> dict[str, Any]:
+    """The JSON Schema of a visualization's settings, for programs.
+
+    Args:
+        info: the model, if it is known already: its defaults and limits take the place of those declared.
+    """
+    schema = _schema(visualization.settings_model)
+    parts = {name: _resolved(part, schema) for name, part in schema.get("properties", {}).items()}
+    for field in form_fields(visualization, {}, info):
+        part = parts[field.name] | {"default": list(field.value) if field.kind == "several" else field.value}
+        if field.kind == "choice":
+            part |= {"enum": list(field.options)}
+        if field.kind == "several":
+            part |= {"items": part["items"] | {"enum": list(field.options)}}
+        if field.kind == "number" and field.high is not None and "exclusiveMaximum" not in part:
+            part |= {"maximum": field.high}
+        parts[field.name] = part
+    return {"type": "object", "properties": parts, "additionalProperties": False}

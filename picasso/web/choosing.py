@@ -16,6 +16,7 @@ from flask import (
 
 from picasso.errors import ImageRefused, InvalidSetting, NotFound, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
+from picasso.runs.requests import check
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.discovery import PICTURES
 from picasso.visualizations.forms import form_fields
@@ -157,10 +158,7 @@ def checked_for(info: ModelInfo | None, visualization: type[BaseVisualization], 
         NotSupported: the model cannot do this visualization.
         InvalidSetting: names the setting, the rule, the value.
     """
-    reason = visualization.unsupported_reason(info) if info else None
-    if reason:
-        raise NotSupported(reason)
-    return visualization.parse_settings(values, info)
+    return check(visualization, values, info)
 
 
 def _first_error(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> InvalidSetting | None:

@@ -1,11 +1,13 @@
-"""Error pages: what happened, and what to do."""
+"""Errors as people see them, a page that says what to do, and as programs do, JSON under `/api` and `/health`."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from flask import (
+    jsonify,
     render_template,
     request,
 )
@@ -26,14 +28,26 @@ ADVICE = {
     415: ("That file is not an image Picasso reads", ""),
     500: ("Something went wrong inside Picasso", "Try again. The server's log has the details."),
 }
+FOR_PROGRAMS = ("/api/", "/health/")
+CODES = {
+    400: "bad_request",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    500: "error",
+}
 
 
-def _error_page(status: int, title: str, message: str) -> tuple[str, int]:
+def _answer(status: int, code: str, title: str, message: str, field: str | None = None) -> tuple[Any, int]:
+    if _for_programs():
+        return jsonify(error={"code": code, "message": message or title, "field": field}), status
     return render_template("error.html", status=status, title=title, message=message), status
 
 
-def picasso_error(error: PicassoError) -> tuple[str, int]:
-    return _error_page(error.status, error.title, error.message)
+def picasso_error(error: PicassoError) -> tuple[Any, ...]:
+    return *_answer(error.status, error.code, error.title, error.message, error.field), _headers(error.status)
 
 
 def http_error(error: HTTPException) -> Any:
@@ -44,11 +58,21 @@ def http_error(error: HTTPException) -> Any:
     if status == 413:
         limit = services().config.MAX_UPLOAD_BYTES / MEBIBYTE
         advice = f"One upload may have {limit:.3g} MiB. {advice}"
-    if status == 403:
+    if status == 403 or (_for_programs() and status in (400, 405, 415)):
         advice = error.description or ""
-    return _error_page(status, title, advice)
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return *_answer(status, CODES.get(status, "error"), title, advice), headers
 
 
-def unexpected_error(error: Exception) -> tuple[str, int]:
+def unexpected_error(error: Exception) -> tuple[Any, int]:
     log.error("Request %s %s failed", request.method, request.path, exc_info=error)
-    return _error_page(500, *ADVICE[500])
+    return _answer(500, CODES[500], *ADVICE[500])
+
+
+def _for_programs() -> bool:
+    return f"{request.path}/".startswith(FOR_PROGRAMS)
+
+
+def _headers(status: int) -> Mapping[str, str]:
+    """What the protocol wants beside the body."""
+    return {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(status, {})

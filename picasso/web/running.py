@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from base64 import b64encode
 from io import BytesIO
 from typing import Any
@@ -25,20 +24,18 @@ from picasso.errors import InvalidSetting, NotFound, PicassoError
 from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import load_array
-from picasso.runs.keys import run_key
-from picasso.runs.run import Run, State
+from picasso.runs.requests import ask
+from picasso.runs.run import Run
 from picasso.sessions import image_bytes
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.choosing import checked, own_page_url, pictures_url, settings_page, settings_values
-from picasso.web.services import chosen_model, model_status, page_model, services, session_id
+from picasso.web.services import chosen_model, page_model, services, session_id
 from picasso.web.templates import template_name
 from picasso.web.views import View, info_of, result_context, run_file, run_labels
 
 log = logging.getLogger(__name__)
-SEED = 0
-_asking = threading.Lock()  # two equal requests at once are one run
 
 
 @blueprint.post("/runs")
@@ -57,37 +54,13 @@ def create_run() -> Answer:
     if not ids:
         flash("Choose at least one picture to run on.", "error")
         return redirect(pictures_url(visualization.name, values), 303)
-    model = page_model()
-    model_status(model)  # has it opened
-    run = started_run(visualization, settings, ids, model)
+    run = started_run(visualization, settings, ids, page_model())
     return redirect(url_for("pages.show_run", run=run.id, kept=1 if run.state.finished else None), 303)
 
 
 def started_run(visualization: type[BaseVisualization], settings: Settings, ids: list[str], model: str) -> Run:
-    """A new run of this visitor, or the one that already has the answer, or will have it.
-
-    Args:
-        settings: checked.
-        ids: of the visitor's pictures.
-        model: a reference.
-
-    Raises:
-        NotFound: a picture is not there, or not this visitor's.
-    """
-    session, store, engine = own_session(), services().store, services().engine
-    images = [store.image(session, image) for image in ids]
-    info = engine.status(model).info
-    # While the model loads, its defaults are not known: the worker adds them.
-    content = settings.model_dump(mode="json", exclude_unset=info is None)
-    key = run_key(info, visualization, content, images, SEED)
-    with _asking:
-        known = store.run_of_key(session, key) if key else None
-        if known is not None and (known.state is not State.DONE or store.manifest(known)):
-            return known
-        digest = engine.roster.catalogue.digest(model) or ""
-        run = store.add_run(session, visualization.name, content, ids, key, SEED, model, digest)
-    engine.wake()
-    return run
+    """A new run of this visitor, or the one that already has the answer, or will have it; see `ask`."""
+    return ask(services().store, services().engine, own_session(), visualization, settings, ids, model)[0]
 
 
 @blueprint.get("/runs")

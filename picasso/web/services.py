@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import current_app, g, request, session
@@ -11,6 +12,7 @@ from flask import current_app, g, request, session
 from picasso.config import Config
 from picasso.errors import NotFound
 from picasso.runs.engine import Engine
+from picasso.runs.requests import how_is
 from picasso.runs.roster import Status
 from picasso.runs.store import Store
 from picasso.sessions import Sessions
@@ -27,6 +29,7 @@ class Services:
     sessions: Sessions
     registry: Registry
     read_again: Callable[[], Config]
+    draining: threading.Event = field(default_factory=threading.Event)  # no new visitors: it will end soon
 
 
 def services() -> Services:
@@ -91,9 +94,4 @@ def model_field() -> dict[str, str]:
 
 def model_status(reference: str) -> Status:
     """How a model is; has it opened if nothing is known of it yet."""
-    engine = services().engine
-    status = engine.status(reference)
-    if status.state == "closed" and status.info is None:
-        engine.want(reference)
-        return engine.status(reference)
-    return status
+    return how_is(services().engine, reference)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from io import SEEK_END
-
 from flask import (
     flash,
     redirect,
@@ -13,7 +11,6 @@ from flask import (
 )
 
 from picasso.errors import ImageRefused, NotFound
-from picasso.images.reading import check_bytes
 from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes, small, thumbnail_bytes
 from picasso.visualizations.base import BaseVisualization
@@ -51,15 +48,8 @@ def upload() -> Answer:
     if not files:
         raise ImageRefused("No file arrived. Choose, drop or paste at least one picture.")
     session = require_session()
-    accepted, refused = [], []
-    for file in files:
-        size = file.stream.seek(0, SEEK_END)
-        file.stream.seek(0)
-        try:
-            check_bytes(size, file.filename or "", services().sessions.limits)  # before it is in memory
-            accepted.append(services().sessions.add_image(session, file.stream.read(), file.filename))
-        except ImageRefused as error:
-            refused.append(error)
+    accepted, refusals = services().sessions.add_files(session, files)
+    refused = [refusal.error for refusal in refusals]
     if not accepted:
         return _refused_page(refused), max(refusal.status for refusal in refused)
     for refusal in refused:

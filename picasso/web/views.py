@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,8 @@ from picasso import __version__
 from picasso.errors import InvalidSetting, NotFound, PicassoError
 from picasso.images.colours import DIVERGING, SEQUENTIAL
 from picasso.models.info import ModelInfo
-from picasso.runs.artifacts import Packed, unpack
+from picasso.runs.artifacts import unpack
+from picasso.runs.requests import file_of, so_far
 from picasso.runs.run import Run, State, StoredImage
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
@@ -170,7 +170,7 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
 
 def results_of(run: Run, manifest: Mapping[str, Any] | None) -> list[Any]:
     """A run's results with an `Artifact` for each file; without a manifest, what is there already."""
-    contents = manifest["results"] if manifest else [packed.content for packed in _so_far(run)]
+    contents = manifest["results"] if manifest else [packed.content for packed in so_far(services().engine, run)]
     return [unpack(content, _url(run), _reader(run)) for content in contents]
 
 
@@ -268,22 +268,10 @@ def _reader(run: Run) -> Any:
     return lambda name: run_file(run, name)
 
 
-def _so_far(run: Run) -> list[Packed]:
-    """The partial results of a run that is under way; of one that ended otherwise than done nothing is kept."""
-    return [] if run.state.finished else services().engine.partial(run.id)
-
-
 def run_file(run: Run, name: str) -> bytes:
     """A file of a run's results, or of its partial results while it is under way.
 
     Raises:
         NotFound: there is no such file.
     """
-    if run.state is State.DONE:
-        return services().store.artifact(run, name)
-    for packed in _so_far(run):
-        if name in packed.files:
-            return packed.files[name]
-    with suppress(NotFound):
-        return services().store.artifact(run, name)  # it has ended since its page was made
-    raise NotFound("This run has no such file yet.")
+    return file_of(services().store, services().engine, run, name)

@@ -33,6 +33,7 @@ PAGES = {
     "runs": "/runs",
     "model": "/model",
     "not found": "/nowhere",
+    "REST": "/api/v1/docs",
 }
 MOST_BYTES = 300_000  # of a page without its pictures
 LEAST_SEEN = 0.01  # the share of the window that may move unnoticed

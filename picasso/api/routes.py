@@ -1,0 +1,40 @@
+"""Puts the routes into an application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIFlask, HTTPError
+from flask import Blueprint
+from pydantic import ValidationError
+
+from picasso.api import about, document, explain, images, runs
+from picasso.api.blueprint import StrictJSON, blueprint, wrong_field
+from picasso.web import errors
+
+MODULES = (about, images, runs, explain)  # importing them adds their routes to the blueprint
+
+
+def install(app: APIFlask) -> None:
+    """Routes, how JSON is read and written, and what is said of a request that its model refuses."""
+    app.json = StrictJSON(app)
+    document.set_up(app)
+    app.register_blueprint(blueprint)
+    app.register_error_handler(HTTPError, _refused)
+    app.register_blueprint(_health())
+
+
+def _health() -> Blueprint:
+    """The two routes once more, where programs that watch servers look for them."""
+    health = Blueprint("health", __name__, url_prefix="/health")
+    for name in ("live", "ready"):
+        view: Any = getattr(about, name)
+        health.add_url_rule(f"/{name}", name, view)
+    return health
+
+
+def _refused(error: HTTPError) -> Any:
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return errors.picasso_error(wrong_field(cause))
+    return errors.unexpected_error(error)

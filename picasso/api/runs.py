@@ -1,0 +1,203 @@
+"""Runs: starting them, how they are, ending them, and what they gave."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from apiflask import FileSchema
+from flask import Response, send_file, url_for
+
+from picasso.api.about import reference_of
+from picasso.api.blueprint import blueprint
+from picasso.api.once import once
+from picasso.api.results import artifact_bytes, bundled, found_by, shown
+from picasso.api.schemas import (
+    CostShown,
+    Drawing,
+    Page,
+    Problem,
+    RunAsked,
+    Runs,
+    RunShort,
+    RunShown,
+    RunStarted,
+)
+from picasso.api.visitors import NEEDS_A_SESSION, own_session, token
+from picasso.errors import Conflict, InvalidSetting, PicassoError
+from picasso.runs.requests import ask, check, file_of, how_is
+from picasso.runs.run import Run, State
+from picasso.visualizations.base import BaseVisualization
+from picasso.web.services import services
+
+OF_A_RUN = {
+    name: {"operationId": operation, "parameters": {"run": "$response.body#/id"}}
+    for name, operation in {"Read": "run", "Bundle": "bundle", "Delete": "delete_run"}.items()
+}
+OF_A_RESULT = {
+    "Artifact": {
+        "operationId": "artifact",
+        "parameters": {
+            "run": "$response.body#/id",
+            "number": "$response.body#/results/0/number",
+            "name": "$response.body#/results/0/artifacts/0/name",
+        },
+    }
+}
+
+
+@blueprint.post("/runs")
+@once
+@blueprint.input(RunAsked, location="json")
+@blueprint.output(RunStarted, 202, links=OF_A_RUN)
+@blueprint.doc(operation_id="start_run", security=NEEDS_A_SESSION)
+def start_run(json_data: RunAsked) -> tuple[RunStarted, int, dict[str, str]]:
+    """Starts a run, or gives the one of this session that has the same answer."""
+    session = own_session()
+    visualization = services().registry.get(json_data.visualization)
+    images = list(dict.fromkeys(json_data.images))
+    for image in images:
+        services().store.image(session, image)
+    values = dict(json_data.settings)
+    if json_data.classes and values.setdefault("classes", json_data.classes) != json_data.classes:
+        raise InvalidSetting("'classes' stands in the settings too, with another value.", field="classes")
+    return started(visualization, values, images, reference_of(json_data.model), session, json_data.seed, strict=True)
+
+
+def started(
+    visualization: type[BaseVisualization],
+    values: dict[str, Any],
+    images: list[str],
+    model: str,
+    session: str,
+    seed: int = 0,
+    *,
+    strict: bool,
+) -> tuple[RunStarted, int, dict[str, str]]:
+    """The answer to a request for a run. `strict`: text is not taken for a number."""
+    settings = check(visualization, values, how_is(services().engine, model).info, strict=strict)
+    run, _ = ask(services().store, services().engine, session, visualization, settings, images, model, seed)
+    run = services().store.run(session, run.id)  # it may have begun
+    body = RunStarted(**_whole(run), session=token(session))
+    return body, 202, {"Location": url_for("api.run", run=run.id)}
+
+
+@blueprint.get("/runs")
+@blueprint.input(Page, location="query")
+@blueprint.output(Runs)
+@blueprint.doc(operation_id="runs", security=NEEDS_A_SESSION)
+def runs(query_data: Page) -> Runs:
+    """The session's runs, newest first."""
+    found = services().store.runs_page(own_session(), query_data.limit + 1, query_data.before)
+    page, more = found[: query_data.limit], found[query_data.limit :]
+    following = url_for("api.runs", limit=query_data.limit, before=repr(page[-1].created)) if more else None
+    return Runs(runs=[RunShort(**_facts(run)) for run in page], next=following)
+
+
+@blueprint.get("/runs/<run>")
+@blueprint.output(RunShown, links=OF_A_RESULT)
+@blueprint.doc(operation_id="run", security=NEEDS_A_SESSION)
+def run(run: str) -> RunShown:
+    """How a run is, and what it gave."""
+    return RunShown(**_whole(_own(run)))
+
+
+@blueprint.delete("/runs/<run>")
+@blueprint.output(RunShown, description="It was under way, and is cancelled. Delete it once more to forget it.")
+@blueprint.doc(
+    operation_id="delete_run", security=NEEDS_A_SESSION, responses={204: "It was finished, and is gone with its files."}
+)
+def delete_run(run: str) -> RunShown | Response:
+    """Cancels a run that is under way, and deletes one that is finished."""
+    found = _own(run)
+    if services().engine.cancel(found):
+        return RunShown(**_whole(_own(run)))
+    services().store.delete_run(found)
+    return Response(status=204)
+
+
+@blueprint.get("/runs/<run>/results/<number>/<name>")
+@blueprint.input(Drawing, location="query")
+@blueprint.output(FileSchema(type="string", format="binary"), content_type="application/octet-stream")
+@blueprint.doc(operation_id="artifact", security=NEEDS_A_SESSION)
+def artifact(run: str, number: str, name: str, query_data: Drawing) -> Response:
+    """A file of a result, by its name: an array as .npy, never pickled, or a picture.
+
+    With .png in the place of .npy, a map (height, width) is drawn over what the model saw.
+    """
+    return _file(name, artifact_bytes(_own(run), number, name, query_data))
+
+
+@blueprint.get("/runs/<run>/outputs/<name>")
+@blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png")
+@blueprint.doc(operation_id="output", security=NEEDS_A_SESSION)
+def output(run: str, name: str) -> Response:
+    """A picture that the visualization wrote to its output folder."""
+    return _file("output.png", file_of(services().store, services().engine, _own(run), f"output.{name}"))
+
+
+@blueprint.get("/runs/<run>/bundle.zip")
+@blueprint.output(FileSchema(type="string", format="binary"), content_type="application/zip")
+@blueprint.doc(operation_id="bundle", security=NEEDS_A_SESSION, responses=[409])
+def bundle(run: str) -> Response:
+    """A finished run as one archive: the manifest, its images, all its files."""
+    found = _own(run)
+    if found.state is not State.DONE:
+        raise Conflict(f"This run is {found.state}. Only one that is done has results to keep.")
+    headers = {"Content-Disposition": f'attachment; filename="{found.visualization}-{found.id[:8]}.zip"'}
+    return Response(bundled(found), mimetype="application/zip", headers=headers)
+
+
+def _own(run: str) -> Run:
+    return services().store.run(own_session(), run)
+
+
+def _file(name: str, data: bytes) -> Response:
+    kind = "image/png" if name.endswith(".png") else "application/octet-stream"
+    return send_file(BytesIO(data), mimetype=kind, as_attachment=kind != "image/png", download_name=name)
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "url": url_for("api.run", run=run.id),
+        "visualization": run.visualization,
+        "model": run.model or services().engine.roster.default,
+        "settings": run.settings,
+        "images": run.images,
+        "seed": run.seed,
+        "state": run.state,
+        "progress": run.progress,
+        "message": run.message,
+        "error": Problem(code=run.error_code or run.state, message=run.error, field=None) if run.error else None,
+        "created": run.created,
+        "started": run.started,
+        "finished": run.finished,
+    }
+
+
+def _whole(run: Run) -> dict[str, Any]:
+    manifest = (services().store.manifest(run) if run.state is State.DONE else None) or {}
+    return _facts(run) | {
+        "ahead": services().store.runs_ahead(run) if run.state is State.QUEUED else 0,
+        "cost": _cost(run),
+        "seconds": manifest.get("seconds"),
+        "stopped": manifest.get("stopped"),
+        "results": [shown(run, found) for found in found_by(run)] if manifest or not run.state.finished else [],
+        "outputs": {name: url_for("api.output", run=run.id, name=name) for name in manifest.get("outputs", [])},
+        "bundle": url_for("api.bundle", run=run.id) if manifest else None,
+    }
+
+
+def _cost(run: Run) -> CostShown | None:
+    """What the run was estimated to take; None where that is not known."""
+    visualization = services().registry.visualizations.get(run.visualization)
+    roster = services().engine.roster
+    info = services().engine.status(run.model).info if roster.knows(run.model) else None
+    if visualization is None or info is None:
+        return None
+    try:
+        cost = visualization.cost(visualization.parse_settings(run.settings, info), info)
+    except PicassoError:  # made with another version of the visualization, or of the model
+        return None
+    return CostShown(what=f"{cost.what} for each image", seconds=cost.seconds * len(run.images)) if cost else None

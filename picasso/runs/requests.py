@@ -1,0 +1,101 @@
+"""Asking for runs, and for what they gave: the same for pages and for programs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from picasso.errors import NotFound, NotSupported
+from picasso.models.info import ModelInfo
+from picasso.runs.artifacts import Packed
+from picasso.runs.engine import Engine
+from picasso.runs.keys import run_key
+from picasso.runs.roster import Status
+from picasso.runs.run import Run, State
+from picasso.runs.store import Store
+from picasso.visualizations.base import BaseVisualization, Settings
+
+SEED = 0
+_asking = threading.Lock()  # two equal requests at once are one run
+
+
+def how_is(engine: Engine, reference: str) -> Status:
+    """How a model is; has it opened if nothing is known of it yet."""
+    status = engine.status(reference)
+    if status.state == "closed" and status.info is None:
+        engine.want(reference)
+        return engine.status(reference)
+    return status
+
+
+def check(
+    visualization: type[BaseVisualization], values: Mapping[str, Any], info: ModelInfo | None, *, strict: bool = False
+) -> Settings:
+    """Settings checked against the declaration and, once it is known, the model.
+
+    Raises:
+        NotSupported: the model cannot do this visualization.
+        InvalidSetting: names the setting, the rule, the value.
+    """
+    reason = visualization.unsupported_reason(info) if info else None
+    if reason:
+        raise NotSupported(reason)
+    return visualization.parse_settings(values, info, strict=strict)
+
+
+def ask(
+    store: Store,
+    engine: Engine,
+    session: str,
+    visualization: type[BaseVisualization],
+    settings: Settings,
+    images: Sequence[str],
+    model: str,
+    seed: int = SEED,
+) -> tuple[Run, bool]:
+    """A run with that answer, and whether it was there already.
+
+    Args:
+        settings: checked.
+        images: ids of the session's images, each once.
+        model: its reference.
+
+    Raises:
+        NotFound: there is no such image in this session.
+    """
+    found = [store.image(session, image) for image in images]
+    info = how_is(engine, model).info
+    # While the model loads, its defaults are not known: the worker adds them.
+    content = settings.model_dump(mode="json", exclude_unset=info is None)
+    key = run_key(info, visualization, content, found, seed)
+    with _asking:
+        known = store.run_of_key(session, key) if key else None
+        if known is not None and (known.state is not State.DONE or store.manifest(known)):
+            return known, True
+        digest = engine.roster.catalogue.digest(model) or ""
+        run = store.add_run(session, visualization.name, content, list(images), key, seed, model, digest)
+    engine.wake()
+    return run, False
+
+
+def so_far(engine: Engine, run: Run) -> list[Packed]:
+    """The partial results of a run that is under way; of one that ended otherwise than done nothing is kept."""
+    return [] if run.state.finished else engine.partial(run.id)
+
+
+def file_of(store: Store, engine: Engine, run: Run, name: str) -> bytes:
+    """A file of a run's results, or of its partial results while it is under way.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    if run.state is State.DONE:
+        return store.artifact(run, name)
+    for packed in so_far(engine, run):
+        if name in packed.files:
+            return packed.files[name]
+    with suppress(NotFound):
+        return store.artifact(run, name)  # it has ended since it was asked about
+    raise NotFound("This run has no such file yet.")
