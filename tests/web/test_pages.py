@@ -715,24 +715,23 @@ def test_another_session_sees_nothing(visitor: Visitor) -> None:
     names = [*files, *(name.removeprefix("0.") for name in files), "cat.png", "output.png"]
     values = {"image": run.images, "run": [run.id], "name": names, "number": [0], "index": [0]}
     tried = 0
-    with visitor.app.test_request_context():
-        adapter = visitor.app.url_map.bind("localhost")
-        for rule in visitor.app.url_map.iter_rules():
-            if not {"image", "run"} & rule.arguments:
-                assert rule.arguments <= {"name", "number", "filename"}, f"Is {rule} about a session? Teach this test."
-                continue
-            parts: list[dict[str, Any]] = [{}]
-            for argument in rule.arguments:
-                parts = [part | {argument: value} for part in parts for value in values[argument]]
-            for part in parts:
-                path = adapter.build(rule.endpoint, part)
-                for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                    for stranger in (other, nobody):
-                        answer = stranger.client.open(path, method=method)
-                        missing = 401 if stranger is nobody and path.startswith("/api/") else 404
-                        assert answer.status_code == missing, f"{method} {path}"
-                        assert b"cat.png" not in answer.data
-                        tried += 1
+    adapter = visitor.app.url_map.bind("localhost")
+    for rule in visitor.app.url_map.iter_rules():
+        if not {"image", "run"} & rule.arguments:
+            assert rule.arguments <= {"name", "number", "filename"}, f"Is {rule} about a session? Teach this test."
+            continue
+        parts: list[dict[str, Any]] = [{}]
+        for argument in rule.arguments:
+            parts = [part | {argument: value} for part in parts for value in values[argument]]
+        for part in parts:
+            path = adapter.build(rule.endpoint, part)
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                for stranger in (other, nobody):
+                    answer = stranger.client.open(path, method=method)
+                    missing = 401 if stranger is nobody and path.startswith("/api/") else 404
+                    assert answer.status_code == missing, f"{method} {path}"
+                    assert b"cat.png" not in answer.data
+                    tried += 1
     assert tried > 20
     assert visitor.run(run.id) == run
     assert visitor.get(f"/images/{run.images[0]}.png").status_code == 200
