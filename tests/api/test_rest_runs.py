@@ -52,7 +52,7 @@ def test_a_run_gives_the_models_own_scores(program: Program, engine: InProcessEn
     assert result["predictions"] == [
         {"index": one.index, "label": one.label, "score": pytest.approx(one.score, abs=1e-6)} for one in expected
     ]
-    (scores,) = [one for one in result["artifacts"] if one["name"] == "scores.npy"]
+    (scores,) = [one for one in result["artifacts"] if one["name"] == "answer.npy"]
     assert scores["shape"] == [10]
     values = array(program, scores["url"])
     assert values.dtype == np.float32
