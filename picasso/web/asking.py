@@ -45,9 +45,13 @@ def ask(image: str) -> Answer:
     """The page of one picture. What is hidden, and how, may be in its address."""
     picture, info = _own_image(image), model_status(page_model()).info
     given = {name: request.args[name] for name in WhatIf.settings_model.model_fields if name in request.args}
+    empty = given.get("region") == ""  # nothing is hidden: no run could be made of that, but the page can be come back to
+    if empty:
+        del given["region"]
     error = None
     try:
-        settings = WhatIf.parse_settings(given, info)
+        settings: Any = WhatIf.parse_settings(given, info)
+        settings = settings.model_copy(update={"region": ""}) if empty else settings
     except InvalidSetting as problem:
         error, settings = problem, WhatIf.parse_settings({}, info)
     response = make_response(

@@ -111,6 +111,11 @@ def test_three_hundred_maps_stay_smooth(other_page: Page) -> None:
           let painted = 0;
           const count = () => painted++;
           document.addEventListener("picasso-map-drawn", count);
+          for (let before = -1; before < painted; ) { // those that are still being loaded
+            before = painted;
+            await new Promise((resolve) => setTimeout(resolve, 500));
+          }
+          painted = 0;
           const slider = document.querySelector(".opacity");
           let last = performance.now();
           for (let value = 100; value >= 0; value -= 2) {

@@ -189,12 +189,17 @@ export class PicassoMap extends HTMLElement {
     return [picture.naturalWidth, picture.naturalHeight];
   }
 
+  // The class that is looked at and the one that is taken away from it; null for none.
+  #chosen() {
+    const group = this.getAttribute("group");
+    const own = (name) => this.#numbers(name)?.[0] ?? null;
+    return [view.chosen("class", group) ?? own("target"), view.chosen("minus", group) ?? own("minus")];
+  }
+
   // What is to be drawn: its `key`, and how to get it.
   #source() {
-    const group = this.getAttribute("group");
     const own = this.#numbers("target")?.[0] ?? null;
-    const target = view.chosen("class", group) ?? own;
-    const minus = view.chosen("minus", group) ?? this.#numbers("minus")?.[0] ?? null;
+    const [target, minus] = this.#chosen();
     const src = this.getAttribute("src");
     if (this.hasAttribute("scores") && target !== null && (!src || target !== own || minus !== null)) {
       return { key: `${this.getAttribute("scores")} ${target} ${minus}`, grid: () => this.#made(target, minus) };
@@ -296,7 +301,8 @@ export class PicassoMap extends HTMLElement {
     const windows = this.#opened;
     if (windows) {
       found.window = windows.at(Math.floor(cursor[1] * windows.size[1]), Math.floor(cursor[0] * windows.size[0]));
-      const changes = found.window ? windows.changes(found.window.position) : [];
+      const chosen = this.#chosen().filter((index) => index !== null);
+      const changes = found.window ? windows.changes(found.window.position, chosen) : [];
       found.changes = changes.map((change) => ({ ...change, label: this.#labels?.[change.index] ?? `class ${change.index}` }));
     }
     reading.show(cursor, found, windows?.size ?? [width, height], PicassoMap.active === this);

@@ -11,6 +11,7 @@ if (globalThis.Idiomorph) {
   };
   // What comes without a page around it has its <noscript> taken for content, and its pictures would be loaded.
   Idiomorph.defaults.callbacks.beforeNodeAdded = (node) => {
+    if (node.localName === "noscript") return false;
     for (const part of node.querySelectorAll?.("noscript") ?? []) part.remove();
     return true;
   };

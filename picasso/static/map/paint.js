@@ -3,11 +3,12 @@
 const LEVELS = 256;
 
 // Values between those of a grid {values, width, height}, on a finer one: bilinear, where a value lies in the middle of
-// its cell. A place that has no value stays without.
+// its cell. Neighbours that are the same all along are one cell: so many pixels of an occlusion map have one value. A
+// place that has no value stays without.
 export function finer(grid, width, height) {
   const values = new Float32Array(width * height);
-  const across = places(grid.width, width);
-  const down = places(grid.height, height);
+  const across = places(middles(grid.width, (column) => same(grid, column, 1, grid.width, grid.height)), grid.width, width);
+  const down = places(middles(grid.height, (row) => same(grid, row * grid.width, grid.width, 1, grid.width)), grid.height, height);
   for (let row = 0, index = 0; row < height; row++) {
     const [above, below, share] = [down.first[row] * grid.width, down.second[row] * grid.width, down.share[row]];
     for (let column = 0; column < width; column++, index++) {
@@ -22,15 +23,36 @@ export function finer(grid, width, height) {
   return { values, width, height };
 }
 
-function places(size, fine) {
+// Whether a row or column that begins at `start` has the values of the one before: `count` of them, `step` apart.
+function same({ values }, start, back, step, count) {
+  for (let index = 0, place = start; index < count; index++, place += step) {
+    if (!Object.is(values[place], values[place - back])) return false;
+  }
+  return true;
+}
+
+// The middles of the cells along one axis; `joined` says whether a row or column belongs to the cell of the one before.
+function middles(size, joined) {
+  const found = [];
+  for (let start = 0, end = 1; start < size; start = end, end++) {
+    while (end < size && joined(end)) end++;
+    found.push((start + end) / 2);
+  }
+  return found;
+}
+
+// For each of `fine` places along an axis of that size: the pixels of the two middles around it, and its way between.
+function places(centres, size, fine) {
   const first = new Int32Array(fine);
   const second = new Int32Array(fine);
   const share = new Float32Array(fine);
-  for (let index = 0; index < fine; index++) {
-    const place = Math.min(Math.max(((index + 0.5) * size) / fine - 0.5, 0), size - 1);
-    first[index] = Math.floor(place);
-    second[index] = Math.min(first[index] + 1, size - 1);
-    share[index] = place - first[index];
+  for (let index = 0, next = 0; index < fine; index++) {
+    const place = ((index + 0.5) * size) / fine;
+    while (next < centres.length && centres[next] <= place) next++;
+    const [before, after] = [centres[Math.max(next - 1, 0)], centres[Math.min(next, centres.length - 1)]];
+    first[index] = Math.floor(before);
+    second[index] = Math.floor(after);
+    share[index] = after > before ? (place - before) / (after - before) : 0;
   }
   return { first, second, share };
 }

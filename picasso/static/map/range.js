@@ -51,7 +51,7 @@ export function needsValues(map) {
 
 // [low, high] for a map; null while nothing is known.
 export function endsOf(map) {
-  if (view.get("range") === "fixed") return [view.get("low"), view.get("high")];
+  if (view.get("range") === "fixed") return [view.get("low"), view.get("high")].sort((one, other) => one - other);
   if (view.get("scale") === "own") return joined([map.extent()], map.signed);
   if (!shared.has(map.sort)) {
     const alike = [...maps].filter((other) => other.sort === map.sort);

@@ -82,18 +82,23 @@ export class Windows {
     return found;
   }
 
-  // The classes whose scores changed most when a window was hidden: [{index, before, after}], the largest change first.
-  changes(position, shown = SHOWN) {
-    const most = [];
-    for (let index = 0; index < this.classes; index++) {
+  // What a hidden window did to scores: [{index, before, after}], the `chosen` classes first, then those that changed
+  // most.
+  changes(position, chosen, shown = SHOWN) {
+    const of = (index) => {
       const [before, after] = [this.base[index], this.scores[position * this.classes + index]];
-      const change = Math.abs(after - before);
-      if (most.length === shown && change <= most[shown - 1].change) continue;
-      most.push({ index, before, after, change });
+      return { index, before, after, change: Math.abs(after - before) };
+    };
+    const most = [];
+    const places = Math.max(shown - chosen.length, 1);
+    for (let index = 0; index < this.classes; index++) {
+      const one = of(index);
+      if (chosen.includes(index) || (most.length === places && one.change <= most[places - 1].change)) continue;
+      most.push(one);
       most.sort((one, other) => other.change - one.change);
-      most.length = Math.min(most.length, shown);
+      most.length = Math.min(most.length, places);
     }
-    return most;
+    return [...chosen.map(of), ...most];
   }
 }
 
