@@ -45,7 +45,9 @@ def ask(image: str) -> Answer:
     """The page of one picture. What is hidden, and how, may be in its address."""
     picture, info = _own_image(image), model_status(page_model()).info
     given = {name: request.args[name] for name in WhatIf.settings_model.model_fields if name in request.args}
-    empty = given.get("region") == ""  # nothing is hidden: no run could be made of that, but the page can be come back to
+    empty = (
+        given.get("region") == ""
+    )  # nothing is hidden: no run could be made of that, but the page can be come back to
     if empty:
         del given["region"]
     error = None
