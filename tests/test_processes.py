@@ -164,7 +164,7 @@ def get(address: str) -> str:
 def test_a_signal_ends_the_server_and_its_workers(tmp_path: Path, number: signal.Signals, when: str) -> None:
     with serving(tmp_path, "--config", str(MNIST), "--port", "0") as (process, address):
         assert address.startswith("http://127.0.0.1:")
-        assert "What does the model look at?" in get(address)
+        assert "What does your model look at?" in get(address)
         deadline = time.monotonic() + 100
         while when == "when ready" and "is loading" in get(f"{address}status"):
             assert time.monotonic() < deadline
@@ -210,7 +210,7 @@ def test_another_port_when_it_is_taken(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with serving(tmp_path, "--config", str(MNIST), "--port", str(port)) as (_, address):
             assert address != f"http://127.0.0.1:{port}/"
-            assert "What does the model look at?" in get(address)
+            assert "What does your model look at?" in get(address)
 
 
 @pytest.mark.slow
