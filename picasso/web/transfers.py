@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +22,7 @@ COMPRESSED = [
 ]
 
 
+@cache
 def static_url_path() -> str:
     """Where static files are: a part of the address tells their content.
 
