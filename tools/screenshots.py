@@ -52,7 +52,7 @@ def by_hand(page: Page) -> None:
     """The page on which a part of the first picture is hidden by hand, with its first answer."""
     page.goto(urljoin(page.url, "/"))
     page.get_by_role("link", name="Hide a part of").first.click()
-    page.wait_for_function("document.querySelector('.outcome').textContent")
+    page.wait_for_selector(".outcome:not(:empty)")
 
 
 # Every page, by the name of its picture, in this order: what is added here is in the docs.
