@@ -104,7 +104,7 @@ def _waited_for(
             raise refused[0].error
         settings = check(visualization, values, how_is(services().engine, model).info)
         store, engine = services().store, services().engine
-        run, _ = ask(store, engine, session, visualization, settings, [accepted[0].id], model)
+        run = ask(store, engine, session, visualization, settings, [accepted[0].id], model)
         yield _finished(run)
     finally:
         services().sessions.delete(session)

@@ -76,7 +76,7 @@ def started(
 ) -> tuple[RunStarted, int, dict[str, str]]:
     """The answer to a request for a run. `strict`: text is not taken for a number."""
     settings = check(visualization, values, how_is(services().engine, model).info, strict=strict)
-    run, _ = ask(services().store, services().engine, session, visualization, settings, images, model, seed)
+    run = ask(services().store, services().engine, session, visualization, settings, images, model, seed)
     run = services().store.run(session, run.id)  # it may have begun
     body = RunStarted(**_whole(run), session=token(session))
     return body, 202, {"Location": url_for("api.run", run=run.id)}

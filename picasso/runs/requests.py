@@ -54,8 +54,8 @@ def ask(
     images: Sequence[str],
     model: str,
     seed: int = SEED,
-) -> tuple[Run, bool]:
-    """A run with that answer, and whether it was there already.
+) -> Run:
+    """The run that has that answer, or will have it; a new one where there is none.
 
     Args:
         settings: checked.
@@ -73,11 +73,11 @@ def ask(
     with _asking:
         known = store.run_of_key(session, key) if key else None
         if known is not None and (known.state is not State.DONE or store.manifest(known)):
-            return known, True
+            return known
         digest = engine.roster.catalogue.digest(model) or ""
         run = store.add_run(session, visualization.name, content, list(images), key, seed, model, digest)
     engine.wake()
-    return run, False
+    return run
 
 
 def so_far(engine: Engine, run: Run) -> list[Packed]:

@@ -1,7 +1,5 @@
 // Conveniences over pages that work without them: dropping and pasting pictures, copying the link.
 
-document.documentElement.classList.add("js");
-
 function send(form, files) {
   const input = form.querySelector("input[type=file]");
   const pictures = [...files].filter((file) => file.size || file.name);

@@ -60,7 +60,7 @@ def create_run() -> Answer:
 
 def started_run(visualization: type[BaseVisualization], settings: Settings, ids: list[str], model: str) -> Run:
     """A new run of this visitor, or the one that already has the answer, or will have it; see `ask`."""
-    return ask(services().store, services().engine, own_session(), visualization, settings, ids, model)[0]
+    return ask(services().store, services().engine, own_session(), visualization, settings, ids, model)
 
 
 @blueprint.get("/runs")
