@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from picasso.models.turns import in_turn
+
 v1 = tf.compat.v1
 Forward = Callable[[Any, dict[int, Callable[[Any], Any]]], list[Any]]
 
@@ -71,7 +73,7 @@ class Trace:
 
     def outputs(self, x: Any) -> list[Any]:
         """The network's outputs."""
-        return self._outputs(self._tensor(x))  # type: ignore[no-any-return]
+        return self._function(None, None)(self._tensor(x))  # type: ignore[no-any-return]
 
     def layer(self, x: Any, path: str) -> Any:
         """What a layer gives, float32."""
@@ -106,11 +108,15 @@ class Trace:
         return tf.constant(x, tf.float32)
 
     def _function(self, output: int | None, path: str | None) -> Any:
-        """The function for a layer (output None) or a gradient, kept for the next time; None where there is none."""
+        """The function for a gradient, a layer (output None) or the network's outputs (both None); None: there is none.
+
+        It is kept for the next time.
+        """
         key = (output, path)
         with self._building:
             if key not in self._functions:
-                self._functions[key] = self._cut(*key)
+                cut = self._outputs if key == (None, None) else self._cut(*key)
+                self._functions[key] = None if cut is None else in_turn(cut)
             return self._functions[key]
 
     def _cut(self, output: int | None, path: str | None) -> Any:

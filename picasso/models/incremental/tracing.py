@@ -10,6 +10,7 @@ import tensorflow as tf
 from picasso.models.incremental.gathering import Places
 from picasso.models.incremental.layout import Layout, Segment
 from picasso.models.incremental.steps import Local, Mean, Step
+from picasso.models.turns import in_turn
 
 Tensor = Any
 
@@ -49,6 +50,7 @@ def compiled(
         ],
         autograph=False,
     )
+    function = in_turn(function)
     return lambda entering, all_kept, starts, sizes: function(
         entering, [all_kept[number] for number in numbers], starts, sizes
     )
