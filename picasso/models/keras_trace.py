@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from picasso.models.turns import in_turn
+from picasso.models.compiled import cut_out, in_turn
 
 v1 = tf.compat.v1
 Forward = Callable[[Any, dict[int, Callable[[Any], Any]]], list[Any]]
@@ -115,8 +115,7 @@ class Trace:
         key = (output, path)
         with self._building:
             if key not in self._functions:
-                cut = self._outputs if key == (None, None) else self._cut(*key)
-                self._functions[key] = None if cut is None else in_turn(cut)
+                self._functions[key] = in_turn(self._outputs) if key == (None, None) else self._cut(*key)
             return self._functions[key]
 
     def _cut(self, output: int | None, path: str | None) -> Any:
@@ -125,11 +124,11 @@ class Trace:
             classes, signs = (v1.placeholder(dtype, self._images.shape[:1]) for dtype in (tf.int64, tf.float32))
             given = [] if path is None else [tf.cast(self._given[path], tf.float32)]
             if output is None:
-                return self._outputs.prune([images], given)
+                return cut_out(self._outputs, [images], given)
             scores = self._outputs.structured_outputs[output]
             score = tf.gather(scores, classes, batch_dims=1)
             (gradient,) = tf.gradients(score, images if path is None else self._given[path], signs)
             if gradient is None:
                 return None
             gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
-        return self._outputs.prune([images, classes, signs], [scores, *given, gradient])
+        return cut_out(self._outputs, [images, classes, signs], [scores, *given, gradient])

@@ -12,11 +12,11 @@ import keras
 import tensorflow as tf
 
 from picasso.errors import NotSupported
+from picasso.models.compiled import cut_out
 from picasso.models.incremental.known import calling, is_identity, known
 from picasso.models.incremental.steps import Step
 from picasso.models.keras_flat import Flat
 from picasso.models.keras_history import inference, leading_to
-from picasso.models.turns import in_turn
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Graph:
     def function(self, numbers: Sequence[int]) -> Callable[[Any], list[Any]]:
         """A compiled function of images (n, height, width, channels) that gives some of the values."""
         whole = self._traced
-        return in_turn(whole.prune(whole.inputs[0], [whole.structured_outputs[number] for number in numbers]))
+        return cut_out(whole, whole.inputs[:1], [whole.structured_outputs[number] for number in numbers])
 
     @cached_property
     def _traced(self) -> Any:

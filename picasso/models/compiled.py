@@ -1,0 +1,38 @@
+"""Compiled functions of TensorFlow: cut out of a trace, and run by one thread at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+
+def cut_out(trace: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[..., list[Any]]:
+    """A function that computes nothing but some tensors of a trace, from others.
+
+    Args:
+        trace: made by `tf.compat.v1.wrap_function`.
+        inputs: float or int tensors of its graph.
+    """
+    pruned = trace.prune(list(inputs), list(outputs))
+    # Called itself, it looks at its arguments in a way that never fits, and writes them into an error that nobody sees.
+    given = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
+    return in_turn(tf.function(lambda *values: pruned(*values), given, autograph=False).get_concrete_function())
+
+
+def in_turn(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The compiled function; a second thread that calls it waits until the first one has its result.
+
+    TensorFlow merges a convolution, its bias and an addition into one operation, which keeps what it adds from one step
+    to the next where all threads see it (`fuse_add_src_` in its `mkl_conv_ops.cc`, 2.21): two threads in it add each
+    other's images, or crash. Other functions, of the same graph too, have operations of their own.
+    """
+    lock = threading.Lock()
+
+    def run(*args: Any) -> Any:
+        with lock:
+            return function(*args)
+
+    return run
