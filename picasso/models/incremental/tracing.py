@@ -50,7 +50,7 @@ def compiled(
         ],
         autograph=False,
     )
-    function = in_turn(function)
+    function = in_turn(function.get_concrete_function())  # found once: every call would spend half a millisecond on it
     return lambda entering, all_kept, starts, sizes: function(
         entering, [all_kept[number] for number in numbers], starts, sizes
     )
