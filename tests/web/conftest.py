@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor
+from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor, delete_sessions
 from flask import Flask
-from jinja2.bccache import Bucket, BytecodeCache
 
 from picasso.app import create_app
 from picasso.config import Config
 from picasso.models.base import Model
-from picasso.runs.roster import Roster
+
+DIGITS = tuple("0123456789")
+CAPABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
+SAMPLES = [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")]
 
 
-class CompiledTemplates(BytecodeCache):
-    """Templates that were compiled by an earlier application: there is one for each test."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._code:
-            bucket.bytecode_from_string(self._code[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._code[bucket.key] = bucket.bytecode_to_string()
+@pytest.fixture(scope="session")
+def shared_engine() -> InProcessEngine:
+    """The engine of whichever application a test has."""
+    return InProcessEngine()
 
 
-Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
+@pytest.fixture(scope="session")
+def shared_app(shared_engine: InProcessEngine, tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """The application of all tests that want no other settings: with the example plugin."""
+    folder = tmp_path_factory.mktemp("web")
+    config = Config(DATA_DIR=folder / "data", VISUALIZATION_FOLDERS=[MNIST.parent / "plugin"], SAMPLE_IMAGES=SAMPLES)
+    app = create_app(config, shared_engine)
+    app.test_client_class = ExaminingClient
+    return app
 
 
 @pytest.fixture
-def engine() -> InProcessEngine:
+def engine(shared_engine: InProcessEngine) -> InProcessEngine:
     """The engine of the application."""
-    return InProcessEngine()
+    return shared_engine
+
+
+@pytest.fixture
+def visitor(shared_app: Flask, engine: InProcessEngine) -> Iterator[Visitor]:
+    """A visitor to the shared application, whose model is ready; nobody was there before, and nothing is left."""
+    engine.begin(shared_app)
+    engine.open(TinyModel(DIGITS, CAPABILITIES))
+    yield Visitor(shared_app)
+    delete_sessions(engine.store)
 
 
 @pytest.fixture
@@ -54,8 +64,8 @@ def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
         model: bool = True,
         others: dict[str, Model] | None = None,
         read_again: Callable[[], Config] | None = None,
-        labels: tuple[str, ...] = tuple("0123456789"),
-        capabilities: frozenset[str] = frozenset({"predict", "gradients", "logits", "activations"}),
+        labels: tuple[str, ...] = DIGITS,
+        capabilities: frozenset[str] = CAPABILITIES,
         **settings: Any,
     ) -> Visitor:
         folders = list(settings.pop("VISUALIZATION_FOLDERS", []))
@@ -65,21 +75,13 @@ def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             folders.append(tmp_path / "plugins")
-        settings.setdefault("SAMPLE_IMAGES", [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")])
+        settings.setdefault("SAMPLE_IMAGES", SAMPLES)
         config = Config(DATA_DIR=tmp_path / "data", VISUALIZATION_FOLDERS=folders, **settings)
-        if model:
-            engine.open(config, TinyModel(labels, capabilities), **(others or {}))
-        else:
-            engine.roster = Roster(config)
         app = create_app(config, engine, read_again)
-        engine.store = app.extensions["picasso"].store
         app.test_client_class = ExaminingClient
+        engine.begin(app)
+        if model:
+            engine.open(TinyModel(labels, capabilities), **(others or {}))
         return Visitor(app)
 
     return make
-
-
-@pytest.fixture
-def visitor(make_visitor: MakeVisitor) -> Visitor:
-    """A visitor to an application with the example plugin and a ready model."""
-    return make_visitor(VISUALIZATION_FOLDERS=[MNIST.parent / "plugin"])
