@@ -8,7 +8,7 @@ gradient, as they cost nothing there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -119,11 +119,21 @@ class Trace:
             classes, signs = (v1.placeholder(dtype, self._images.shape[:1]) for dtype in (tf.int64, tf.float32))
             given = [] if path is None else [tf.cast(self._given[path], tf.float32)]
             if output is None:
-                return self._outputs.prune([images], given)
+                return pruned(self._outputs, [images], given)
             scores = self._outputs.structured_outputs[output]
             score = tf.gather(scores, classes, batch_dims=1)
             (gradient,) = tf.gradients(score, images if path is None else self._given[path], signs)
             if gradient is None:
                 return None
             gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
-        return self._outputs.prune([images, classes, signs], [scores, *given, gradient])
+        return pruned(self._outputs, [images, classes, signs], [scores, *given, gradient])
+
+
+def pruned(whole: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+    """What of a wrapped function leads from some of its tensors to others, as a function of positional arguments.
+
+    It has a signature: without one, TensorFlow looks for one in vain in every call, and writes all values into an error
+    that nobody sees, which takes longer than the gradient of a small network.
+    """
+    signature = tuple(tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs)
+    return whole.prune(list(inputs), list(outputs), input_signature=(signature, {}))

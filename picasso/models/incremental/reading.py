@@ -16,6 +16,7 @@ from picasso.models.incremental.known import calling, is_identity, known
 from picasso.models.incremental.steps import Step
 from picasso.models.keras_flat import Flat
 from picasso.models.keras_history import inference, leading_to
+from picasso.models.keras_trace import pruned
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Graph:
     def function(self, numbers: Sequence[int]) -> Callable[[Any], list[Any]]:
         """A compiled function of images (n, height, width, channels) that gives some of the values."""
         whole = self._traced
-        return whole.prune(whole.inputs[0], [whole.structured_outputs[number] for number in numbers])  # type: ignore[no-any-return]
+        return pruned(whole, whole.inputs[:1], [whole.structured_outputs[number] for number in numbers])  # type: ignore[no-any-return]
 
     @cached_property
     def _traced(self) -> Any:
