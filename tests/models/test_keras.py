@@ -117,8 +117,9 @@ WITH_SOFTMAX = {
 }
 
 
+@pytest.mark.parametrize("suffix", [".keras", pytest.param(".h5", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", WITH_SOFTMAX.values(), ids=WITH_SOFTMAX)
-def test_logits_behind_a_softmax(opened, make, suffix=".keras"):
+def test_logits_behind_a_softmax(opened, make, suffix):
     network = make()
     model = opened(network, suffix)
     x = noise(3)
@@ -128,12 +129,6 @@ def test_logits_behind_a_softmax(opened, make, suffix=".keras"):
     logits = logits.reshape(3, CLASSES)
     np.testing.assert_allclose(model.predict(x, logits=True), logits, atol=1e-5)
     np.testing.assert_allclose(model.predict(x), softmax(logits), atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("make", WITH_SOFTMAX.values(), ids=WITH_SOFTMAX)
-def test_logits_behind_a_softmax_in_the_older_format(opened, make):
-    test_logits_behind_a_softmax(opened, make, ".h5")
 
 
 WITH_SIGMOID = {
