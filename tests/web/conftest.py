@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,43 +19,27 @@ SAMPLES = [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")]
 
 
 @pytest.fixture(scope="session")
-def shared_engine() -> InProcessEngine:
+def engine() -> InProcessEngine:
     """The engine of whichever application a test has."""
     return InProcessEngine()
 
 
 @pytest.fixture(scope="session")
-def shared_app(shared_engine: InProcessEngine, tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """The application of all tests that want no other settings: with the example plugin."""
-    folder = tmp_path_factory.mktemp("web")
-    config = Config(DATA_DIR=folder / "data", VISUALIZATION_FOLDERS=[MNIST.parent / "plugin"], SAMPLE_IMAGES=SAMPLES)
-    app = create_app(config, shared_engine)
-    app.test_client_class = ExaminingClient
-    return app
+def applications() -> dict[str, Flask]:
+    """Those that were made already, by their settings; each is like new for every test."""
+    return {}
 
 
 @pytest.fixture
-def engine(shared_engine: InProcessEngine) -> InProcessEngine:
-    """The engine of the application."""
-    return shared_engine
-
-
-@pytest.fixture
-def visitor(shared_app: Flask, engine: InProcessEngine) -> Iterator[Visitor]:
-    """A visitor to the shared application, whose model is ready; nobody was there before, and nothing is left."""
-    engine.begin(shared_app)
-    engine.open(TinyModel(DIGITS, CAPABILITIES))
-    yield Visitor(shared_app)
-    delete_sessions(engine.store)
-
-
-@pytest.fixture
-def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
-    """Makes an application with these settings, and a visitor to it.
+def make_visitor(
+    tmp_path_factory: pytest.TempPathFactory, engine: InProcessEngine, applications: dict[str, Flask]
+) -> Iterator[MakeVisitor]:
+    """Gives an application with these settings, and a visitor to it; nobody was there before, and nothing is left.
 
     `plugins` are files for a folder of visualizations; `model` is False while it is to be loading; `others` are more
-    models by reference.
+    models by reference. With plugins, or a config to `read_again`, the application is the test's own.
     """
+    stores = []
 
     def make(
         *,
@@ -68,20 +51,33 @@ def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
         capabilities: frozenset[str] = CAPABILITIES,
         **settings: Any,
     ) -> Visitor:
-        folders = list(settings.pop("VISUALIZATION_FOLDERS", []))
-        if plugins is not None:
-            for name, text in plugins.items():
-                path = tmp_path / "plugins" / name
+        settings = {"SAMPLE_IMAGES": SAMPLES, **settings}
+        own = plugins is not None or read_again is not None
+        app = None if own else applications.get(repr(settings))
+        if app is None:
+            folder = tmp_path_factory.mktemp("web")
+            if plugins is not None:
+                settings["VISUALIZATION_FOLDERS"] = [folder / "plugins"]
+            for name, text in (plugins or {}).items():
+                path = folder / "plugins" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
-            folders.append(tmp_path / "plugins")
-        settings.setdefault("SAMPLE_IMAGES", SAMPLES)
-        config = Config(DATA_DIR=tmp_path / "data", VISUALIZATION_FOLDERS=folders, **settings)
-        app = create_app(config, engine, read_again)
-        app.test_client_class = ExaminingClient
+            app = create_app(Config(DATA_DIR=folder / "data", **settings), engine, read_again)
+            app.test_client_class = ExaminingClient
+            if not own:
+                applications[repr(settings)] = app
         engine.begin(app)
         if model:
             engine.open(TinyModel(labels, capabilities), **(others or {}))
+        stores.append(engine.store)
         return Visitor(app)
 
-    return make
+    yield make
+    for store in stores:
+        delete_sessions(store)
+
+
+@pytest.fixture
+def visitor(make_visitor: MakeVisitor) -> Visitor:
+    """A visitor to an application with the example plugin and a ready model."""
+    return make_visitor(VISUALIZATION_FOLDERS=[MNIST.parent / "plugin"])
