@@ -7,7 +7,10 @@ ARGS ?=
 BROWSER := tests/browser
 PROCESSES := tests/runs tests/test_processes.py
 
-.PHONY: serve install test test-browser test-processes check format bench screenshots clean
+# Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: serve install test test-browser test-processes check check-code check-tests format bench screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -26,10 +29,15 @@ install: .venv/.installed
 	@touch $@
 
 check: .venv/.dev
+	$(MAKE) --jobs=2 --output-sync=target check-code check-tests
+
+check-code:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-tests:
 	$(BIN)/pytest -m "not slow" -q -n auto --maxprocesses=4 --dist worksteal
 
 test: .venv/.dev install

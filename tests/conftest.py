@@ -8,6 +8,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("picasso", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
+settings.load_profile("picasso")
 
 for _name in [name for name in os.environ if name.startswith("PICASSO_")]:
     del os.environ[_name]  # settings of whoever runs the tests are not what is tested

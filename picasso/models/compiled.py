@@ -16,10 +16,10 @@ def cut_out(trace: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callab
         trace: made by `tf.compat.v1.wrap_function`.
         inputs: float or int tensors of its graph.
     """
-    pruned = trace.prune(list(inputs), list(outputs))
-    # Called itself, it looks at its arguments in a way that never fits, and writes them into an error that nobody sees.
-    given = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
-    return in_turn(tf.function(lambda *values: pruned(*values), given, autograph=False).get_concrete_function())
+    # Without a signature, TensorFlow looks for one in vain in every call, and writes all values into an error that
+    # nobody sees: that takes longer than the gradient of a small network.
+    signature = tuple(tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs)
+    return in_turn(trace.prune(list(inputs), list(outputs), input_signature=(signature, {})))
 
 
 def in_turn(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -59,12 +60,16 @@ def imported(config: Config) -> dict[str, Path]:
 
 def _imported_from(folder: Path, top: str) -> dict[str, Path]:
     found = {}
+    resolved: dict[str, Path] = {}  # with TensorFlow, thousands of modules lie in some hundred folders
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not isinstance(file, str) or name == "__main__":
             continue
-        path = Path(file).resolve()
-        beside = path.parent == folder
+        parent, base = os.path.split(file)
+        if parent not in resolved:
+            resolved[parent] = Path(parent).resolve()
+        path = resolved[parent] / base
+        beside = resolved[parent] == folder
         if beside or (name.partition(".")[0] == top and path.is_relative_to(folder / top)):
             found[name] = path
     return found

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +70,11 @@ def new_id() -> str:
 
 
 class Store:
-    """The data folder. Safe to use from several threads: every call opens its own connection."""
+    """The data folder. Safe to use from several threads: no two use one connection at the same time.
+
+    Connections are kept open between calls: the last one that is closed has sqlite write everything into its main
+    file and wait for the disk, which takes longer than most questions.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Opens the folder, or makes it.
@@ -86,6 +91,8 @@ class Store:
         (folder / "servers").mkdir(exist_ok=True, mode=0o700)
         self._alive = FileLock(lock_file(folder, self.owner))  # held as long as this process lives
         self._alive.acquire()
+        self._idle: list[sqlite3.Connection] = []
+        weakref.finalize(self, _close, self._idle)
         with self._connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
@@ -93,19 +100,30 @@ class Store:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self.database, timeout=15)
-        db.row_factory = sqlite3.Row
+        """A transaction on a connection that nobody else uses meanwhile."""
         try:
-            db.execute("PRAGMA foreign_keys = ON")
-            db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
+            db = self._idle.pop()
+        except IndexError:
+            db = self._open()
+        try:
             with db:
                 yield db
-        finally:
-            db.close()
+        except BaseException:
+            db.close()  # a query that was left half-way would go on seeing the database as it was
+            raise
+        self._idle.append(db)
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.database, timeout=15, check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
+        return db
 
     def close(self) -> None:
         """Says that this server is gone; another may take over its runs."""
         withdraw(self.folder, self.owner)
+        _close(self._idle)
         self._alive.release()
 
     def adopt_runs(self) -> list[Run]:
@@ -392,6 +410,11 @@ class Store:
         if manifest is None or name not in manifest["files"]:
             raise NotFound("This run has no such file.")
         return (self.run_folder(run) / name).read_bytes()
+
+
+def _close(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _migrate(db: sqlite3.Connection) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
-from browsing import MNIST, InProcessEngine, TinyModel
+from browsing import MNIST, InProcessEngine, TinyModel, delete_sessions
 from flask import Flask
-from jinja2 import FileSystemBytecodeCache
 from programs import CAPABILITIES, MakeProgram, Program
 
 from picasso.app import create_app
 from picasso.config import Config
 from picasso.models.base import Model
-from picasso.runs.roster import Roster
-
-Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(tempfile.mkdtemp())}  # compiled by an earlier one
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +38,7 @@ def engine(shared_engine: InProcessEngine) -> Iterator[InProcessEngine]:
     yield shared_engine
     shared_engine.waiting, shared_engine.error = False, None
     shared_engine.partials.clear()
-    for folder in (shared_engine.store.folder / "sessions").iterdir():
-        shared_engine.store.delete_session(folder.name)
+    delete_sessions(shared_engine.store)
 
 
 @pytest.fixture
@@ -80,10 +74,8 @@ def make_app(
     """An application over that engine."""
     settings.setdefault("VISUALIZATION_FOLDERS", [MNIST.parent / "plugin"])
     config = Config(DATA_DIR=folder / "data", **settings)
-    if model:
-        engine.open(config, TinyModel(tuple("0123456789"), capabilities), **(others or {}))
-    else:
-        engine.roster = Roster(config)
     app = create_app(config, engine)
-    engine.store = app.extensions["picasso"].store
+    engine.begin(app)
+    if model:
+        engine.open(TinyModel(tuple("0123456789"), capabilities), **(others or {}))
     return app

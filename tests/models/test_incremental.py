@@ -155,14 +155,14 @@ def compare_drawn(data):
     agrees(network, corners, window, most=data.draw(st.integers(1, 7)))
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_networks_drawn_at_random(data):
     compare_drawn(data)
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_many_networks_drawn_at_random(data):
     compare_drawn(data)
@@ -367,7 +367,7 @@ def test_the_preview_has_the_digits_of_bfloat16():
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=10, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(st.data())
 def test_the_preview_runs_any_network(data):
     keras.backend.clear_session()

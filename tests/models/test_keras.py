@@ -117,7 +117,7 @@ WITH_SOFTMAX = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("suffix", [".keras", pytest.param(".h5", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", WITH_SOFTMAX.values(), ids=WITH_SOFTMAX)
 def test_logits_behind_a_softmax(opened, make, suffix):
     network = make()

@@ -179,8 +179,7 @@ def test_a_small_model_is_run_once_per_window(tiny_model):
     assert tiny_model.info.seconds_per_gradient > 0
 
 
-def test_scores_that_are_not_numbers_are_refused(tmp_path):
-    model = opened(tmp_path, network())
+def test_scores_that_are_not_numbers_are_refused(model):
     with pytest.raises(ModelError, match="NaN"):
         model.occlude(noise((1, *SHAPE)), CORNERS, WINDOW, np.full(SHAPE, np.nan, np.float32))
 

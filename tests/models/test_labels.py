@@ -143,6 +143,7 @@ def test_tables_that_are_not_clear(label_file, content, sentence):
     assert caught.value.field == "MODEL_LABELS"
 
 
+@pytest.mark.slow  # any text: Hypothesis makes tables of all characters first
 @given(st.permutations(range(6)), st.lists(st.text(min_size=1), min_size=6, max_size=6), st.sampled_from(",;\t|"))
 def test_what_the_csv_module_writes_is_read(order, names, delimiter):
     assume(all(name.strip() == name and not name.isdecimal() and "\0" not in name for name in names))

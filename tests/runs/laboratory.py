@@ -58,6 +58,11 @@ while True:
 self.progress(0.5, "Hanging")
 time.sleep(1)
 re.match(r"(a|a)+$", "a" * 60 + "b")  # one call in C that never lets another thread of this process run""",
+    "Brief": """
+for step in range(12):
+    self.progress(step / 12, f"Step {step}")
+    time.sleep(0.25)
+return [{"pid": os.getpid()} for _ in inputs]""",
     "NotWritable": r"return [{'text': '\udcff'} for _ in inputs]",
     "TooFew": "return []",
     "Unkeepable": "return [{'thing': object()} for _ in inputs]",

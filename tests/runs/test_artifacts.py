@@ -108,6 +108,7 @@ def test_keys_that_differ_little_do_not_share_a_file(keys):
     assert [there_and_back(result)[key].load().item() for key in keys] == list(range(len(keys)))
 
 
+@pytest.mark.slow  # any text: Hypothesis makes tables of all characters first
 @given(st.text().filter(lambda key: key != REFERENCE))
 def test_any_key_gives_a_plain_file_name(key):
     (name,) = pack({key: np.zeros(1)}, "0").files

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed import Client
 from laboratory import MNIST, Laboratory, wait_for, write_plugins
 
 from picasso.config import load_config
@@ -109,7 +108,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "digits_functions.py").write_text(FUNCTIONS)
     (folder / "digits_names.py").write_text(f"NAMES = {NAMES}")
     shutil.copy(MNIST / "model.keras", folder)
-    write_plugins(folder / "plugins", "Quick", "Slow", "Hangs", "Exits")
+    write_plugins(folder / "plugins", "Quick", "Slow", "Brief", "Hangs", "Exits")
     monkeypatch.setattr(sys, "path", list(sys.path))  # load_config puts the folder there
     for name in ("digits_functions", "digits_names"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -156,6 +155,8 @@ def pids(laboratory: Laboratory, runs: list[Run]) -> list[int]:
 
 def has_our_plugin(address: str) -> bool:
     """Whether the scheduler has what it gives to every worker that comes."""
+    from distributed import Client
+
     with Client(address, set_as_default=False) as client:
         found: bool = client.run_on_scheduler(lambda dask_scheduler: "picasso" in dask_scheduler.worker_plugins)
         return found
@@ -178,7 +179,7 @@ def test_both_workers_work_with_files_they_do_not_have(
     assert status.info is not None
     assert status.info.labels == tuple(NAMES)
 
-    runs = [laboratory.start("slow") for _ in range(2)]
+    runs = [laboratory.start("brief") for _ in range(2)]
     first, second = pids(laboratory, [laboratory.wait(run) for run in runs])
     assert {first in cluster.pids("one"), first in cluster.pids("two")} == {True, False}
     assert {second in cluster.pids("one"), second in cluster.pids("two")} == {True, False}
@@ -206,7 +207,7 @@ def test_a_worker_that_is_lost_half_way(laboratory: Laboratory, cluster: Cluster
 
     cluster.add_worker("three")  # one that comes later is used too
     laboratory.ready(workers=2)
-    more = [laboratory.wait(run) for run in [laboratory.start("slow") for _ in range(2)]]
+    more = [laboratory.wait(run) for run in [laboratory.start("brief") for _ in range(2)]]
     assert len(set(pids(laboratory, more))) == 2
 
 
@@ -244,7 +245,7 @@ def test_a_changed_function_reaches_all_workers(laboratory: Laboratory, cluster:
     wait_for(lambda: laboratory.engine.status().workers == 2)
     laboratory.ready(workers=2)
     for _ in range(2):
-        runs = [laboratory.start("slow"), laboratory.start("class-probabilities")]
+        runs = [laboratory.start("brief"), laboratory.start("class-probabilities")]
         manifest = laboratory.store.manifest([laboratory.wait(run) for run in runs][1])
         assert manifest is not None
         assert manifest["results"][0]["predictions"][0]["label"] == "THREE"

@@ -92,14 +92,14 @@ def test_two_models(make_laboratory: MakeLaboratory, nine: Path) -> None:
 
 
 def test_a_run_under_way_ends_with_the_old_model_and_the_next_has_the_new(
-    make_laboratory: MakeLaboratory, model: Path, nine: Path
+    laboratory: Laboratory, model: Path, nine: Path
 ) -> None:
-    laboratory = make_laboratory(MODEL_PATH=model)
-    old = laboratory.ready().info
+    reload(laboratory, MODEL_PATH=model)
+    old = laboratory.engine.status().info
     slow, queued = laboratory.start("slow"), laboratory.start("class-probabilities")
     wait_for(lambda: laboratory.now(slow).progress > 0)
     shutil.copy(nine, model)
-    (line,) = reload(laboratory)
+    (line,) = reload(laboratory, MODEL_PATH=model)
     assert line.startswith("model was opened anew: model.keras of ")
     assert laboratory.now(slow).state is State.RUNNING
     new = laboratory.engine.status().info
@@ -117,11 +117,8 @@ def test_a_run_under_way_ends_with_the_old_model_and_the_next_has_the_new(
     assert looks_at(laboratory) == "9"
 
 
-def test_another_config_reaches_processes_that_come_later(
-    make_laboratory: MakeLaboratory, model: Path, nine: Path
-) -> None:
-    laboratory = make_laboratory(MODEL_PATH=model)
-    laboratory.ready()
+def test_another_config_reaches_processes_that_come_later(laboratory: Laboratory, nine: Path) -> None:
+    reload(laboratory)
     pid = laboratory.works()
     lines = reload(laboratory, MODEL_PATH=nine, MODEL_NAME="Nine", PORT=9)
     assert lines[0].startswith("Nine was opened anew: nine.keras")
@@ -132,11 +129,10 @@ def test_another_config_reaches_processes_that_come_later(
     assert looks_at(laboratory) == "9"
 
 
-def test_a_damaged_file_leaves_the_old_model_in_use(make_laboratory: MakeLaboratory, model: Path, nine: Path) -> None:
-    laboratory = make_laboratory(MODEL_PATH=model)
-    laboratory.ready()
+def test_a_damaged_file_leaves_the_old_model_in_use(laboratory: Laboratory, model: Path, nine: Path) -> None:
+    reload(laboratory, MODEL_PATH=model)
     model.write_bytes(model.read_bytes()[:5000])
-    (line,) = reload(laboratory)
+    (line,) = reload(laboratory, MODEL_PATH=model)
     assert line.startswith("The new model.keras could not be opened: ")
     assert line.endswith(" stays in use.")
     error = laboratory.engine.roster.reload.error
@@ -146,20 +142,18 @@ def test_a_damaged_file_leaves_the_old_model_in_use(make_laboratory: MakeLaborat
     assert (status.state, status.error and status.error.message) == ("ready", line)
     assert looks_at(laboratory) == "3"
     shutil.copy(nine, model)
-    reload(laboratory)
+    reload(laboratory, MODEL_PATH=model)
     assert laboratory.engine.status().error is None
     assert looks_at(laboratory) == "9"
 
 
-def test_reload_while_a_run_hangs(make_laboratory: MakeLaboratory, model: Path, nine: Path) -> None:
+def test_reload_while_a_run_hangs(laboratory: Laboratory, nine: Path) -> None:
     """Its process does not answer, and is ended when the run is cancelled."""
-    laboratory = make_laboratory(MODEL_PATH=model)
-    laboratory.ready()
+    reload(laboratory)
     run = laboratory.start("holds-the-lock")
     wait_for(lambda: laboratory.now(run).message == "Hanging")
     time.sleep(1.5)
-    shutil.copy(nine, model)
-    laboratory.engine.reload(laboratory.config)
+    laboratory.engine.reload(laboratory.config.model_copy(update={"MODEL_PATH": nine}))
     time.sleep(1)
     assert not laboratory.engine.roster.reload.done
     laboratory.engine.cancel(laboratory.now(run))

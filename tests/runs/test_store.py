@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -312,7 +313,28 @@ def test_a_new_store_has_no_orphaned_folders(store: Store) -> None:
     assert store.orphaned_folders() == []
 
 
-# Several processes
+# Several threads and processes
+
+
+def test_a_question_that_fails_leaves_nothing_half_way(store: Store, session: str) -> None:
+    def stumble() -> None:
+        with store._connect() as db:
+            db.execute("DELETE FROM sessions")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stumble()
+    assert store.touch_session(session)
+
+
+def test_threads_ask_at_once(store: Store, session: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: finish(store, add_run(store, session)), range(20)))
+    assert [run.state for run in store.runs(session)] == [State.DONE] * 20
+    assert 1 <= len(store._idle) <= 5  # connections: as many as asked at once
+    store.close()
+    assert store._idle == []
+    assert len(store.runs(session)) == 20  # whoever is late is answered still
 
 
 def test_the_data_folder_is_the_owners_only(store: Store) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from numpy.typing import NDArray
 from PIL import Image
 from werkzeug.test import TestResponse
@@ -85,11 +86,15 @@ class TinyModel(Model):
 class InProcessEngine:
     """Implements `picasso.runs.engine.Engine`: executes each run at once, through the code that workers execute."""
 
+    host: Host | None
+    roster: Roster
     store: Store
 
-    def __init__(self) -> None:
-        self.host: Host | None = None
-        self.roster = Roster(Config())
+    def begin(self, app: Flask) -> None:
+        """Works for that application, like a new one: no model is open yet, and of earlier runs it knows nothing."""
+        services: Services = app.extensions["picasso"]
+        self.host, self.roster, self.store = None, Roster(services.config), services.store
+        self.registry = services.registry
         self.error: PicassoError | None = None
         self.wanted: list[str] = []
         self.stopped: list[str] = []
@@ -97,13 +102,10 @@ class InProcessEngine:
         self.waiting = False  # runs stay queued
         self.partials: dict[str, list[Packed]] = {}
 
-    def open(self, config: Config, model: Model, **others: Model) -> None:
-        """Opens a model, and others by reference, and, as workers do, finds the visualizations."""
-        from picasso.visualizations.discovery import discover
-
-        self.roster = Roster(config)
-        self.host = Host(config)
-        self.host.registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
+    def open(self, model: Model, **others: Model) -> None:
+        """Opens a model, and others by reference."""
+        self.host = Host(self.roster.config)
+        self.host.registry = self.registry
         for reference, one in {"": model, **others}.items():
             self.host.shelf.put(one, reference)
 
@@ -131,12 +133,10 @@ class InProcessEngine:
         if outcome.error is not None:
             self.end(run, State.FAILED, outcome.error)
             return
-        assert self.host is not None
-        assert self.host.registry is not None
         images = [self.store.image(run.session, image) for image in run.images]
         files = {name: data for packed in outcome.results for name, data in packed.files.items()}
         files |= {f"output.{name}": data for name, data in outcome.outputs.items()}
-        visualization = self.host.registry.get(run.visualization)
+        visualization = self.registry.get(run.visualization)
         self.store.write_results(run, files, make_manifest(run, run.key, visualization, images, outcome))
         self.store.change_run(run.id, (State.RUNNING,), state=State.DONE, progress=1.0, finished=time.time())
 
@@ -311,6 +311,29 @@ class Visitor:
     def run(self, run: str) -> Run:
         """A run as it is now."""
         return self.services.store.run(self.session, run)
+
+
+class CompiledTemplates(BytecodeCache):
+    """Templates that were compiled by an earlier application."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
+
+
+def delete_sessions(store: Store) -> None:
+    """Leaves nothing of the visitors that a test had."""
+    for folder in (store.folder / "sessions").iterdir():
+        store.delete_session(folder.name)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (28, 28)) -> bytes:

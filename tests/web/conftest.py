@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor
+from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor, delete_sessions
 from flask import Flask
-from jinja2.bccache import Bucket, BytecodeCache
 
 from picasso.app import create_app
 from picasso.config import Config
 from picasso.models.base import Model
-from picasso.runs.roster import Roster
+
+DIGITS = tuple("0123456789")
+CAPABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
+SAMPLES = [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")]
 
 
-class CompiledTemplates(BytecodeCache):
-    """Templates that were compiled by an earlier application: there is one for each test."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._code:
-            bucket.bytecode_from_string(self._code[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._code[bucket.key] = bucket.bytecode_to_string()
-
-
-Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def engine() -> InProcessEngine:
-    """The engine of the application."""
+    """The engine of whichever application a test has."""
     return InProcessEngine()
 
 
+@pytest.fixture(scope="session")
+def applications() -> dict[str, Flask]:
+    """Those that were made already, by their settings; each is like new for every test."""
+    return {}
+
+
 @pytest.fixture
-def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
-    """Makes an application with these settings, and a visitor to it.
+def make_visitor(
+    tmp_path_factory: pytest.TempPathFactory, engine: InProcessEngine, applications: dict[str, Flask]
+) -> Iterator[MakeVisitor]:
+    """Gives an application with these settings, and a visitor to it; nobody was there before, and nothing is left.
 
     `plugins` are files for a folder of visualizations; `model` is False while it is to be loading; `others` are more
-    models by reference.
+    models by reference. With plugins, or a config to `read_again`, the application is the test's own.
     """
+    stores = []
 
     def make(
         *,
@@ -54,29 +47,34 @@ def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
         model: bool = True,
         others: dict[str, Model] | None = None,
         read_again: Callable[[], Config] | None = None,
-        labels: tuple[str, ...] = tuple("0123456789"),
-        capabilities: frozenset[str] = frozenset({"predict", "gradients", "logits", "activations"}),
+        labels: tuple[str, ...] = DIGITS,
+        capabilities: frozenset[str] = CAPABILITIES,
         **settings: Any,
     ) -> Visitor:
-        folders = list(settings.pop("VISUALIZATION_FOLDERS", []))
-        if plugins is not None:
-            for name, text in plugins.items():
-                path = tmp_path / "plugins" / name
+        settings = {"SAMPLE_IMAGES": SAMPLES, **settings}
+        own = plugins is not None or read_again is not None
+        app = None if own else applications.get(repr(settings))
+        if app is None:
+            folder = tmp_path_factory.mktemp("web")
+            if plugins is not None:
+                settings["VISUALIZATION_FOLDERS"] = [folder / "plugins"]
+            for name, text in (plugins or {}).items():
+                path = folder / "plugins" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
-            folders.append(tmp_path / "plugins")
-        settings.setdefault("SAMPLE_IMAGES", [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")])
-        config = Config(DATA_DIR=tmp_path / "data", VISUALIZATION_FOLDERS=folders, **settings)
+            app = create_app(Config(DATA_DIR=folder / "data", **settings), engine, read_again)
+            app.test_client_class = ExaminingClient
+            if not own:
+                applications[repr(settings)] = app
+        engine.begin(app)
         if model:
-            engine.open(config, TinyModel(labels, capabilities), **(others or {}))
-        else:
-            engine.roster = Roster(config)
-        app = create_app(config, engine, read_again)
-        engine.store = app.extensions["picasso"].store
-        app.test_client_class = ExaminingClient
+            engine.open(TinyModel(labels, capabilities), **(others or {}))
+        stores.append(engine.store)
         return Visitor(app)
 
-    return make
+    yield make
+    for store in stores:
+        delete_sessions(store)
 
 
 @pytest.fixture
