@@ -16,7 +16,9 @@ from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session
 from picasso.web.choosing import checked_for
-from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, Pick, compare, known_labels, occluded
+from picasso.web.cells import Pick, occluded
+from picasso.web.classes import known_labels
+from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, compare
 from picasso.web.curves import curves
 from picasso.web.planning import Wanted, plan
 from picasso.web.running import drawn, started_run, titled
@@ -106,7 +108,7 @@ def state_of_comparison() -> Answer:
     """For each part of the page a text that changes when it does, and whether all runs have ended."""
     comparison = _part_of_page()
     stamps = {cell.name: cell.stamp for cell in comparison.cells}
-    stamps["ranges"] = comparison.ranges_stamp(comparison.limits())
+    stamps["ranges"] = comparison.kinds_stamp
     if "curves" in request.args:
         stamps |= {curve.name: curve.stamp for curve in curves(comparison)}
     return jsonify({"finished": comparison.finished, "parts": stamps})
@@ -122,7 +124,7 @@ def parts_of_comparison() -> Answer:
         cells=[cell for cell in comparison.cells if cell.name in names],
         curves=[curve for curve in curves(comparison) if curve.name in names] if "curves" in request.args else [],
         comparison=comparison,
-        limits=comparison.limits(),
+        shared_ends=comparison.shared_ends,
         with_ranges="ranges" in names,
         of_training="curves" in request.args,
     )
@@ -224,7 +226,7 @@ def _page(template: str, comparison: Comparison, **more: Any) -> Answer:
         render_template(
             template,
             comparison=comparison,
-            limits=comparison.limits(),
+            shared_ends=comparison.shared_ends,
             orders=ORDERS,
             address=address,
             runs=[beside.run.id for beside in comparison.besides],

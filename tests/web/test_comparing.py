@@ -15,8 +15,9 @@ from werkzeug.test import TestResponse
 from picasso.errors import ModelError
 from picasso.runs.artifacts import pack
 from picasso.runs.run import Run, State
-from picasso.web import comparison
-from picasso.web.comparison import Class, answers_apart, same_class
+from picasso.web.cells import Pick
+from picasso.web.classes import Class, same_class
+from picasso.web.comparison import answers_apart, compare
 from picasso.web.templates import number
 
 DIGITS = tuple("0123456789")
@@ -291,7 +292,7 @@ def test_answers_of_models_with_different_classes(several: Visitor, engine: InPr
     p, q = (np.load(io.BytesIO(several.services.store.artifact(run, "0.answer.npy"))) for run in (one, other))
     expected = (abs(p[9] - q[0]) + abs(p[8] - q[1]) + q[2] + p[:8].sum()) / 2
     with several.app.test_request_context():
-        row = comparison.compare([one, other], [comparison.Pick()]).rows[0]
+        row = compare([one, other], [Pick()]).rows[0]
         assert answers_apart(*row.cells) == pytest.approx(expected, abs=1e-6)
 
 
