@@ -48,6 +48,7 @@ export class Stage {
     if (this.canvas.height !== fine.height) this.canvas.height = fine.height;
     this.canvas.getContext("2d").putImageData(painted(fine, how), 0, 0);
     this.canvas.classList.toggle("cells", !smooth);
+    this.root.classList.add("drawn");
   }
 
   fade(opacity) {

@@ -96,7 +96,7 @@ class PicassoMapTools extends HTMLElement {
     });
     this.#shows.push(() => {
       const there = labels.filter(({ kind }) => document.querySelector(kinds[kind]));
-      if (there.length === both.childElementCount) return;
+      if (there.every(({ label }) => label.isConnected) && there.length === both.childElementCount) return;
       for (const { kind, label } of there) label.firstChild.data = there.length > 1 ? COLOURS[kind] : "Colours";
       both.replaceChildren(...there.map(({ label }) => label));
     });
