@@ -125,14 +125,32 @@ def test_what_cannot_be_started_is_said(visitor: Visitor) -> None:
         ({"visualization": "occlusion", "image": []}, "Choose at least one picture."),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": " "}, "Write the values"),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,99"}, "1..28 pixels"),
+        ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,9999"}, "equal to 28 for this model"),
         ({"visualization": "occlusion", "setting": "occlusion.windw", "values": "4"}, "There is no setting"),
         ({"visualization": "occlusion", "setting": "saliency.method", "values": "x"}, "Choose Saliency as well"),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": many}, "14 runs; 12 fit"),
     ]:
         response = ask(visitor, **{"image": visitor.add()} | form)
         assert response.status_code == 422
-        assert says in Page(response.get_data(as_text=True)).text
+        page = Page(response.get_data(as_text=True))
+        assert says in page.text
+        assert page.field("values") == form.get("values", "")  # nothing that was typed is lost
+        ticked = [one["value"] for one in page.all("input", name="visualization") if "checked" in one]
+        assert ticked == [one for one in [form["visualization"]] if one]
+        known = [one["value"] for one in page.all("option", value=str(form.get("setting")))]
+        assert [one["value"] for one in page.all("option") if "selected" in one] == known
     assert visitor.services.store.runs(visitor.session) == []
+
+
+def test_ticking_runs(visitor: Visitor) -> None:
+    runs = [visitor.start("occlusion", window=size) for size in range(4, 17)]
+    for ticked, says in [([], "Tick the runs to compare first."), (runs, "13 runs are ticked; 12 fit side by side.")]:
+        response = visitor.get(address(*ticked).replace("?", "/ticked?"))
+        page = Page(response.get_data(as_text=True))
+        assert response.status_code == 422
+        assert says in page.text
+        assert len([one for one in page.all("input", name="run") if "checked" in one]) == len(ticked)
+    assert visitor.get(address(*runs[:2]).replace("?", "/ticked?")).location == address(*runs[:2])
 
 
 def test_what_a_model_cannot_do_is_left_out_and_said(make_visitor: MakeVisitor) -> None:
