@@ -113,7 +113,8 @@ def main(names: list[str]) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         data = ["--data", str(DIGITS)] if DIGITS.exists() else []
-        subprocess.run([sys.executable, str(TRAINING / "train.py"), "--out", folder, *data], check=True)
+        train = [sys.executable, str(TRAINING / "train.py"), "--out", folder, *data]
+        subprocess.run(train, check=True)  # noqa: S603 - our own script
         config = {"SETTINGS": str(TRAINING / "config.py"), "MODEL_CHECKPOINTS": folder}
         take({name: visit for name, visit in OF_A_TRAINING.items() if name in names}, **config)
 

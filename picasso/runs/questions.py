@@ -142,6 +142,8 @@ class Answers:
         try:
             while self._waiting:
                 first = self._waiting.pop(next(iter(self._waiting)))
+                if first.answer.done():
+                    continue
                 self._computed = 1
                 first.end(await loop.run_in_executor(self._thread, self.answer_now, first.question))
                 self._computed = 0

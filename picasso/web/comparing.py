@@ -15,8 +15,8 @@ from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session
-from picasso.web.choosing import checked_for
 from picasso.web.cells import Pick, occluded
+from picasso.web.choosing import checked_for
 from picasso.web.classes import known_labels
 from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, compare
 from picasso.web.curves import curves
@@ -53,8 +53,8 @@ def compare_ticked() -> Answer:
     runs = list(dict.fromkeys(request.args.getlist("run")))
     if 1 <= len(runs) <= MOST_COLUMNS:
         return redirect(url_for("pages.compare", run=runs), 303)
-    said = f"{len(runs)} runs are ticked; {MOST_COLUMNS} fit side by side." if runs else "Tick the runs to compare first."
-    error = InvalidSetting(said, field="run")
+    many = f"{len(runs)} runs are ticked; {MOST_COLUMNS} fit side by side."
+    error = InvalidSetting(many if runs else "Tick the runs to compare first.", field="run")
     return render_template("compare_start.html", **_choices(error=error)), error.status
 
 

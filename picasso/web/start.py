@@ -14,7 +14,7 @@ from picasso.errors import ImageRefused, NotFound
 from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes, small, thumbnail_bytes
 from picasso.visualizations.base import BaseVisualization
-from picasso.web.blueprint import Answer, blueprint, own_session, webp
+from picasso.web.blueprint import Answer, blueprint, own_session, png, webp
 from picasso.web.choosing import pictures_page, pictures_url
 from picasso.web.running import titled
 from picasso.web.services import chosen_model, forget_session, model_status, require_session, services, session_id

@@ -125,7 +125,7 @@ def test_what_cannot_be_started_is_said(visitor: Visitor) -> None:
         ({"visualization": "occlusion", "image": []}, "Choose at least one picture."),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": " "}, "Write the values"),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,99"}, "1..28 pixels"),
-        ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,9999"}, "equal to 28 for this model"),
+        ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,9999"}, "equal to 28 for this"),
         ({"visualization": "occlusion", "setting": "occlusion.windw", "values": "4"}, "There is no setting"),
         ({"visualization": "occlusion", "setting": "saliency.method", "values": "x"}, "Choose Saliency as well"),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": many}, "14 runs; 12 fit"),
