@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 from PIL import Image
 from playwright.sync_api import Page
-from running_app import begin, run, running_app
+from running_app import LONG, begin, run, running_app
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "images"
@@ -48,8 +48,7 @@ def side_by_side(page: Page) -> None:
     for name in ("Occlusion", "Saliency"):
         page.get_by_label(name).check()
     page.get_by_role("button", name="Run all").click()
-    page.wait_for_selector(".compare")
-    page.wait_for_selector(".compare progress", state="detached")
+    page.wait_for_selector(".compare:not(:has(progress))", timeout=LONG)
     page.wait_for_load_state("networkidle")
 
 
@@ -58,9 +57,9 @@ def through_a_training(page: Page) -> None:
     page.goto(urljoin(page.url, "/compare"))
     page.get_by_label("Visualization").select_option("Occlusion")
     page.get_by_role("button", name="Run and play").click()
-    page.wait_for_selector(".time-line")
-    page.wait_for_selector(".time-line progress", state="detached")
+    page.wait_for_selector(".time-line:not(:has(progress))", timeout=LONG)
     page.get_by_label("Checkpoint", exact=True).fill("5")
+    page.evaluate("scrollTo(0, 0)")
     page.wait_for_load_state("networkidle")
 
 
