@@ -81,11 +81,10 @@ def start_comparison() -> Answer:
     base = request.form.get("run", "")
     first = services().store.run(session, base) if base else None
     try:
-        wanted = plan(request.form, first)
-        most = MOST_CHECKPOINTS if "play" in request.form else MOST_COLUMNS
-        if len(wanted) > most:
-            raise InvalidSetting(f"These would be {len(wanted)} runs; {most} fit side by side.", field=wanted[-1].field)
-        runs = [first] if first else []
+        wanted, runs = plan(request.form, first), [first] if first else []
+        most, count = MOST_CHECKPOINTS if "play" in request.form else MOST_COLUMNS, len(runs) + len(wanted)
+        if count > most:
+            raise InvalidSetting(f"These would be {count} runs; {most} fit side by side.", field=wanted[-1].field)
         images = first.images if first else list(dict.fromkeys(request.form.getlist("image")))
         if not images:
             raise InvalidSetting("Choose at least one picture.", field="image")
@@ -108,7 +107,8 @@ def _started(wanted: list[Wanted], images: list[str]) -> list[Run]:
         except NotSupported as error:
             flash(error.message, "error")
         except InvalidSetting as error:
-            raise InvalidSetting(error.message, field=one.field) from error
+            error.field = one.field  # in this form
+            raise
     return [started_run(one.visualization, settings, images, one.model) for one, settings in possible]
 
 

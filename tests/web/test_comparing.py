@@ -116,6 +116,8 @@ def test_a_run_with_others(several: Visitor) -> None:
         ("occlusion", "a", 14),
     ]
     assert all(run.images == first.images for run in runs)
+    response = ask(several, run=first.id, setting="occlusion.window", values=",".join(map(str, range(1, 13))))
+    assert "These would be 13 runs; 12 fit side by side." in Page(response.get_data(as_text=True)).text
 
 
 def test_what_cannot_be_started_is_said(visitor: Visitor) -> None:
