@@ -203,11 +203,3 @@ class Busy(PicassoError):
     status = 503
     exit_code = 9
     title = "Not just now"
-
-
-class TooOften(Busy):
-    """One visitor asks more at once than is answered at once."""
-
-    code = "too_often"
-    status = 429
-    title = "Too much at once"

@@ -74,7 +74,7 @@ from picasso.config import load_config
 def main():
     app = create_app(load_config(sys.argv[1]))
     client, engine = app.test_client(), app.extensions["picasso"].engine
-    paths = ["/", "/runs", "/status", "/samples/0.png"]
+    paths = ["/", "/runs", "/status", "/samples/0.webp"]
     paths += ["/visualizations/occlusion", "/visualizations/saliency/pictures", "/model"]
     try:
         for path in paths:  # while the model loads

@@ -19,12 +19,16 @@ LONG = 300_000  # milliseconds
 
 
 @contextmanager
-def running_app() -> Iterator[tuple[Browser, str]]:
-    """A browser, and the address of a server over an empty data folder; both end with the block."""
+def running_app(**settings: str) -> Iterator[tuple[Browser, str]]:
+    """A browser, and the address of a server over an empty data folder; both end with the block.
+
+    Args:
+        settings: of `PICASSO_*`, in place of the default config's.
+    """
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
         process = subprocess.Popen(
             [sys.executable, "-m", "picasso", "serve", "--port", "0"],
-            env=os.environ | {"PICASSO_DATA_DIR": data},
+            env=os.environ | {"PICASSO_DATA_DIR": data} | {f"PICASSO_{name}": text for name, text in settings.items()},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -5,7 +5,9 @@ With names, only those: `python tools/screenshots.py start runs`. Each page is t
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +15,12 @@ from urllib.parse import urljoin
 
 from PIL import Image
 from playwright.sync_api import Page
-from running_app import begin, run, running_app
+from running_app import LONG, begin, run, running_app
 
-OUT = Path(__file__).parent.parent / "docs" / "images"
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "images"
+TRAINING = ROOT / "examples" / "mnist-checkpoints"
+DIGITS = ROOT.parent / "shared" / "data" / "mnist_10k.npz"  # where there is none, Keras fetches them
 WIDTH, HEIGHT = 1280, 860
 Visit = Callable[[Page], object]
 
@@ -43,8 +48,18 @@ def side_by_side(page: Page) -> None:
     for name in ("Occlusion", "Saliency"):
         page.get_by_label(name).check()
     page.get_by_role("button", name="Run all").click()
-    page.wait_for_selector(".compare")
-    page.wait_for_selector(".compare progress", state="detached")
+    page.wait_for_selector(".compare:not(:has(progress))", timeout=LONG)
+    page.wait_for_load_state("networkidle")
+
+
+def through_a_training(page: Page) -> None:
+    """A visualization at all checkpoints of a training, stopped at one of them."""
+    page.goto(urljoin(page.url, "/compare"))
+    page.get_by_label("Visualization").select_option("Occlusion")
+    page.get_by_role("button", name="Run and play").click()
+    page.wait_for_selector(".time-line:not(:has(progress))", timeout=LONG)
+    page.get_by_label("Checkpoint", exact=True).fill("5")
+    page.evaluate("scrollTo(0, 0)")
     page.wait_for_load_state("networkidle")
 
 
@@ -76,6 +91,9 @@ PAGES: dict[str, Visit] = {
     "error": at("/nowhere"),
 }
 
+# The pages of a training, which the example with checkpoints has.
+OF_A_TRAINING: dict[str, Visit] = {"time-line": through_a_training}
+
 
 def keep(page: Page, name: str) -> None:
     """Saves what is visible, in light and in dark."""
@@ -87,12 +105,28 @@ def keep(page: Page, name: str) -> None:
 
 def main(names: list[str]) -> None:
     """All pictures, or those named, one after the other."""
+    names = names or [*PAGES, *OF_A_TRAINING]
     OUT.mkdir(parents=True, exist_ok=True)
-    with running_app() as (browser, address):
+    take({name: visit for name, visit in PAGES.items() if name in names})
+    if not OF_A_TRAINING.keys() & names:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        data = ["--data", str(DIGITS)] if DIGITS.exists() else []
+        train = [sys.executable, str(TRAINING / "train.py"), "--out", folder, *data]
+        subprocess.run(train, check=True)  # noqa: S603 - our own script
+        config = {"SETTINGS": str(TRAINING / "config.py"), "MODEL_CHECKPOINTS": folder}
+        take({name: visit for name, visit in OF_A_TRAINING.items() if name in names}, **config)
+
+
+def take(pages: dict[str, Visit], **settings: str) -> None:
+    """Some pages of one server, which has these settings."""
+    if not pages:
+        return
+    with running_app(**settings) as (browser, address):
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         begin(page, address, samples=3)
-        for name in names or PAGES:
-            PAGES[name](page)
+        for name, visit in pages.items():
+            visit(page)
             keep(page, name)
 
 

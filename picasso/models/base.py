@@ -177,12 +177,19 @@ class Model(ABC):
         It is not counted, calls no checkpoint, and is never of shuffled weights.
 
         Raises:
-            Busy: weights are shuffled, and were so for `patience` seconds.
+            Busy: weights are shuffled, were so for `patience` seconds, and there are no others.
+        """
+        return self._checked(self._scores_beside(x, patience), False)
+
+    def _scores_beside(self, x: FloatArray, patience: float) -> NDArray[np.float32]:
+        """One batch of scores with the weights as learnt, whatever another thread does to them meanwhile.
+
+        An adapter that has the learnt weights at hand while they are shuffled overrides this: then nobody waits.
         """
         if not self._as_learnt.acquire(timeout=patience):
             raise Busy(f"A check is trying {self.info.name} with shuffled weights. It answers again after that.")
         try:
-            return self._checked(self._scores(x, False), False)
+            return self._scores(x, False)
         finally:
             self._as_learnt.release()
 

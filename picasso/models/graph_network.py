@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,13 @@ v1 = tf.compat.v1
 SIZED = 2  # images that sizes are found with, where the graph takes any number
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
 OWN = "picasso_input"  # where our operations are in the graph, whose names are the file's
+
+
+class Replaced(threading.local):
+    """Values that constants have instead of their own, by name, in one thread."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, NDArray[Any]] = {}
 
 
 class Network:
@@ -70,7 +78,7 @@ class Network:
             if ends.logits is not None:
                 shaped = tf.reshape(self._tensor(ends.logits.name), tf.shape(self.scores))
                 self.logits = tf.cast(shaped, tf.float32)
-        self._replaced: dict[str, NDArray[Any]] = {}
+        self._replaced = Replaced()
         self._session = self._open_session()
 
     def way(self, logits: bool = False) -> tuple[Any, ...]:
@@ -88,16 +96,17 @@ class Network:
 
     @contextmanager
     def replaced(self, values: dict[str, NDArray[Any]]) -> Iterator[None]:
-        """While this lasts, constants of the file's graph have other values, by their names.
+        """While this lasts, constants of the file's graph have other values for this thread, by their names.
 
         A session prepares itself anew for each set of names that it is given values for, so that the same set should
         be replaced each time.
         """
-        before, self._replaced = self._replaced, {**self._replaced, **values}
+        before = self._replaced.values
+        self._replaced.values = before | values
         try:
             yield
         finally:
-            self._replaced = before
+            self._replaced.values = before
 
     def run(
         self,
@@ -121,7 +130,7 @@ class Network:
             count = min(size, len(x) - start)
             rows = np.minimum(np.arange(start, start + size), len(x) - 1)
             fed = {name: array[rows] for name, array in feeds.items()}
-            values = self._session.run(list(tensors), fed | self._replaced)
+            values = self._session.run(list(tensors), fed | self._replaced.values)
             parts.append([value[:count] for value in values])
         return [np.concatenate(one) for one in zip(*parts, strict=True)]
 

@@ -84,6 +84,7 @@ class KerasModel(Model):
         self._graph = self._fold() if large else None
         self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
         warnings = self._prove()
+        self._unshuffled = self._folded  # has weights of its own
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
@@ -216,6 +217,11 @@ class KerasModel(Model):
         self._images.shape.assert_is_compatible_with(x.shape)  # cut-out functions take any shape that fits
         outputs = self._trace.outputs(x) if self._folded is None else self._folded(tf.constant(x, tf.float32))
         return tf.cast(outputs[int(logits)], tf.float32).numpy()  # type: ignore[no-any-return]
+
+    def _scores_beside(self, x: FloatArray, patience: float) -> NDArray[np.float32]:
+        if self._unshuffled is None:
+            return super()._scores_beside(x, patience)
+        return self._unshuffled(tf.constant(x, tf.float32))[0].numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._scored_gradients(x, classes, logits)[1]

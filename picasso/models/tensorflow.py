@@ -114,6 +114,9 @@ class TensorFlowModel(Model):
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         return self._network.run([self._network.logits if logits else self._network.scores], x)[0]
 
+    def _scores_beside(self, x: FloatArray, patience: float) -> NDArray[np.float32]:
+        return self._scores(x, False)  # weights are replaced for the thread that shuffles them only
+
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._backward([], None, x, classes, logits)[0]
 

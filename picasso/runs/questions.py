@@ -2,7 +2,8 @@
 
 The answer has to come while the hand moves. So a worker keeps the last pictures as the model takes them, with what can
 hide their parts: a question then costs one forward pass, and travels as a few bytes. One thread answers, a few
-questions may wait for it, and the worker's own event loop is never held up.
+questions may wait for it, and the worker's own event loop is never held up. Of one visitor only the newest question of
+a kind waits: the browser that asked an older one has gone on, or asks it again.
 
 A single window is not asked of the incremental occlusion (`Model.occlude`): for one window it takes several times as
 long as the whole network (EfficientNet-Lite0: 8 times), and it belongs to the run.
@@ -47,6 +48,7 @@ class Question:
     Attributes:
         model: its reference.
         picture: the digest of the picture's PNG; `png` is the file itself, where the worker does not have it yet.
+        visitor: who asks.
         about: "scores": of the picture with the region hidden, or with `keep` of the region alone; "pictures": as the
             model sees it, and what hides its parts; "pieces": superpixels, about so many.
         region: as in `attribution.regions`.
@@ -54,6 +56,7 @@ class Question:
 
     model: str
     picture: str
+    visitor: str = ""
     about: Literal["scores", "pictures", "pieces"] = "scores"
     region: str = ""
     fill: Fill = "grey"
@@ -93,6 +96,19 @@ class Kept:
         return int(self.prepared.x.nbytes * (1 + len(self.fills)))
 
 
+class Waiting:
+    """A question whose turn has not come."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def end(self, answer: Answer) -> None:
+        """Gives whoever waits the answer, if somebody still does."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
 class Answers:
     """One per worker process. `lend` is that of its shelf."""
 
@@ -100,17 +116,39 @@ class Answers:
         self._lend = lend
         self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()  # by model and picture, the last used last
         self._thread = ThreadPoolExecutor(1, "answers")
-        self._waiting = 0
+        self._waiting: dict[tuple[str, str], Waiting] = {}  # by visitor and kind, the oldest first
+        self._answering: asyncio.Task[None] | None = None
+        self._computed = 0  # 1 while the thread has a question
 
     async def answer(self, question: Question) -> Answer:
-        """Answers in a thread; refuses at once where too many wait. To be called on one event loop only."""
-        if self._waiting >= MOST_WAITING:
+        """Answers in a thread; refuses at once where too many wait. To be called on one event loop only.
+
+        An older question of the same visitor and kind that still waits is dropped.
+        """
+        kind = (question.visitor, question.about)
+        older = self._waiting.pop(kind, None)
+        if older is not None:
+            older.end(Answer(error=Busy("A newer question took the place of this one.")))
+        if len(self._waiting) + self._computed >= MOST_WAITING:
             return Answer(error=Busy("Many are asking this model at once. It is asked again."))
-        self._waiting += 1
+        self._waiting[kind] = waiting = Waiting(question)
+        if self._answering is None:
+            self._answering = asyncio.create_task(self._answer_all())
+        return await waiting.answer
+
+    async def _answer_all(self) -> None:
+        """One after the other, until none waits."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self.answer_now, question)
+            while self._waiting:
+                first = self._waiting.pop(next(iter(self._waiting)))
+                if first.answer.done():
+                    continue
+                self._computed = 1
+                first.end(await loop.run_in_executor(self._thread, self.answer_now, first.question))
+                self._computed = 0
         finally:
-            self._waiting -= 1
+            self._answering, self._computed = None, 0
 
     def answer_now(self, question: Question) -> Answer:
         """Answers; whatever goes wrong is in the answer."""

@@ -221,7 +221,7 @@ class Store:
 
     def thumbnail_path(self, image: StoredImage) -> Path:
         """The file of its small version, made when first asked for."""
-        return self.image_path(image).with_suffix(".small.png")
+        return self.image_path(image).with_suffix(".small.webp")
 
     def images(self, session: str) -> list[StoredImage]:
         """The pictures in a session's tray, oldest first."""

@@ -262,17 +262,21 @@ class BaseVisualization(ABC):
         except ValidationError as error:
             first = error.errors()[0]
             field = str(first["loc"][0]) if first["loc"] else None
-            raise InvalidSetting(_sentence(field, first, cls.settings_model), field=field) from error
+            limit = cls.limits(info).get(field) if info and field else None
+            raise InvalidSetting(_sentence(field, first, cls.settings_model, limit), field=field) from error
         if info is not None:
             cls.check_settings(settings, info)
         return settings
 
 
-def _sentence(field: str | None, error: Any, model: type[Settings]) -> str:
+def _sentence(field: str | None, error: Any, model: type[Settings], limit: Any) -> str:
+    """`limit`: what the model's own limits are, as in `BaseVisualization.limits`."""
     if error["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields) or "none"
         return f"There is no setting '{field}'. The settings are: {known}."
     rule = error["msg"].removeprefix("Input should be ")
+    if error["type"] == "less_than_equal" and isinstance(limit, int | float):
+        rule = f"less than or equal to {min(limit, error['ctx']['le'])} for this model"
     return f"'{field}' should be {rule}, got {str(error['input'])[:80]!r}."
 
 

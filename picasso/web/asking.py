@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, jsonify, make_response, redirect, render_template, request, url_for
 
 from picasso.attribution.fills import FILLS
 from picasso.config import MEBIBYTE
-from picasso.errors import Busy, InvalidSetting, PicassoError, TooOften
+from picasso.errors import Busy, InvalidSetting, PicassoError
 from picasso.runs.questions import Question
 from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes
@@ -20,11 +17,8 @@ from picasso.visualizations.what_if import BEST, RISEN, WhatIf
 from picasso.web.blueprint import Answer, blueprint, own_session, png
 from picasso.web.services import chosen_model, model_field, model_status, page_model, services, session_id
 
-MOST_AT_ONCE = 4  # questions of one visitor: a page asks one at a time, and several may be open
 MOST_PIECES = 400
 PIECES = {"coarse": 25, "middle": 60, "fine": 150}
-_asked: Counter[str] = Counter()  # by session, how many questions are being answered
-_counting = threading.Lock()
 
 
 @blueprint.get("/ask")
@@ -123,25 +117,9 @@ def ask_pieces(image: str) -> Answer:
 
 
 def _ask(picture: StoredImage, **about: Any) -> Any:
-    """What the model answers, while this visitor does not ask too much at once."""
-    question = Question(page_model(), picture.digest, **about)
-    with _turn(picture.session):
-        return services().engine.ask(question, lambda: image_bytes(services().store, picture))
-
-
-@contextmanager
-def _turn(session: str) -> Iterator[None]:
-    with _counting:
-        if _asked[session] >= MOST_AT_ONCE:
-            raise TooOften(f"More than {MOST_AT_ONCE} questions of yours are being answered. This is asked again.")
-        _asked[session] += 1
-    try:
-        yield
-    finally:
-        with _counting:
-            _asked[session] -= 1
-            if not _asked[session]:
-                del _asked[session]
+    """What the model answers."""
+    question = Question(page_model(), picture.digest, picture.session, **about)
+    return services().engine.ask(question, lambda: image_bytes(services().store, picture))
 
 
 def _answered(image: str, make: Callable[[StoredImage], Answer]) -> Answer:

@@ -24,3 +24,7 @@ def own_session() -> str:
 
 def png(data: bytes) -> Response:
     return send_file(BytesIO(data), mimetype="image/png")
+
+
+def webp(data: bytes) -> Response:
+    return send_file(BytesIO(data), mimetype="image/webp")

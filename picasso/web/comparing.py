@@ -15,8 +15,10 @@ from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint, own_session
+from picasso.web.cells import Pick, occluded
 from picasso.web.choosing import checked_for
-from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, Pick, compare, known_labels, occluded
+from picasso.web.classes import known_labels
+from picasso.web.comparison import ORDERS, RANKS, Comparison, Leads, compare
 from picasso.web.curves import curves
 from picasso.web.planning import Wanted, plan
 from picasso.web.running import drawn, started_run, titled
@@ -34,16 +36,26 @@ def compare_runs() -> Answer:
     if not request.args.getlist("run"):
         return render_template("compare_start.html", **_choices())
     comparison = _comparison()
-    first = comparison.besides[0]
+    problem = _class_problem(comparison)
     return _page(
         "compare.html",
         comparison,
-        picks=_words_of_picks(comparison),
-        labels=first.labels,
-        ranks=RANKS[:3],
-        notice=_unknown_class(comparison),
+        picks="; ".join(_asked_classes()) if problem else _words_of_picks(comparison),
+        labels=comparison.besides[0].labels,
+        problem=problem,
         as_time_line=_of_one_training(comparison) and len(comparison.besides) > 1,
     )
+
+
+@blueprint.get("/compare/ticked")
+def compare_ticked() -> Answer:
+    """Leads to the comparison of the runs that were ticked, or says what is wrong with that choice."""
+    runs = list(dict.fromkeys(request.args.getlist("run")))
+    if 1 <= len(runs) <= MOST_COLUMNS:
+        return redirect(url_for("pages.compare", run=runs), 303)
+    many = f"{len(runs)} runs are ticked; {MOST_COLUMNS} fit side by side."
+    error = InvalidSetting(many if runs else "Tick the runs to compare first.", field="run")
+    return render_template("compare_start.html", **_choices(error=error)), error.status
 
 
 @blueprint.get("/compare/time-line")
@@ -69,11 +81,10 @@ def start_comparison() -> Answer:
     base = request.form.get("run", "")
     first = services().store.run(session, base) if base else None
     try:
-        wanted = plan(request.form, first)
-        most = MOST_CHECKPOINTS if "play" in request.form else MOST_COLUMNS
-        if len(wanted) > most:
-            raise InvalidSetting(f"These would be {len(wanted)} runs; {most} fit side by side.", field="visualization")
-        runs = [first] if first else []
+        wanted, runs = plan(request.form, first), [first] if first else []
+        most, count = MOST_CHECKPOINTS if "play" in request.form else MOST_COLUMNS, len(runs) + len(wanted)
+        if count > most:
+            raise InvalidSetting(f"These would be {count} runs; {most} fit side by side.", field=wanted[-1].field)
         images = first.images if first else list(dict.fromkeys(request.form.getlist("image")))
         if not images:
             raise InvalidSetting("Choose at least one picture.", field="image")
@@ -95,6 +106,9 @@ def _started(wanted: list[Wanted], images: list[str]) -> list[Run]:
             possible.append((one, checked_for(info, one.visualization, one.values)))
         except NotSupported as error:
             flash(error.message, "error")
+        except InvalidSetting as error:
+            error.field = one.field  # in this form
+            raise
     return [started_run(one.visualization, settings, images, one.model) for one, settings in possible]
 
 
@@ -106,7 +120,7 @@ def state_of_comparison() -> Answer:
     """For each part of the page a text that changes when it does, and whether all runs have ended."""
     comparison = _part_of_page()
     stamps = {cell.name: cell.stamp for cell in comparison.cells}
-    stamps["ranges"] = comparison.ranges_stamp(comparison.limits())
+    stamps["ranges"] = comparison.kinds_stamp
     if "curves" in request.args:
         stamps |= {curve.name: curve.stamp for curve in curves(comparison)}
     return jsonify({"finished": comparison.finished, "parts": stamps})
@@ -122,7 +136,7 @@ def parts_of_comparison() -> Answer:
         cells=[cell for cell in comparison.cells if cell.name in names],
         curves=[curve for curve in curves(comparison) if curve.name in names] if "curves" in request.args else [],
         comparison=comparison,
-        limits=comparison.limits(),
+        shared_ends=comparison.shared_ends,
         with_ranges="ranges" in names,
         of_training="curves" in request.args,
     )
@@ -152,7 +166,7 @@ def map_of_class(run: str, number: int, index: int, name: str) -> Answer:
 
 def _part_of_page() -> Comparison:
     """The same as on the page that asks; that of a training asks for its curves too."""
-    return _comparison(MOST_CHECKPOINTS, "last" if "curves" in request.args else "first")
+    return _comparison(MOST_CHECKPOINTS, "last") if "curves" in request.args else _comparison()
 
 
 def _comparison(most: int = MOST_COLUMNS, leads: Leads = "first") -> Comparison:
@@ -162,9 +176,7 @@ def _comparison(most: int = MOST_COLUMNS, leads: Leads = "first") -> Comparison:
     if not 1 <= len(ids) <= most:
         raise InvalidSetting(f"Between 1 and {most} runs can be compared, got {len(ids)}.", field="run")
     runs = [services().store.run(session, run) for run in ids]
-    picks = _picks(known_labels(runs[0]))
-    if len(runs) * len(picks) > most:
-        raise InvalidSetting(f"At most {most} columns fit: choose fewer runs or classes.", field="class")
+    picks = _picks(known_labels(runs[0]))[: most // len(runs)]
     order = next((one for one in ORDERS if one == request.args.get("order")), ORDERS[0])
     return compare(runs, picks, order, leads)
 
@@ -190,8 +202,12 @@ def _index(text: str, labels: tuple[str, ...]) -> int | None:
     return int(text) if text.isdecimal() and (not labels or int(text) < len(labels)) else None
 
 
-def _unknown_class(comparison: Comparison) -> str:
+def _class_problem(comparison: Comparison) -> str:
+    """What is wrong with the classes that were asked for, as a sentence; "" where nothing is."""
     labels = comparison.besides[0].labels
+    asked, shown = len(_picks(labels)), len(comparison.columns) // len(comparison.besides)
+    if asked > shown:
+        return f"{MOST_COLUMNS} columns fit: the first {shown} of {asked} classes are shown."
     unknown = [text for text in _asked_classes() if _index(text, labels) is None]
     if not unknown:
         return ""
@@ -224,7 +240,7 @@ def _page(template: str, comparison: Comparison, **more: Any) -> Answer:
         render_template(
             template,
             comparison=comparison,
-            limits=comparison.limits(),
+            shared_ends=comparison.shared_ends,
             orders=ORDERS,
             address=address,
             runs=[beside.run.id for beside in comparison.besides],
@@ -241,7 +257,6 @@ def _choices(base: Run | None = None, error: InvalidSetting | None = None) -> di
     model = base.model or roster.default if base else chosen_model()
     info = services().engine.status(model).info if roster.knows(model) else None
     runs = [run for run in store.runs(session) if _can_be_compared(run)] if session and not base else []
-    ticked = request.values.getlist("visualization")
     return {
         "base": titled([base])[0] if base else None,
         "runs": titled(runs),
@@ -255,7 +270,8 @@ def _choices(base: Run | None = None, error: InvalidSetting | None = None) -> di
         ],
         "models": roster.choices(),
         "model": model,
-        "ticked": ticked,
+        "typed": request.values,
+        "most_columns": MOST_COLUMNS,
         "trainings": {} if base else trainings(roster.catalogue.names),
         "error": error,
     }

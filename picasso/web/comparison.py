@@ -1,253 +1,27 @@
-"""Runs beside each other: a row for each picture, a column for each run and class, a cell for each map."""
+"""Runs beside each other: a row for each picture, a column for each run and class, in an order, with shared colours."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from flask import url_for
 
-from picasso.attribution.agreement import Box, agreement, on_one_grid, total_variation
-from picasso.attribution.occlusion import average
-from picasso.attribution.targets import FloatArray
-from picasso.checkpoints import training_and_step
-from picasso.errors import NotFound
-from picasso.runs.artifacts import Artifact
+from picasso.attribution.agreement import total_variation
 from picasso.runs.run import Run, State, StoredImage
-from picasso.visualizations.base import BaseVisualization
-from picasso.visualizations.forms import FormField, form_fields
+from picasso.web.cells import Beside, Cell, Column, Pick, answer_of
 from picasso.web.services import services
-from picasso.web.views import InputView, input_views, results_of, run_labels
+from picasso.web.views import InputView, input_views, results_of
 
 Order = Literal["uploaded", "maps", "answers"]
+Kind = tuple[str, bool]  # the unit of a map, and whether it has a sign
 Leads = Literal["first", "last"]
 ORDERS: tuple[Order, ...] = ("uploaded", "maps", "answers")
-PARTS = 1_000_000  # how finely a run's progress tells two states of a cell apart
 RANKS = ("best class", "second best", "third best", "fourth best", "fifth best")
-
-
-@dataclass(frozen=True)
-class Pick:
-    """Which class a column shows: the one with this index in the first run's model, or each picture's n-th best."""
-
-    index: int | None = None
-    rank: int = 1
-
-
-@dataclass(frozen=True)
-class Class:
-    """A class as one model has it; other models may have it at another place."""
-
-    index: int
-    label: str
-
-
-@dataclass
-class Beside:
-    """A run as it is compared: what it has so far, and how people know it."""
-
-    run: Run
-    visualization: type[BaseVisualization] | None
-    manifest: Mapping[str, Any] | None
-    results: list[Any]
-    images: list[StoredImage]
-    inputs: list[InputView]
-
-    @cached_property
-    def title(self) -> str:
-        """The visualization's."""
-        return self.visualization.title if self.visualization else self.run.visualization
-
-    @cached_property
-    def model(self) -> str:
-        """What pages call its model."""
-        return services().engine.roster.label(self.run.model)
-
-    @cached_property
-    def fields(self) -> list[FormField]:
-        """Its settings, as far as they are known: those left out are the model's own, once it is open."""
-        fields = form_fields(self.visualization, self.run.settings) if self.visualization else []
-        return [one for one in fields if one.name in self.run.settings and one.used and one.words]
-
-    @cached_property
-    def labels(self) -> tuple[str, ...]:
-        """The names of all classes of the model that made it; empty where they are not known (any more)."""
-        return known_labels(self.run)
-
-    def lost(self) -> bool:
-        """Whether its files are gone."""
-        return self.run.state is State.DONE and self.manifest is None
-
-
-@dataclass
-class Column:
-    """A run and a class of it. `says` are the settings in which it differs from the other columns."""
-
-    beside: Beside
-    pick: Pick
-    says: list[str] = field(default_factory=list)
-    shows: str = ""  # which class, where columns differ in that
-
-
-@dataclass
-class Cell:
-    """One picture in one column.
-
-    Attributes:
-        name: of its element in the page.
-        leader: whose best class is shown; None for that cell itself.
-        other: what its map is compared with; None for that cell itself.
-        one: the map that is shown, as templates have maps, or None; `why` says why there is none.
-        unit: what is plotted, and by which method where several columns plot the like.
-    """
-
-    name: str
-    column: Column
-    place: int | None  # of the picture in its run
-    leader: Cell | None = None
-    other: Cell | None = None
-    unit: str = ""
-
-    @cached_property
-    def beside(self) -> Beside:
-        """Its run."""
-        return self.column.beside
-
-    @cached_property
-    def state(self) -> str:
-        """ "done", "queued", "running" (with a map that sharpens, or without one), "failed", ..., or "absent"."""
-        if self.place is None:
-            return "absent"
-        if self.beside.lost():
-            return "failed"
-        if self.beside.run.state is State.RUNNING and self.place < len(self.beside.results) - 1:
-            return "done"
-        if self.beside.run.state is State.DONE and self.place >= len(self.beside.results):
-            return "absent"
-        return str(self.beside.run.state)
-
-    @property
-    def step(self) -> int | None:
-        """Of the training whose checkpoint made it."""
-        known = training_and_step(self.beside.run.model)
-        return known[1] if known else None
-
-    @cached_property
-    def input(self) -> InputView | None:
-        """The picture."""
-        return None if self.place is None else self.beside.inputs[self.place]
-
-    @cached_property
-    def result(self) -> Any:
-        """What is there of this picture."""
-        results = self.beside.results
-        return results[self.place] if self.place is not None and self.place < len(results) else None
-
-    @cached_property
-    def wanted(self) -> Class | None:
-        """The class that is to be shown, as this model has it."""
-        if self.leader is None or self.leader.wanted is None:
-            return self._own(self.column.pick)
-        return same_class(self.leader.wanted, self.leader.beside.labels, self.beside.labels)
-
-    def _own(self, pick: Pick) -> Class | None:
-        if pick.index is not None:
-            labels = self.beside.labels
-            if labels:
-                return Class(pick.index, labels[pick.index]) if pick.index < len(labels) else None
-            listed = (one for one in ranked(self.result) if one.index == pick.index)
-            return next(listed, Class(pick.index, f"class {pick.index}"))
-        best = ranked(self.result)
-        return best[pick.rank - 1] if len(best) >= pick.rank else None
-
-    @cached_property
-    def one(self) -> dict[str, Any] | None:
-        """The map of that class, as `picasso_map` takes it."""
-        if self.result is None or self.wanted is None or "maps" not in self.result:
-            return None
-        same = [one for one in self.result["maps"] if one["label"] == self.wanted.label]
-        exact = [one for one in same if one.get("index") == self.wanted.index]
-        if same:
-            return dict((exact or same)[0])
-        return of_any_class(self.beside.run, self.place or 0, self.result, self.wanted)
-
-    @property
-    def why(self) -> str:
-        """Why there is no map, as a sentence."""
-        if self.result is None or self.one is not None:
-            return ""
-        if "maps" not in self.result:
-            return "" if "predictions" in self.result else f"{self.beside.title} has no maps of classes to compare."
-        if self.wanted is None:
-            return "This model has no such class."
-        shown = ", ".join(one["label"] for one in self.result["maps"])
-        return f"No map of {self.wanted.label} here: this run has only those of {shown}. Run it with more classes."
-
-    @property
-    def signed(self) -> bool:
-        """Whether the map has a sign."""
-        return bool(self.result.get("signed")) if self.result else False
-
-    @cached_property
-    def prediction(self) -> dict[str, Any] | None:
-        """The model's best class: {"label", "score"}."""
-        if self.result is None:
-            return None
-        found = self.result.get("maps") or self.result.get("predictions")
-        return found[0] if found else None
-
-    @cached_property
-    def score(self) -> float | None:
-        """The score of the class that is shown."""
-        if self.one is None or self.wanted is None:
-            return None
-        answer = answer_of(self.result)
-        return float(answer[self.wanted.index]) if answer is not None else self.one.get("score")
-
-    @cached_property
-    def agreement(self) -> float | None:
-        """The rank correlation of this map with the other's; None until both are whole."""
-        other = self.other
-        if other is None or self.one is None or other.one is None:
-            return None
-        whole = all(one.beside.run.state is State.DONE for one in (self, other))
-        return _agreement(self._grid(), other._grid()) if whole else None
-
-    def _grid(self) -> _Grid:
-        assert self.one is not None
-        box = self.result.get("box")
-        artifact = self.one["map"]
-        return _Grid(artifact.url, tuple(box) if box else None, self.signed, artifact.load)
-
-    @property
-    def stamp(self) -> str:
-        """Another one when the cell would look otherwise."""
-        run = self.beside.run
-        version = int(run.progress * PARTS) if self.state == "running" and self.result is not None else 0
-        waits = int(run.progress * 100) if self.state == "running" else 0
-        other = f"{self.other.name}.{self.other.beside.run.state}" if self.other else ""
-        shown = self.wanted.index if self.wanted else ""
-        return f"{self.state}.{version}.{waits}.{other}.{shown}.{int(run.state.finished)}"
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """A map's numbers and where they lie; equal where its address is."""
-
-    url: str
-    box: Box | None
-    signed: bool
-    load: Callable[[], FloatArray] = field(compare=False)
-
-
-@lru_cache(maxsize=4096)  # addresses of finished maps never mean other numbers; a correlation takes 20 ms
-def _agreement(a: _Grid, b: _Grid) -> float | None:
-    return agreement(*on_one_grid(a.load(), a.box, b.load(), b.box), signed=a.signed and b.signed)
 
 
 @dataclass
@@ -291,34 +65,27 @@ class Comparison:
         """Whether there are two runs, whose rows can be sorted by how much they disagree."""
         return len(self.besides) == 2 and len(self.columns) == 2
 
-    def limits(self) -> dict[tuple[str, bool], tuple[float, float]]:
-        """For each unit, with sign or without, the values at the ends of the colours that its maps share."""
-        found: dict[tuple[str, bool], tuple[float, float]] = {}
+    @cached_property
+    def kinds(self) -> dict[Kind, list[Cell]]:
+        """The cells that have a map, by what is plotted: those of one kind share a range of colours."""
+        found: dict[Kind, list[Cell]] = {}
         for cell in self.cells:
-            if cell.one is None or not _is_finite(cell.one["low"]) or not _is_finite(cell.one["high"]):
-                continue
-            end = cell.one.get("limit")
-            end = max(cell.one["high"], -cell.one["low"]) if end is None else end
-            key = (cell.unit, cell.signed)
-            before = found.get(key, (0.0, 0.0))
-            end = max(end, before[1])
-            found[key] = (-end if cell.signed else min(before[0], cell.one["low"]), end)
+            if cell.one is not None:
+                found.setdefault((cell.unit, cell.signed), []).append(cell)
         return found
 
-    def ranges_stamp(self, limits: Mapping[tuple[str, bool], tuple[float, float]]) -> str:
-        """Another one when a range is another, or has more maps."""
-        return ";".join(
-            f"{key[0]}{int(key[1])}:{low:g}:{high:g}:{self.maps_in(*key)}" for key, (low, high) in limits.items()
-        )
+    @property
+    def kinds_stamp(self) -> str:
+        """Another one when there is another kind of map, or more of one."""
+        return ";".join(f"{unit}{int(signed)}:{len(cells)}" for (unit, signed), cells in self.kinds.items())
 
-    def plotting(self, unit: str, signed: bool) -> str:
-        """The visualizations that plot it."""
-        cells = [cell for cell in self.cells if cell.one is not None and (cell.unit, cell.signed) == (unit, signed)]
-        return ", ".join(dict.fromkeys(cell.beside.title for cell in cells))
+    @cached_property
+    def shared_ends(self) -> dict[Kind, tuple[float, float]]:
+        """For each kind of map the values at the ends of its colours, for pictures without JavaScript.
 
-    def maps_in(self, unit: str, signed: bool) -> int:
-        """How many maps share that range."""
-        return sum(cell.one is not None and (cell.unit, cell.signed) == (unit, signed) for cell in self.cells)
+        With it, maps find their ends by themselves (static/map/range.js), and people choose others.
+        """
+        return {kind: _ends([cell.one for cell in cells if cell.one], kind[1]) for kind, cells in self.kinds.items()}
 
 
 def compare(
@@ -480,70 +247,11 @@ def _numbered(labels: Sequence[str]) -> list[tuple[str, int]]:
     return numbered
 
 
-def same_class(cls: Class, labels: Sequence[str], others: Sequence[str]) -> Class | None:
-    """A class of one model as another has it: of the same name, and of the same number where there are several.
-
-    Where the names are not known, the same number. None where the other model has no such class.
-    """
-    if not others or (cls.index < len(others) and others[cls.index] == cls.label):
-        return cls
-    mine = [index for index, label in enumerate(labels) if label == cls.label]
-    theirs = [index for index, label in enumerate(others) if label == cls.label]
-    if not theirs:
-        return None
-    nth = mine.index(cls.index) if cls.index in mine else 0
-    return Class(theirs[min(nth, len(theirs) - 1)], cls.label)
-
-
-def ranked(result: Any) -> list[Class]:
-    """The classes that a result lists, the best first."""
-    if result is None:
-        return []
-    found = result.get("maps") or result.get("predictions") or []
-    return [Class(one.get("index", at), one["label"]) for at, one in enumerate(found)]
-
-
-def known_labels(run: Run) -> tuple[str, ...]:
-    """The names of all classes of the model that made a run; empty where they are not known (any more)."""
-    try:
-        return tuple(run_labels(run))
-    except NotFound:
-        return ()
-
-
-def answer_of(result: Any) -> FloatArray | None:
-    """The scores of all classes (classes,), where a result has kept them."""
-    answer = result.get("answer") if isinstance(result, Mapping) else None
-    return answer.load() if isinstance(answer, Artifact) else None
-
-
-def of_any_class(run: Run, place: int, result: Mapping[str, Any], wanted: Class) -> dict[str, Any] | None:
-    """The map of a class that was not asked for, where a result has the scores of all classes at all positions."""
-    if "corners" not in result or "scores" not in result or wanted.index >= result["scores"].shape[1]:
-        return None
-    values = occluded(result, wanted.index)
-
-    def url(name: str) -> str:
-        return url_for("pages.map_of_class", run=run.id, number=place, index=wanted.index, name=name)
-
-    # Made anew when it is read: whoever keeps the artifact does not keep the numbers.
-    artifact = Artifact(url("map.npy"), "array", values.shape, lambda: occluded(result, wanted.index))
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return {"index": wanted.index, "label": wanted.label, "map": artifact, "low": low, "high": high}
-
-
-def occluded(result: Mapping[str, Any], index: int) -> FloatArray:
-    """What hiding each part costs a class: float32 (height, width), from the scores that a result has kept.
-
-    Raises:
-        NotFound: it has none of that class.
-    """
-    if "corners" not in result or index >= result["scores"].shape[1]:
-        raise NotFound("This run has no scores of that class at all positions.")
-    drop = result["base"].load()[index] - result["scores"].load()[:, index]
-    height, width = result["fill"].shape[:2]
-    window = (int(result["window"][0]), int(result["window"][1]))
-    return average(drop, result["corners"].load(), window, (height, width))
+def _ends(maps: Sequence[Mapping[str, Any]], signed: bool) -> tuple[float, float]:
+    known = [one for one in maps if all(_is_finite(one[end]) for end in ("low", "high"))]
+    limits = [max(one["high"], -one["low"]) if one.get("limit") is None else one["limit"] for one in known]
+    largest = max(limits, default=0.0)
+    return -largest if signed else min([0.0, *(one["low"] for one in known)]), largest
 
 
 def _is_finite(value: Any) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from picasso.checkpoints import training_and_step
-from picasso.web.comparison import Cell, Class, Comparison, Row, answer_of, ranked
+from picasso.web.cells import Cell, answer_of
+from picasso.web.classes import Class, ranked
+from picasso.web.comparison import Comparison, Row
 
 LINES = 3
 TICKS = 4  # steps written below the curves, less one

@@ -17,11 +17,17 @@ from picasso.web.services import chosen_model, services
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that is to be there. `values` are the settings that are not its defaults."""
+    """A run that is to be there.
+
+    Attributes:
+        values: the settings that are not its defaults.
+        field: what in the form asks for it, which an error stands at.
+    """
 
     visualization: type[BaseVisualization]
     values: Mapping[str, Any]
     model: str
+    field: str = "visualization"
 
 
 def plan(form: MultiDict[str, str], base: Run | None) -> list[Wanted]:
@@ -38,14 +44,14 @@ def plan(form: MultiDict[str, str], base: Run | None) -> list[Wanted]:
     registry = services().registry
     if "play" in form:
         way = registry.get(form.get("way", ""))
-        return [Wanted(way, {}, model) for model in _states(form)]
+        return [Wanted(way, {}, model, "training") for model in _states(form)]
     chosen = [registry.get(name) for name in dict.fromkeys(form.getlist("visualization"))]
     varied, values = _varied(form)
     if base is not None:
         own, model = registry.get(base.visualization), base.model or services().engine.roster.default
         wanted = [Wanted(one, {}, model) for one in chosen]
-        wanted += [Wanted(own, base.settings, other) for other in _models(form, ())]
-        wanted += [Wanted(own, base.settings | change, model) for change in _changes(own, varied, values)]
+        wanted += [Wanted(own, base.settings, other, "model") for other in _models(form, ())]
+        wanted += [Wanted(own, base.settings | change, model, "values") for change in _changes(own, varied, values)]
         if not wanted:
             raise InvalidSetting("Choose something to compare this run with.", field="visualization")
         return wanted
@@ -56,7 +62,7 @@ def plan(form: MultiDict[str, str], base: Run | None) -> list[Wanted]:
         raise InvalidSetting(f"Choose {title} as well: it is the one whose setting is varied.", field="setting")
     models = _models(form, (chosen_model(),))
     return [
-        Wanted(one, change, model)
+        Wanted(one, change, model, "values" if change else "visualization")
         for one in chosen
         for model in models
         for change in (_changes(one, varied, values) or [{}])

@@ -14,7 +14,7 @@ from picasso.errors import ImageRefused, NotFound
 from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes, small, thumbnail_bytes
 from picasso.visualizations.base import BaseVisualization
-from picasso.web.blueprint import Answer, blueprint, own_session, png
+from picasso.web.blueprint import Answer, blueprint, own_session, png, webp
 from picasso.web.choosing import pictures_page, pictures_url
 from picasso.web.running import titled
 from picasso.web.services import chosen_model, forget_session, model_status, require_session, services, session_id
@@ -102,16 +102,16 @@ def image(image: str) -> Answer:
     return png(image_bytes(services().store, _own_image(image)))
 
 
-@blueprint.get("/images/<image>/thumbnail.png")
+@blueprint.get("/images/<image>/thumbnail.webp")
 def thumbnail(image: str) -> Answer:
     """A small version of a picture."""
-    return png(thumbnail_bytes(services().store, _own_image(image)))
+    return webp(thumbnail_bytes(services().store, _own_image(image)))
 
 
-@blueprint.get("/samples/<int:number>.png")
+@blueprint.get("/samples/<int:number>.webp")
 def sample(number: int) -> Answer:
     """A small version of a sample picture."""
-    response = png(small(services().sessions.sample(number).read_bytes()))
+    response = webp(small(services().sessions.sample(number).read_bytes()))
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
 

@@ -161,6 +161,11 @@ def test_touch_on_a_phone(new_context: Callable[..., BrowserContext]) -> None:
     page = context.new_page()
     open_tool(page)
     assert sideways_scrolling(page) == 0
+    board, says = (page.locator(part).bounding_box() for part in (".board", ".says"))
+    assert board is not None
+    assert says is not None
+    top, height = map(int, page.locator("[name=region]").input_value().split(",")[1::2])
+    assert board["y"] + (top + height) / SIDE * board["height"] < says["y"]  # the square is not below the answer
     touch = context.new_cdp_session(page)
 
     def send(kind: str, *points: tuple[float, float]) -> None:

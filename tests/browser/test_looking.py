@@ -194,7 +194,8 @@ def test_choosing_a_class_shows_its_map(visitor_page: Page, visitor: Visitor) ->
 def test_the_original_and_the_opacity(visitor_page: Page, visitor: Visitor) -> None:
     visitor_page.goto(visitor.pages["occlusion"])
     viewer = visitor_page.locator(".viewer").first
-    viewer.get_by_text("Original", exact=True).click()
+    tools = visitor_page.locator("picasso-map-tools")
+    tools.get_by_text("Original", exact=True).click()
     shown = viewer.locator(".map-stage:visible")
     natural = "(image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
     expect(shown).to_have_class(re.compile("original"))
@@ -203,10 +204,10 @@ def test_the_original_and_the_opacity(visitor_page: Page, visitor: Visitor) -> N
     assert box is not None
     assert box["width"] / box["height"] == pytest.approx(1.5, abs=0.01)
     expect(viewer.locator("figcaption:visible")).to_have_count(1)
-    viewer.get_by_text("What the model sees", exact=True).click()
+    tools.get_by_text("What the model sees", exact=True).click()
     expect(shown).not_to_have_class(re.compile("original"))
     assert shown.locator(".picture").first.evaluate(natural) == [224, 224]
-    viewer.get_by_label("Opacity of the map").fill("30")
+    tools.get_by_label("Opacity of the map").fill("30")
     expect(shown.locator("canvas.map")).to_have_css("opacity", "0.3")
 
 
@@ -218,7 +219,7 @@ def test_maps_share_a_range_or_have_their_own(visitor_page: Page, visitor: Visit
     assert len(ends.locator("visible=true").all()) == 3
     assert len(set(ends.locator("visible=true").all_inner_texts())) == 1
     shared = ends.first.inner_text()
-    visitor_page.get_by_label("Range").first.select_option("this map")
+    visitor_page.get_by_label("Range").select_option("this map")
     expect(ends.locator("visible=true").first).not_to_have_text(shared)
     assert len(set(ends.locator("visible=true").all_inner_texts())) == 3
 

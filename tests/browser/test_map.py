@@ -130,6 +130,9 @@ def test_any_class_is_that_of_a_fresh_run(
     assert len([url for url in asked if "scores" in url]) == 1  # only the first one had to load them
     choose(page, "Minus the map of", str(others[0].get_attribute("label")))
     expect(shown.locator(".map-about b")).to_contain_text(" − ")
+    named = [str(one.get_attribute("label")) for one in (others[0], others[-1])]
+    expect(shown.locator(".map-scale small")).to_have_text([f"costs {label} more" for label in named])
+    expect(page.get_by_text("of the first class less that of the second").locator("visible=true")).to_have_count(1)
     np.testing.assert_allclose(drawn(shown), maps[-1] - maps[0], atol=1e-6)
     scores, corners = array(page, shown, "scores"), array(page, shown, "corners")
     target = int(str(others[-1].get_attribute("target")))
@@ -137,6 +140,8 @@ def test_any_class_is_that_of_a_fresh_run(
     np.testing.assert_allclose(maps[-1], average(drops, corners, WINDOW, (SIZE, SIZE)), atol=1e-7)
     page.locator(".classes label").first.click()
     expect(page.locator(".map-about b").locator("visible=true").first).to_have_text("espresso")
+    expect(page.locator(".map-scale small").locator("visible=true").first).to_have_text("rises")
+    expect(page.get_by_text("of the first class less that of the second").locator("visible=true")).to_have_count(0)
 
 
 def test_ranges_and_the_strongest(visitor_page: Page, visitor: Visitor) -> None:
@@ -173,6 +178,27 @@ def test_ranges_and_the_strongest(visitor_page: Page, visitor: Visitor) -> None:
     least = np.sort(np.abs(raw[0]), axis=None)[-int(np.ceil(0.1 * raw[0].size))]
     assert not shown[np.abs(raw[0]) < 0.99 * least].any()
     assert shown[np.abs(raw[0]) > 1.01 * least].all()
+
+
+def test_one_bar_of_tools_stays_in_sight(visitor_page: Page, visitor: Visitor) -> None:
+    page, tools = visitor_page, visitor_page.locator("picasso-map-tools")
+    for size, most in [({"width": 1280, "height": 900}, 120), ({"width": 390, "height": 844}, 60)]:
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        page.goto(visitor.pages["checks"])
+        expect(tools).to_have_count(1)
+        page.locator("picasso-map").last.scroll_into_view_if_needed()
+        page.locator("picasso-map").last.evaluate("(map) => map.ready.then(() => null)")
+        box = tools.bounding_box()
+        assert box is not None
+        assert -1 <= box["y"] < 2
+        assert box["height"] < most
+    more = tools.get_by_role("button", name="More")
+    expect(tools.get_by_label("Strongest")).to_be_hidden()
+    more.click()
+    expect(tools.get_by_label("Strongest")).to_be_visible()
+    assert page.locator("picasso-map-tools").evaluate("(tools) => tools.offsetHeight") < 844 / 2
+    page.goto(visitor.pages["features"])  # of one kind
+    expect(tools.locator(".together").first.locator("label")).to_have_count(1)
 
 
 def test_a_link_opens_the_same_view(visitor_page: Page, visitor: Visitor) -> None:
@@ -238,7 +264,9 @@ def test_with_keys_alone(visitor_page: Page, visitor: Visitor) -> None:
     expect(page.get_by_role("group", name="Zoom").first).to_contain_text("150 %")
     press("0")
     expect(page.get_by_role("group", name="Zoom").first).to_contain_text("100 %")
+    press("+")
     press("Escape")
+    expect(page.get_by_role("group", name="Zoom").first).to_contain_text("100 %")
     expect(shown.locator("output")).to_contain_text("Point at the map")
     page.get_by_role("button", name="Swipe").first.focus()
     press("Enter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 
 import keras
@@ -54,6 +55,15 @@ def model(tmp_path_factory):
 
 def weights(model):
     return {variable.path: variable.numpy() for variable in model.network.variables}
+
+
+def beside(model, x):
+    """What another thread is told the scores are."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(model.predict_beside(x, 0)))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def changed(before, after):
@@ -179,13 +189,14 @@ def test_graphs(make, tmp_path, monkeypatch):
         with contextlib.suppress(Cancelled), monkeypatch.context() as patch, model.shuffled(layers_shuffled, 0):
             for name in ("KERNEL", "BIAS", "FILTER"):
                 own = getattr(zoo, name)
-                (given,) = (one for one in model._network._replaced.values() if one.shape == own.shape)
+                (given,) = (one for one in model._network._replaced.values.values() if one.shape == own.shape)
                 np.testing.assert_array_equal(np.sort(given, axis=None), np.sort(own, axis=None))
                 assert (given != own).any() == (layers_shuffled == 2 or name != "FILTER")
                 patch.setattr(zoo, name, given)
             np.testing.assert_allclose(model.predict(x), case.values(x), atol=1e-5)
             expected = zoo.direct_gradients(lambda x: case.values(x, logits=True), x, classes)
             np.testing.assert_allclose(model.gradients(x, classes), expected, atol=1e-5)
+            np.testing.assert_array_equal(beside(model, x), scores)  # who asks beside the run does not wait
             raise Cancelled("The run was cancelled.")
         np.testing.assert_array_equal(model.predict(x), scores)
     assert len(model._network._graph.get_operations()) == operations
@@ -203,6 +214,7 @@ def test_the_default_model(tmp_path):
     scores = model.predict(x)
     with model.shuffled(len(model.weighted_layers), 0):
         after, shuffled = weights(model), model.predict(x)
+        np.testing.assert_array_equal(beside(model, x), scores)  # who asks beside the run does not wait
     learnt = {path for path, values in before.items() if np.ptp(values) > 0}
     assert changed(before, after) == learnt
     assert np.abs(shuffled - scores).max() > 0.01

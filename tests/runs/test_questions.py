@@ -160,7 +160,8 @@ def test_a_flood_is_refused_and_does_not_hold_up_the_loop(answers, monkeypatch):
     monkeypatch.setattr(answers, "answer_now", slow)
 
     async def flood():
-        asked = [asyncio.ensure_future(answers.answer(ASKED)) for _ in range(questions.MOST_WAITING + 20)]
+        visitors = [replace(ASKED, visitor=str(number)) for number in range(questions.MOST_WAITING + 20)]
+        asked = [asyncio.ensure_future(answers.answer(question)) for question in visitors]
         await asyncio.wait(asked, timeout=5, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.sleep(0)
         go_on.set()
@@ -173,6 +174,36 @@ def test_a_flood_is_refused_and_does_not_hold_up_the_loop(answers, monkeypatch):
         return await answers.answer(ASKED)
 
     assert asyncio.run(again()).error is None
+
+
+def test_of_one_visitor_the_newest_question_of_a_kind_is_answered(answers, monkeypatch):
+    """Those before it were given up by the browser: they cost nothing, and take nobody's place."""
+    begun, go_on, seen = threading.Event(), threading.Event(), []
+
+    def slow(question):
+        seen.append((question.visitor, question.about, question.pieces))
+        begun.set()
+        assert go_on.wait(10)
+        return questions.Answer(question.pieces)
+
+    monkeypatch.setattr(answers, "answer_now", slow)
+
+    async def drag():
+        asked = [asyncio.create_task(answers.answer(replace(ASKED, visitor="a", pieces=-1)))]
+        await asyncio.to_thread(begun.wait, 10)
+        moves = [replace(ASKED, visitor="a", pieces=move) for move in range(20)]
+        others = [replace(ASKED, visitor="a", about="pictures"), replace(ASKED, visitor="b", pieces=5)]
+        asked += [asyncio.create_task(answers.answer(question)) for question in moves + others]
+        await asyncio.sleep(0)
+        asked[21].cancel()  # its connection is gone
+        await asyncio.sleep(0)
+        go_on.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(drag())
+    assert seen == [("a", "scores", -1), ("a", "scores", 19), ("b", "scores", 5)]
+    assert [type(answer.error) for answer in found[1:20]] == [Busy] * 19
+    assert (found[0].value, found[20].value, found[22].value) == (-1, 19, 5)
 
 
 @pytest.mark.parametrize("region", ["99,99,2,2", "0.zzzz", "NaN"])

@@ -113,6 +113,8 @@ def test_a_preview_says_how_far_it_is_from_the_exact_drops(tiny_model, tmp_path,
     )
     for one, other in zip(fast["maps"], exact["maps"], strict=True):
         np.testing.assert_allclose(one["map"], 0.9 * other["map"], atol=1e-6)
+    # Pages draw the maps of all other classes from these.
+    np.testing.assert_allclose(fast["base"] - fast["scores"], 0.9 * (exact["base"] - exact["scores"]), atol=1e-6)
     some = np.linspace(0, exact["positions"] - 1, 16).astype(int)
     drops = (exact["base"] - exact["scores"][some])[:, [one["index"] for one in exact["maps"]]]
     np.testing.assert_allclose(fast["deviation"], 0.1 * np.abs(drops).max(), rtol=1e-4)

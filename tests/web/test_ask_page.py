@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,7 +13,6 @@ from PIL import Image
 
 from picasso.errors import Busy
 from picasso.runs.run import State
-from picasso.web import asking
 
 NOBODY = "0" * 32
 PAINTED = "2s.5.n.5.n.5"  # three rows of five pixels of 28
@@ -158,31 +156,6 @@ def test_only_ones_own_pictures(visitor: Visitor) -> None:
     assert visitor.post(f"/ask/{image}/answer?model=nonsense", json={}).status_code == 404
     elsewhere = {"Origin": "http://elsewhere"}
     assert visitor.post(f"/ask/{image}/answer", json={}, headers=elsewhere).status_code == 403
-
-
-def test_one_visitor_asks_few_at_once(visitor: Visitor, engine: InProcessEngine, monkeypatch: Any) -> None:
-    image, go_on, statuses = visitor.add(), threading.Event(), []
-    visitor.get("/")  # sessions are touched before threads do
-    monkeypatch.setattr(engine, "ask", lambda *_: [] if go_on.wait(10) else None)
-    places = threading.Semaphore(0)
-
-    def one() -> None:
-        client = visitor.app.test_client()
-        client.set_cookie("picasso", str(visitor.client.get_cookie("picasso").value))  # type: ignore[union-attr]
-        statuses.append(client.post(f"/ask/{image}/answer", json={"region": "1,1,2,2"}).status_code)
-        places.release()
-
-    threads = [threading.Thread(target=one) for _ in range(asking.MOST_AT_ONCE + 2)]
-    for thread in threads:
-        thread.start()
-    assert places.acquire(timeout=10)
-    assert places.acquire(timeout=10)
-    assert statuses == [429, 429]
-    go_on.set()
-    for thread in threads:
-        thread.join(10)
-    assert sorted(statuses) == [200] * asking.MOST_AT_ONCE + [429, 429]
-    assert not asking._asked
 
 
 def test_busy_is_told_as_something_to_ask_again(visitor: Visitor, engine: InProcessEngine, monkeypatch: Any) -> None:

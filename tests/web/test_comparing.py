@@ -15,8 +15,9 @@ from werkzeug.test import TestResponse
 from picasso.errors import ModelError
 from picasso.runs.artifacts import pack
 from picasso.runs.run import Run, State
-from picasso.web import comparison
-from picasso.web.comparison import Class, answers_apart, same_class
+from picasso.web.cells import Pick
+from picasso.web.classes import Class, same_class
+from picasso.web.comparison import answers_apart, compare
 from picasso.web.templates import number
 
 DIGITS = tuple("0123456789")
@@ -115,6 +116,8 @@ def test_a_run_with_others(several: Visitor) -> None:
         ("occlusion", "a", 14),
     ]
     assert all(run.images == first.images for run in runs)
+    response = ask(several, run=first.id, setting="occlusion.window", values=",".join(map(str, range(1, 13))))
+    assert "These would be 13 runs; 12 fit side by side." in Page(response.get_data(as_text=True)).text
 
 
 def test_what_cannot_be_started_is_said(visitor: Visitor) -> None:
@@ -124,14 +127,32 @@ def test_what_cannot_be_started_is_said(visitor: Visitor) -> None:
         ({"visualization": "occlusion", "image": []}, "Choose at least one picture."),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": " "}, "Write the values"),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,99"}, "1..28 pixels"),
+        ({"visualization": "occlusion", "setting": "occlusion.window", "values": "4,9999"}, "equal to 28 for this"),
         ({"visualization": "occlusion", "setting": "occlusion.windw", "values": "4"}, "There is no setting"),
         ({"visualization": "occlusion", "setting": "saliency.method", "values": "x"}, "Choose Saliency as well"),
         ({"visualization": "occlusion", "setting": "occlusion.window", "values": many}, "14 runs; 12 fit"),
     ]:
         response = ask(visitor, **{"image": visitor.add()} | form)
         assert response.status_code == 422
-        assert says in Page(response.get_data(as_text=True)).text
+        page = Page(response.get_data(as_text=True))
+        assert says in page.text
+        assert page.field("values") == form.get("values", "")  # nothing that was typed is lost
+        ticked = [one["value"] for one in page.all("input", name="visualization") if "checked" in one]
+        assert ticked == [one for one in [form["visualization"]] if one]
+        known = [one["value"] for one in page.all("option", value=str(form.get("setting")))]
+        assert [one["value"] for one in page.all("option") if "selected" in one] == known
     assert visitor.services.store.runs(visitor.session) == []
+
+
+def test_ticking_runs(visitor: Visitor) -> None:
+    runs = [visitor.start("occlusion", window=size) for size in range(4, 17)]
+    for ticked, says in [([], "Tick the runs to compare first."), (runs, "13 runs are ticked; 12 fit side by side.")]:
+        response = visitor.get(address(*ticked).replace("?", "/ticked?"))
+        page = Page(response.get_data(as_text=True))
+        assert response.status_code == 422
+        assert says in page.text
+        assert len([one for one in page.all("input", name="run") if "checked" in one]) == len(ticked)
+    assert visitor.get(address(*runs[:2]).replace("?", "/ticked?")).location == address(*runs[:2])
 
 
 def test_what_a_model_cannot_do_is_left_out_and_said(make_visitor: MakeVisitor) -> None:
@@ -173,6 +194,7 @@ def test_which_class_is_shown_and_how_maps_agree(several: Visitor) -> None:
     assert labels(address(runs[0], **{"class": "3;5"})) == ["3", "5"]
     unknown = several.page(address(runs[0], **{"class": "thirteen", "endpoint": "x", "_external": 1}))
     assert "no class 'thirteen'" in unknown.text
+    assert unknown.field("class") == "thirteen"
 
     page = several.page(address(*runs, **{"class": 7}))
     maps = page.all("picasso-map")
@@ -199,7 +221,9 @@ def test_the_map_of_any_class(visitor: Visitor) -> None:
         assert visitor.get(f"/runs/{run.id}/maps/{nothing}").status_code == 404
     every = {"class": ";".join(DIGITS)}
     assert len(visitor.page(address(run, **every)).all("picasso-map")) == 10
-    assert visitor.get(address(run, visitor.start("saliency"), **every)).status_code == 422  # 20 columns
+    page = visitor.page(address(run, visitor.start("saliency"), **every))
+    assert "12 columns fit: the first 6 of 10 classes are shown." in page.text
+    assert page.field("class") == "; ".join(DIGITS)
 
 
 def test_units_are_never_mixed_silently(several: Visitor) -> None:
@@ -291,7 +315,7 @@ def test_answers_of_models_with_different_classes(several: Visitor, engine: InPr
     p, q = (np.load(io.BytesIO(several.services.store.artifact(run, "0.answer.npy"))) for run in (one, other))
     expected = (abs(p[9] - q[0]) + abs(p[8] - q[1]) + q[2] + p[:8].sum()) / 2
     with several.app.test_request_context():
-        row = comparison.compare([one, other], [comparison.Pick()]).rows[0]
+        row = compare([one, other], [Pick()]).rows[0]
         assert answers_apart(*row.cells) == pytest.approx(expected, abs=1e-6)
 
 

@@ -391,12 +391,12 @@ def test_upload_from_the_pictures_step_comes_back_to_it(visitor: Visitor) -> Non
 
 
 def test_samples(visitor: Visitor) -> None:
-    assert visitor.get("/samples/0.png").mimetype == "image/png"
+    assert visitor.get("/samples/0.webp").mimetype == "image/webp"
     assert visitor.post("/images/samples", {"sample": ["1", "0", "1"]}).status_code == 303
     names = [image.filename for image in visitor.services.store.images(visitor.session)]
     assert names == ["three.png", "zero.png"]
     for number in ("2", "99999999999999999999"):
-        assert visitor.get(f"/samples/{number}.png").status_code == 404
+        assert visitor.get(f"/samples/{number}.webp").status_code == 404
         assert visitor.post("/images/samples", {"sample": number}).status_code == 404
     for data in ({}, {"sample": "x"}, {"sample": "-1"}):
         assert visitor.post("/images/samples", data).status_code == 404
@@ -413,14 +413,14 @@ def test_a_picture_that_a_run_shows_stays_with_it(visitor: Visitor) -> None:
     run = visitor.start("class-probabilities", visitor.add("cat.png"))
     visitor.post(f"/images/{run.images[0]}/remove")
     assert "cat.png" in visitor.page(f"/runs/{run.id}/").text
-    assert visitor.get(f"/images/{run.images[0]}/thumbnail.png").status_code == 200
+    assert visitor.get(f"/images/{run.images[0]}/thumbnail.webp").status_code == 200
 
 
 def test_thumbnails_are_small(visitor: Visitor) -> None:
     visitor.upload(("large.png", png((700, 350))))
     (image,) = visitor.services.store.images(visitor.session)
-    with Image.open(BytesIO(visitor.get(f"/images/{image.id}/thumbnail.png").data)) as small:
-        assert max(small.size) == 320
+    with Image.open(BytesIO(visitor.get(f"/images/{image.id}/thumbnail.webp").data)) as small:
+        assert (small.format, max(small.size)) == ("WEBP", 320)
     with Image.open(BytesIO(visitor.get(f"/images/{image.id}.png").data)) as whole:
         assert whole.size == (350, 700)
 

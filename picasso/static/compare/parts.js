@@ -17,7 +17,6 @@ export async function follow(root, changed = () => {}) {
         await renew(root.dataset.parts, stale.slice(from, from + AT_ONCE));
       }
       if (stale.length) changed(stale);
-      if (finished) freshTools();
       if (!finished) continue;
       if ("sorts" in root.dataset) location.reload();
       return;
@@ -43,13 +42,6 @@ async function renew(address, names) {
   for (const name of names) {
     const [before, after] = [part(name), found.getElementById(name)];
     if (before && after) exchange(before, document.adoptNode(after));
-  }
-}
-
-// The tools are those of the maps that were there when they were made.
-function freshTools() {
-  for (const tools of document.querySelectorAll(".common-tools > picasso-map-tools")) {
-    if (!tools.contains(document.activeElement)) tools.replaceWith(document.createElement("picasso-map-tools"));
   }
 }
 

@@ -15,10 +15,11 @@ import { Windows } from "./windows.js";
 const HINT = "Point at the map, or focus it and press arrow keys, to read its values.";
 const WITHOUT_PAINT = new Set(["opacity", "zoom", "x", "y", "at", "cursor", "swipe"]); // what changes no pixel of the map
 
-// Maps near the part of the page that is seen are drawn; the others when they come near.
+// Maps near the part of the page that is seen are drawn; the others before they come into sight.
+const NEAR = "1000px"; // more than a turn of the wheel, or a key that scrolls by a screen
 const near = new IntersectionObserver(
   (entries) => entries.forEach(({ target, isIntersecting }) => target.seen(isIntersecting)),
-  { rootMargin: "200px" },
+  { rootMargin: NEAR, scrollMargin: NEAR },
 );
 
 export class PicassoMap extends HTMLElement {
@@ -34,6 +35,7 @@ export class PicassoMap extends HTMLElement {
   #extent = null; // of the grid
   #ends = ""; // the values that its colours end at
   #label = ""; // of the class that is drawn
+  #difference = null; // of the maps of two classes: their labels
   #labels = null; // of all classes
   #windows = null; // a promise, once they are wanted
   #opened = null; // the windows themselves
@@ -121,7 +123,8 @@ export class PicassoMap extends HTMLElement {
   shown() {
     const { stage, scale, about, reading } = this.#parts;
     const told = view.get("at") ? [reading.output.textContent] : [];
-    const what = [this.getAttribute("of"), this.getAttribute("unit")].filter(Boolean).join(" · ");
+    const unit = this.getAttribute("unit");
+    const what = [this.getAttribute("of"), unit && this.#difference ? `difference of ${unit}` : unit].filter(Boolean).join(" · ");
     return { stage, scale, words: [about.textContent, what, ...told].filter(Boolean) };
   }
 
@@ -155,7 +158,8 @@ export class PicassoMap extends HTMLElement {
     this.#parts = { stage, swipe, scale, reading, about };
     new Hand(this, stage);
     this.replaceChildren(stage.root, scale.root, about, reading.output);
-    if (this.hasAttribute("controls")) this.append(document.createElement("picasso-map-tools"));
+    const alone = !document.querySelector("picasso-map-tools"); // one bar is for all maps of a page
+    if (this.hasAttribute("controls") && alone) this.prepend(document.createElement("picasso-map-tools"));
   }
 
   #number(name) {
@@ -189,19 +193,22 @@ export class PicassoMap extends HTMLElement {
     return [picture.naturalWidth, picture.naturalHeight];
   }
 
+  // The index of a class that an attribute names; null for none.
+  #own(name) {
+    return this.#numbers(name)?.[0] ?? null;
+  }
+
   // The class that is looked at and the one that is taken away from it; null for none.
   #chosen() {
     const group = this.getAttribute("group");
-    const own = (name) => this.#numbers(name)?.[0] ?? null;
-    return [view.chosen("class", group) ?? own("target"), view.chosen("minus", group) ?? own("minus")];
+    return ["class", "minus"].map((field) => view.chosen(field, group) ?? this.#own(field === "class" ? "target" : field));
   }
 
   // What is to be drawn: its `key`, and how to get it.
   #source() {
-    const own = this.#numbers("target")?.[0] ?? null;
     const [target, minus] = this.#chosen();
     const src = this.getAttribute("src");
-    if (this.hasAttribute("scores") && target !== null && (!src || target !== own || minus !== null)) {
+    if (this.hasAttribute("scores") && target !== null && (!src || target !== this.#own("target") || minus !== null)) {
       return { key: `${this.getAttribute("scores")} ${target} ${minus}`, grid: () => this.#made(target, minus) };
     }
     const coarse = view.get("smooth") === "off" && this.getAttribute("cells");
@@ -213,9 +220,9 @@ export class PicassoMap extends HTMLElement {
     const windows = await this.windows();
     const name = (index) => this.#labels?.[index] ?? `class ${index}`;
     if (target >= windows.classes || minus >= windows.classes) throw new Error(`There is no class ${Math.max(target, minus)}.`);
-    const label = minus === null ? name(target) : `${name(target)} − ${name(minus)}`;
+    const difference = minus === null ? null : [name(target), name(minus)];
     const grid = windows.map(target, minus);
-    return { grid, label, extent: extentOf(grid.values) };
+    return { grid, label: difference?.join(" − ") ?? name(target), difference, extent: extentOf(grid.values) };
   }
 
   async #loaded(address) {
@@ -241,10 +248,11 @@ export class PicassoMap extends HTMLElement {
   // Loads what is to be drawn; false if something else is wanted by then.
   async #take(source) {
     this.#key = source.key;
-    const { grid, label, extent } = await source.grid();
+    const { grid, label, difference = null, extent } = await source.grid();
     if (this.#key !== source.key) return false;
     this.grid = grid;
     this.#label = label;
+    this.#difference = difference;
     this.#extent = extent;
     this.#stale = true;
     forget();
@@ -279,7 +287,10 @@ export class PicassoMap extends HTMLElement {
     const share = 1 - view.get("strongest") / 100;
     const from = share > 0 ? quantile(this.#extent.sizes, share) : 0;
     stage.draw(this.grid, { low: ends[0], high: ends[1], table, middle: this.signed, from }, view.get("smooth") === "on");
-    scale.show(ends, table, (this.getAttribute("ends") ?? "").split("|"));
+    this.toggleAttribute("difference", Boolean(this.#difference)); // for what the page says beside it
+    const [first, second] = this.#difference ?? [];
+    const ownEnds = (this.getAttribute("ends") ?? "").split("|");
+    scale.show(ends, table, first ? [`costs ${second} more`, `costs ${first} more`] : ownEnds);
     const of = this.getAttribute("of");
     stage.root.setAttribute("aria-label", `Map of ${this.#label}${of ? ` over ${of}` : ""}`);
     const name = make("b");

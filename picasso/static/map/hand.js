@@ -7,6 +7,7 @@ const LARGE_STEP = 10; // cells of the map
 const ZOOM = 1.5;
 const MOST_ZOOM = 16;
 const CLICK = 5; // pixels that a click may move
+export const WHOLE = { zoom: 1, x: 0.5, y: 0.5 }; // the whole picture
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 // Zooms so that `at` [x, y], 0..1 of the picture, stays where it is.
@@ -104,8 +105,8 @@ export class Hand {
     if (ARROWS[event.key]) this.#step(ARROWS[event.key], event.shiftKey ? LARGE_STEP : STEP);
     else if (event.key === "+" || event.key === "=") zoomAt(ZOOM);
     else if (event.key === "-") zoomAt(1 / ZOOM);
-    else if (event.key === "0") view.set({ zoom: 1, x: 0.5, y: 0.5 });
-    else if (event.key === "Escape") view.set({ cursor: null, at: null });
+    else if (event.key === "0") view.set(WHOLE);
+    else if (event.key === "Escape") view.set({ cursor: null, at: null, ...WHOLE });
     else return;
     event.preventDefault();
   }

@@ -39,15 +39,16 @@ export class Stage {
     this.root.classList.toggle("original", Boolean(box));
   }
 
-  // Draws a grid; smoothed ones as fine as the screen shows them.
+  // Draws a grid; smoothed ones as fine as the screen shows them, and no coarser than they are.
   draw(grid, how, smooth) {
     const wanted = this.place.offsetWidth * devicePixelRatio;
-    const times = smooth ? Math.min(wanted / grid.width, FINEST / Math.max(grid.width, grid.height)) : 1;
-    const fine = times > 1 ? finer(grid, Math.round(grid.width * times), Math.round(grid.height * times)) : grid;
+    const times = Math.max(1, Math.min(wanted / grid.width, FINEST / Math.max(grid.width, grid.height)));
+    const fine = smooth ? finer(grid, Math.round(grid.width * times), Math.round(grid.height * times)) : grid;
     if (this.canvas.width !== fine.width) this.canvas.width = fine.width;
     if (this.canvas.height !== fine.height) this.canvas.height = fine.height;
     this.canvas.getContext("2d").putImageData(painted(fine, how), 0, 0);
     this.canvas.classList.toggle("cells", !smooth);
+    this.root.classList.add("drawn");
   }
 
   fade(opacity) {

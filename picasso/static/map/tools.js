@@ -1,8 +1,8 @@
-// <picasso-map-tools>: how the maps of this page are looked at. Several of them on a page show the same.
+// <picasso-map-tools>: how the maps of this page are looked at. One bar is for all of them.
 
 import { tables } from "./colours.js";
 import { PicassoMap } from "./element.js";
-import { zoomAt } from "./hand.js";
+import { WHOLE, zoomAt } from "./hand.js";
 import { endsOf } from "./range.js";
 import { saveMap, savePicture } from "./save.js";
 import { make } from "./stage.js";
@@ -17,7 +17,10 @@ const RANGES = [
   ["fixed", "fixed"],
 ];
 const PICTURES = [["seen", "What the model sees"], ["original", "Original"]];
+const COLOURS = { unsigned: "Colours from 0 up", signed: "Colours around 0" }; // where a page has maps of both kinds
 const HELP = {
+  unsigned: "Of the maps whose values have no sign",
+  signed: "Of the maps whose values lie on both sides of zero",
   strongest: "Shows only so many of the pixels: those with the largest values, whatever their sign",
   scale: "Whether colours mean the same in all maps of this page that have the same unit",
   range:
@@ -34,7 +37,7 @@ class PicassoMapTools extends HTMLElement {
 
   connectedCallback() {
     if (!this.#shows.length) this.#build();
-    view.addEventListener("change", this.#onView);
+    view.addEventListener("change", this.#onView); // maps that come or go are a change too
     this.#onView();
   }
 
@@ -42,28 +45,30 @@ class PicassoMapTools extends HTMLElement {
     view.removeEventListener("change", this.#onView);
   }
 
-  // The maps that this tool bar lies beside: those of its viewer, else all of the page.
-  #maps() {
-    return [...(this.closest("picasso-map, .viewer") ?? document).querySelectorAll("picasso-map"), this.closest("picasso-map")].filter(Boolean);
-  }
-
-  // The one that is saved: what is seen of them.
+  // The one that is saved: where the person was last, else the first that is in sight.
   #map() {
-    const maps = this.#maps();
-    return maps.find((map) => map === PicassoMap.active) ?? maps.find((map) => map.offsetParent) ?? maps[0];
+    const maps = [...document.querySelectorAll("picasso-map")].filter((map) => map.offsetParent);
+    const below = Math.max(0, this.getBoundingClientRect().bottom);
+    const active = maps.find((map) => map === PicassoMap.active);
+    return active ?? maps.find((map) => map.getBoundingClientRect().bottom > below) ?? maps[0];
   }
 
   #build() {
-    const maps = this.#maps();
     this.setAttribute("role", "group");
     this.setAttribute("aria-label", "How maps are shown");
-    const first = make("div", "row");
     const strongest = this.#choice("Strongest", "strongest", STRENGTHS, HELP.strongest, Number);
-    first.append(this.#opacity(), this.#colours(maps), strongest, this.#range(), this.#smooth());
-    const second = make("div", "row");
-    if (maps.some((map) => map.hasAttribute("original"))) second.append(this.#picture());
-    second.append(this.#swipe(), this.#zoom(), this.#saving());
-    this.append(first, second);
+    const rest = make("div", "rest", { id: `rest-of-tools-${++count}` });
+    rest.append(this.#colours(), strongest, this.#range(), this.#smooth(), this.#picture(), this.#saving());
+    this.append(this.#opacity(), this.#swipe(), this.#zoom(), this.#more(rest), rest);
+  }
+
+  // A narrow page shows the rest only when it is asked for: the bar stays in sight, and must not hide the maps.
+  #more(rest) {
+    const more = button("More", () => more.setAttribute("aria-expanded", this.classList.toggle("open")));
+    more.className = "more-tools";
+    more.setAttribute("aria-expanded", false);
+    more.setAttribute("aria-controls", rest.id);
+    return more;
   }
 
   #opacity() {
@@ -73,10 +78,11 @@ class PicassoMapTools extends HTMLElement {
     return labelled("Map", slider);
   }
 
-  // Colours of the kind that the maps here have; of both where both are here.
-  #colours(maps) {
-    const kinds = ["unsigned", "signed"].filter((kind) => !maps.length || maps.some((map) => map.signed === (kind === "signed")));
-    const parts = kinds.map((kind) => {
+  // Colours of the kind that the page's maps have; of both where both are there.
+  #colours() {
+    const both = make("span", "together");
+    const kinds = { unsigned: "picasso-map:not([signed])", signed: "picasso-map[signed]" };
+    const labels = Object.keys(kinds).map((kind) => {
       const select = make("select");
       tables.then((colours) => {
         fill(select, Object.keys(colours[kind]).map((name) => [name, name]));
@@ -84,10 +90,16 @@ class PicassoMapTools extends HTMLElement {
       }, () => {}); // without colours there is no map either, which says why
       select.addEventListener("change", () => view.set({ [kind]: select.value }));
       this.#shows.push(() => (select.value = view.get(kind)));
-      return labelled(kinds.length > 1 ? `Colours, ${kind === "signed" ? "with sign" : "without"}` : "Colours", select);
+      const label = labelled("Colours", select);
+      label.title = HELP[kind];
+      return { kind, label };
     });
-    const both = make("span", "together");
-    both.append(...parts);
+    this.#shows.push(() => {
+      const there = labels.filter(({ kind }) => document.querySelector(kinds[kind]));
+      if (there.every(({ label }) => label.isConnected) && there.length === both.childElementCount) return;
+      for (const { kind, label } of there) label.firstChild.data = there.length > 1 ? COLOURS[kind] : "Colours";
+      both.replaceChildren(...there.map(({ label }) => label));
+    });
     return both;
   }
 
@@ -133,7 +145,7 @@ class PicassoMapTools extends HTMLElement {
     const legend = make("legend", "hidden");
     legend.textContent = "Picture";
     group.append(legend);
-    const name = `picture of tools ${++count}`;
+    const name = `picture of tools ${count}`;
     for (const [value, title] of PICTURES) {
       const radio = make("input", "", { type: "radio", name, value, id: `${value} ${name}`.replaceAll(" ", "-") });
       const label = make("label", "", { for: radio.id });
@@ -142,6 +154,7 @@ class PicassoMapTools extends HTMLElement {
       this.#shows.push(() => (radio.checked = view.get("picture") === value));
       group.append(radio, label);
     }
+    this.#shows.push(() => (group.hidden = !document.querySelector("picasso-map[original]")));
     return group;
   }
 
@@ -155,7 +168,7 @@ class PicassoMapTools extends HTMLElement {
   #zoom() {
     const group = make("span", "zoom", { role: "group", "aria-label": "Zoom" });
     const out = button("−", () => zoomAt(1 / 1.5), "Zoom out");
-    const all = button("", () => view.set({ zoom: 1, x: 0.5, y: 0.5 }), "Show the whole picture");
+    const all = button("", () => view.set(WHOLE), "Show the whole picture");
     const into = button("+", () => zoomAt(1.5), "Zoom in");
     this.#shows.push(() => {
       all.textContent = `${Math.round(view.get("zoom") * 100)} %`;
@@ -177,8 +190,8 @@ class PicassoMapTools extends HTMLElement {
     });
     copy.title = "Copies a link that opens exactly this view";
     part.append(
-      button("Save picture", () => savePicture(this.#map()), "", "What is seen, with its colours and numbers (PNG)"),
-      button("Save values", () => saveMap(this.#map()), "", "The numbers of this map (.npy)"),
+      button("Save picture", () => savePicture(this.#map()), "", "What is seen of the map that you were at last, with its colours and numbers (PNG)"),
+      button("Save values", () => saveMap(this.#map()), "", "The numbers of the map that you were at last (.npy)"),
       copy,
     );
     return part;
