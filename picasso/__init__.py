@@ -27,7 +27,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is in `__all__` when it is first used: it takes a second, which `picasso --help` need not wait for."""
+    """Imports what is in `__all__` when it is first used: that takes a second, which `--help` need not wait for."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

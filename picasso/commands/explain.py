@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,21 +49,24 @@ def explain(
       picasso explain --again results/manifest.json
       picasso explain --again bundle.zip --model my_model.keras
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: it says much on stderr
     if again is not None:
         if visualization or settings or classes or seed is not None:
             raise click.UsageError("The manifest says how: leave out --visualization, --set, --class and --seed.")
     elif not images:
         raise click.UsageError("Name at least one image, folder or pattern.")
     elif visualization is None:
-        raise click.UsageError("Say which way to look: --visualization occlusion, or what `picasso visualizations` lists.")
+        raise click.UsageError(
+            "Say which way to look: --visualization occlusion, or what `picasso visualizations` lists."
+        )
     from picasso.commands import explaining
 
     given = explaining.Given(images, out, as_json)
     if again is not None:
         explaining.repeat_run(given, again, model, config_file)
     else:
-        explaining.explain_images(given, str(visualization), key_values(settings), classes, seed or 0, model, config_file)
+        explaining.explain_images(
+            given, str(visualization), key_values(settings), classes, seed or 0, model, config_file
+        )
 
 
 def key_values(settings: Sequence[str]) -> dict[str, str]:

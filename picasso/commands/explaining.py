@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picasso.commands.reporting import Report, report_repetition
-from picasso.commands.terminal import asked_to_end, progress, stdout_alone
+from picasso.commands.terminal import asked_to_end, hushed_start, progress, stdout_alone
 from picasso.errors import Cancelled, NotFound
 from picasso.local.again import explainer_of, repeat
 from picasso.local.explaining import Explainer
@@ -51,7 +51,8 @@ def explain_images(
         raise NotFound(f"There are no image files in {', '.join(given.images)}.")
     with ExitStack() as stack:
         report = Report(stack.enter_context(stdout_alone()), given.out, given.as_json)
-        opened = open_model(model, config=config_file)
+        with hushed_start():
+            opened = open_model(model, config=config_file)
         stop = stack.enter_context(asked_to_end())
         explainer = Explainer(opened, visualization, settings, classes=classes, seed=seed, stop=stop)
         results = stack.enter_context(ResultsFolder(given.out).of(explainer.run)) if given.out else None
@@ -77,7 +78,8 @@ def repeat_run(given: Given, manifest: Path, model: str | None, config_file: Pat
         opened_with = {"model": model, "config": config_file}
     with ExitStack() as stack:
         stdout = stack.enter_context(stdout_alone())
-        opened = open_model(**opened_with)
+        with hushed_start():
+            opened = open_model(**opened_with)
         explainer = explainer_of(past, opened, stop=stack.enter_context(asked_to_end()))
         results = stack.enter_context(ResultsFolder(given.out).of(explainer.run)) if given.out else None
         with progress(lambda: sum(len(group) for group in past.groups())) as told:

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -13,7 +14,10 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from picasso.errors import PicassoError
 
+STDERR = 2  # the number by which C++ code knows it, whatever `sys.stderr` is
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,6 +43,32 @@ def stdout_alone() -> Iterator[TextIO]:
     finally:
         os.dup2(kept, number)
         os.close(kept)
+
+
+@contextmanager
+def hushed_start() -> Iterator[None]:
+    """While a framework starts: what its C++ code says on stderr is shown only where that ends in an unknown error.
+
+    Nothing is hushed for whoever asks for it with TF_CPP_MIN_LOG_LEVEL, which alone does not silence the start.
+    """
+    if LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[LOG_LEVEL] = "3"
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said, os.fdopen(os.dup(STDERR), "w") as stderr:
+        os.dup2(said.fileno(), STDERR)
+        try:
+            with Console(file=stderr).status("Opening the model"):
+                yield
+        except Exception as error:
+            if not isinstance(error, PicassoError):
+                said.seek(0)
+                stderr.write(said.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr.fileno(), STDERR)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,6 @@ def visualizations(model: str | None, config_file: Path | None, as_json: bool) -
       picasso visualizations --model my_model.keras
       picasso visualizations --json
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: it says much on stderr
     from picasso.commands.terminal import stdout_alone
     from picasso.local.folder import as_json as written
 
@@ -46,13 +44,15 @@ def visualizations(model: str | None, config_file: Path | None, as_json: bool) -
 
 
 def _found(model: str | None, config_file: Path | None) -> tuple[Registry, ModelInfo | None]:
+    from picasso.commands.terminal import hushed_start
     from picasso.config import load_config
     from picasso.local.opened import open_model
     from picasso.visualizations.discovery import discover
 
     if model is None:
         return discover(load_config(config_file).VISUALIZATION_FOLDERS, frameworks=False), None
-    opened = open_model(model, config=config_file)
+    with hushed_start():
+        opened = open_model(model, config=config_file)
     return opened.visualizations, opened.info
 
 
@@ -91,9 +91,14 @@ def _show(registry: Registry, info: ModelInfo | None, console: Any) -> None:
     for one in registry.visualizations.values():
         reason = one.unsupported_reason(info) if info else None
         fields = form_fields(one, {}, info) if reason is None else []
-        settings = "\n".join(f"{field.name}={field.words}" for field in fields)
+        settings = "\n".join(f"{field.name}={_typed(field.value)}" for field in fields)
         available = [Text(reason or "yes")] if info else []
         table.add_row(Text(one.name), Text(one.description), *available, Text(settings))
     console.print(table)
     for broken in registry.broken:
         console.print(Text(f"Broken: {broken.source}: {broken.error}"))
+
+
+def _typed(value: Any) -> str:
+    """A value as `--set` takes it."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

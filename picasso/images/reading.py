@@ -134,9 +134,7 @@ def check_bytes(count: int, filename: str, limits: Limits) -> None:
     """Raises `TooLarge` where a file has more bytes than allowed; its content need not have been read for that."""
     if count > limits.max_bytes:
         name = f'"{shown_name(filename)}"'
-        raise TooLarge(
-            f"{name} has {count:,} bytes; the limit is {limits.max_bytes:,}. Make it smaller and try again."
-        )
+        raise TooLarge(f"{name} has {count:,} bytes; the limit is {limits.max_bytes:,}. Make it smaller and try again.")
 
 
 def read_image(data: bytes, filename: str, limits: Limits = Limits()) -> ReadImage:
@@ -157,9 +155,7 @@ def read_image(data: bytes, filename: str, limits: Limits = Limits()) -> ReadIma
         found = re.search(r"\((\d+) pixels\)", str(error))  # Pillow looks before the size is known here
         pixels = f"{int(found[1]):,}" if found else "too many"
         limit = min(limits.max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or limits.max_pixels))
-        raise TooLarge(
-            f"{name} has {pixels} pixels; the limit is {limit:,}. Make it smaller and try again."
-        ) from error
+        raise TooLarge(f"{name} has {pixels} pixels; the limit is {limit:,}. Make it smaller and try again.") from error
     except Exception as error:  # Pillow raises whatever its parsers meet: OSError, struct.error, KeyError, ...
         raise ImageDamaged(
             f"{name} is damaged or incomplete: it starts like a {kind} image, but its content cannot be read. "

@@ -86,7 +86,9 @@ class Explainer:
                 f"{self.visualization.title} does not explain single classes. Those that do: {others}.", field="class"
             )
         if "classes" in settings:
-            raise InvalidSetting("'classes' says how many of the best ones, and single ones are named.", field="classes")
+            raise InvalidSetting(
+                "'classes' says how many of the best ones, and single ones are named.", field="classes"
+            )
         return {**settings, "classes": len(self.classes)}
 
     @property
@@ -106,8 +108,12 @@ class Explainer:
             Cancelled: `stop` said so.
         """
         done = 0
+
+        def further(share: float, doing: str) -> None:
+            told(done + share, doing)
+
         for group in self._groups(sources):
-            for found in self._each(group, lambda share, doing: told(done + share, doing)):
+            for found in self._each(group, further):
                 yield found
                 done += 1
                 told(done, "")
@@ -131,7 +137,9 @@ class Explainer:
             raise failure(self.visualization.name, error, __file__) from error
         names, count = tuple(picture.name for picture in pictures), len(pictures)
         return [
-            Explanation(picture, self.run, packed, names, outcome.outputs, outcome.seconds / count, outcome.calls / count)
+            Explanation(
+                picture, self.run, packed, names, outcome.outputs, outcome.seconds / count, outcome.calls / count
+            )
             for picture, packed in zip(pictures, outcome.results, strict=True)
         ]
 

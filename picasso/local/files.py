@@ -33,7 +33,7 @@ def image_files(named: Iterable[str], without: Path | None = None) -> Iterator[S
         elif path.exists() or not glob.has_magic(text):
             yield path.name, path
         else:
-            for one in sorted(glob.iglob(str(path), recursive=True)):
+            for one in sorted(glob.iglob(str(path), recursive=True)):  # noqa: PTH207 - leaves out hidden files, as shells do
                 if Path(one).is_file():
                     yield Path(one).name, Path(one)
 

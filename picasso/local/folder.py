@@ -68,6 +68,7 @@ class ResultsFolder:
                 shutil.rmtree(self.path / UNFINISHED, ignore_errors=True)
             yield self
         finally:
+            shutil.rmtree(self.path / UNFINISHED, ignore_errors=True)
             lock.release()
 
     @contextmanager

@@ -28,7 +28,9 @@ def as_html(explanation: Explanation) -> str:
     names = list(explanation.maps)[:MOST_MAPS]
     figures = [_figure(explanation.overlay(name), labels.get(f"{name}.npy", name)) for name in names]
     rest = len(explanation.maps) - len(names)
-    rows = [Markup("<tr><td>{}</td><td>{:.4g}</td></tr>").format(one.label, one.score) for one in explanation.predictions]
+    rows = [
+        Markup("<tr><td>{}</td><td>{:.4g}</td></tr>").format(one.label, one.score) for one in explanation.predictions
+    ]
     return str(
         Markup("<div><p><strong>{}</strong></p>{}{}<table><tr><th>class</th><th>{}</th></tr>{}</table></div>").format(
             title,

@@ -82,7 +82,9 @@ def read_past(path: Path) -> PastRun:
             return PastRun(manifest, lambda: iter([results]), _digests_of_png)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InvalidRequest(f"{path} is not the manifest of a run: {type(error).__name__}: {error}.") from error
-    return PastRun(manifest, lambda: _of_a_folder(ResultsFolder(path.parent)), lambda _content, image: {digest_of(image)})
+    return PastRun(
+        manifest, lambda: _of_a_folder(ResultsFolder(path.parent)), lambda _content, image: {digest_of(image)}
+    )
 
 
 def _of_a_server(manifest: Mapping[str, Any], folder: Path | zipfile.Path) -> list[PastResult]:

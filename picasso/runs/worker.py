@@ -21,7 +21,6 @@ from PIL import Image
 from picasso.config import Config
 from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError
 from picasso.models.base import Model
-from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
 from picasso.runs.looking import Outcome, failure, look
 from picasso.runs.questions import Answer, Answers, Question
