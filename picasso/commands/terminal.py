@@ -14,10 +14,11 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from picasso.errors import PicassoError
 
 STDERR = 2  # the number by which C++ code knows it, whatever `sys.stderr` is
-LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+LOG_LEVEL, SILENT = "TF_CPP_MIN_LOG_LEVEL", "3"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -49,12 +50,11 @@ def stdout_alone() -> Iterator[TextIO]:
 def hushed_start() -> Iterator[None]:
     """While a framework starts: what its C++ code says on stderr is shown only where that ends in an unknown error.
 
-    Nothing is hushed for whoever asks for it with TF_CPP_MIN_LOG_LEVEL, which alone does not silence the start.
+    TF_CPP_MIN_LOG_LEVEL, which `picasso.models` sets, does not silence that. Who sets it lower wants to read it.
     """
-    if LOG_LEVEL in os.environ:
+    if os.environ.get(LOG_LEVEL, SILENT) < SILENT:
         yield
         return
-    os.environ[LOG_LEVEL] = "3"
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, os.fdopen(os.dup(STDERR), "w") as stderr:
         os.dup2(said.fileno(), STDERR)

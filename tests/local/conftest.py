@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
+from gallery import blocks
 
 from picasso.config import Config
 from picasso.local.opened import OpenModel
@@ -15,12 +14,6 @@ from picasso.visualizations.discovery import discover
 def opened(tiny_model):
     """The tiny model as `open_model` gives it."""
     return OpenModel(tiny_model, discover(), Config(), {"model": "tiny.keras"})
-
-
-def blocks(seed, size=(30, 20)):
-    """An image of large blocks: to noise the tiny model is blind."""
-    colours = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-    return Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
 
 
 @pytest.fixture
