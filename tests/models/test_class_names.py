@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from picasso.errors import InvalidSetting
+from picasso.models import imagenet_labels
 from picasso.models.class_names import classes_called, classes_with, find_class
 
 LABELS = ("tabby", "tiger cat", "Egyptian cat", "crane", "catamaran", "crane", "7", "Über")
@@ -53,3 +54,12 @@ def test_candidates_are_not_listed_without_end():
 def test_the_field_of_pages_begins_with_what_begins_so():
     assert classes_with("cat", LABELS) == [4, 1, 2]
     assert classes_called("cat", LABELS) == []
+
+
+def test_names_of_imagenet():
+    labels = imagenet_labels.labels()
+    assert labels[find_class("espresso", labels)] == "espresso"
+    with pytest.raises(InvalidSetting, match=r"'crane' may be any of 2 classes: crane \(134\), crane \(517\)\."):
+        find_class("crane", labels)
+    with pytest.raises(InvalidSetting, match="Egyptian cat"):
+        find_class("cat", labels)
