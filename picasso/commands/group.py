@@ -18,7 +18,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except PicassoError as error:
             if error.message:  # else all is said already
-                click.echo(f"picasso: {error.message}", err=True)
+                click.echo(f"picasso: {error.message}".encode(errors="replace").decode(), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             ctx.exit(Cancelled.exit_code)

@@ -77,7 +77,7 @@ class Report:
         table.add_column("image", overflow="fold")
         table.add_column(f"class and {run['model']['score_kind']}", overflow="fold")
         for record in self._rows:
-            table.add_row(Text(record["name"]), Text(_classes(record, run["model"]["score_kind"])))
+            table.add_row(Text(printable(record["name"])), Text(_classes(record, run["model"]["score_kind"])))
         console.print(table)
         rest = self._new + self._old - len(self._rows)
         if rest:
@@ -86,7 +86,13 @@ class Report:
 
 def say(sentence: str) -> None:
     """On stderr."""
-    click.echo(sentence, err=True)
+    click.echo(printable(sentence), err=True)
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal would take for a command, and without bytes that are no text: both may be in names."""
+    known = text.encode(errors="surrogateescape").decode(errors="replace").replace("\n", " ")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in known)
 
 
 def images(count: int) -> str:

@@ -87,7 +87,7 @@ class Explainer:
             )
         if "classes" in settings:
             raise InvalidSetting(
-                "'classes' says how many of the best ones, and single ones are named.", field="classes"
+                "'classes' says how many of the best ones, but the classes are named: leave it out.", field="classes"
             )
         return {**settings, "classes": len(self.classes)}
 
@@ -113,6 +113,7 @@ class Explainer:
             told(done + share, doing)
 
         for group in self._groups(sources):
+            self._checkpoint()  # a visualization may call no model, and a group may have no image that can be read
             for found in self._each(group, further):
                 yield found
                 done += 1

@@ -168,8 +168,8 @@ class ResultsFolder:
 
 
 def as_json(content: Any, indent: int | None = None) -> str:
-    """JSON without NaN; paths are written as text."""
-    return json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False, default=str)
+    """JSON without NaN, in ASCII: a file's name need not be text. Paths are written as text."""
+    return json.dumps(content, indent=indent, allow_nan=False, default=str)
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from picasso.config import Config
+from picasso.config import DEFAULT_FILE, SETTINGS_VARIABLE, Config
 from picasso.models import opening
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
@@ -58,7 +59,18 @@ def open_model(model: str | Path | None = None, *, config: str | Path | None = N
     opened.warm_up()
     opened_with = {
         "model": str(Path(named).absolute()) if named and Path(named).exists() else named,
-        "config": None if config is None else str(Path(config).absolute()),
+        "config": _config_file(named, config),
         **settings,
     }
     return OpenModel(opened, discover(found.VISUALIZATION_FOLDERS), found, opened_with)
+
+
+def _config_file(model: str | None, config: str | Path | None) -> str | None:
+    """The config file that has to be named to open the same again from another folder.
+
+    One that nobody named says nothing of a model that was, so it would say too much if it were named.
+    """
+    used = config or os.environ.get(SETTINGS_VARIABLE)
+    if used is None and model is None and Path(DEFAULT_FILE).is_file():
+        used = DEFAULT_FILE
+    return None if used is None else str(Path(used).expanduser().absolute())

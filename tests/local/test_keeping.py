@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from gallery import blocks
 
-from picasso.errors import Cancelled, Conflict
+from picasso.commands.reporting import printable
+from picasso.errors import Cancelled, Conflict, PicassoError
 from picasso.local.explaining import Explainer
 from picasso.local.files import image_files
 from picasso.local.folder import MANIFEST, UNFINISHED, ResultsFolder
@@ -84,6 +86,14 @@ def test_results_are_not_taken_for_images(explain, photos, tmp_path):
     assert found == ["a.png", "broken.png", "c.png", "b.jpg", "gone.png"]
 
 
+def test_names_need_not_be_text(explain, photos, tmp_path):
+    name = os.fsdecode(b"\xff\x1b[31m.png")
+    (photos / "a.png").rename(photos / name)
+    assert name in explain()[0]
+    assert explain()[1] >= {name}
+    assert printable(f"{name}\n") == "\ufffd\ufffd[31m.png "
+
+
 def test_another_run_is_refused(explain, photos, tmp_path):
     explain()
     with pytest.raises(Conflict, match="has results of another run: the seed is 0 there and 1 here"):
@@ -112,8 +122,6 @@ def test_ending_early_keeps_what_is_there(explain, opened, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_said(opened, tmp_path):
     (tmp_path / "file").write_text("")
-    from picasso.errors import PicassoError
-
     with pytest.raises(PicassoError, match="cannot be written"), ResultsFolder(tmp_path / "file").of({}):
         pass
     assert Path(tmp_path / "file").read_text() == ""
