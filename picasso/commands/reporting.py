@@ -90,7 +90,7 @@ def say(sentence: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Text without what a terminal would take for a command, and without bytes that are no text: both may be in names."""
+    """Text without what a terminal takes for a command, and without bytes that are no text: names may have both."""
     known = text.encode(errors="surrogateescape").decode(errors="replace").replace("\n", " ")
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in known)
 

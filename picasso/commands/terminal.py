@@ -79,7 +79,7 @@ def progress(total: Callable[[], int]) -> Iterator[Callable[[float, str], None]]
         total: counts what there is to do; called only where there is a bar.
     """
     console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         if bar.disable:
             yield lambda _done, _doing: None
