@@ -1,4 +1,4 @@
-"""The command line: `picasso serve`, `picasso inspect`, `picasso reload`."""
+"""The command line: `picasso serve`, `explain`, `inspect`, `visualizations`, `reload`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from typing import Any
 import click
 
 from picasso import __version__
+from picasso.commands.explain import explain
+from picasso.commands.group import Commands
+from picasso.commands.visualizations import visualizations
 from picasso.errors import ConfigError, PicassoError
 
 PORTS_TO_TRY = 50
@@ -25,10 +28,14 @@ REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - how a serve
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="picasso")
 def main() -> None:
     """Picasso shows what a trained vision model looks at."""
+
+
+main.add_command(explain)
+main.add_command(visualizations)
 
 
 @main.command()

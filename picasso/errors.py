@@ -160,7 +160,16 @@ class Conflict(PicassoError):
 
     code = "conflict"
     status = 409
+    exit_code = 10
     title = "Not now"
+
+
+class Differs(Conflict):
+    """What was computed again is not what it was."""
+
+    code = "differs"
+    exit_code = 11
+    title = "It is not the same"
 
 
 class TookTooLong(PicassoError):

@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from picasso.config import Config, load_config
-from picasso.errors import ModelError
+from picasso.config import Config
 from picasso.models.info import ModelInfo
 from picasso.models.summary import facts, ready_config
-from picasso.runs.catalogue import Catalogue
+from picasso.runs.catalogue import Catalogue, find_model
 from picasso.visualizations.discovery import discover
 
 MEBIBYTE = 2**20
@@ -63,15 +62,7 @@ def inspect_named(named: str | None, config_file: Path | None) -> Inspection:
         ConfigError: the configuration is wrong.
         ModelError: there is no such file or model, or it cannot be opened.
     """
-    if named is None:
-        return inspect(load_config(config_file))
-    if not Path(named).exists() and (config := load_config(config_file)).MODELS:
-        catalogue = Catalogue(config)
-        if catalogue.digest(named) is None:
-            names = ", ".join(catalogue.names)
-            raise ModelError(f"There is no file {named}, and no model of that name: MODELS has {names}.")
-        return inspect(config, named)
-    return inspect(load_config(config_file, {"MODEL_PATH": Path(named)}))
+    return inspect(*find_model(named, config_file))
 
 
 def inspect(config: Config, reference: str = "") -> Inspection:

@@ -69,6 +69,33 @@ def over(picture: Image.Image, layer: Image.Image, opacity: float) -> Image.Imag
     return below
 
 
+def draw_over(
+    picture: Image.Image,
+    values: NDArray[np.floating],
+    low: float | None = None,
+    high: float | None = None,
+    colours: str | None = None,
+    opacity: float = 1.0,
+) -> Image.Image:
+    """A map (height, width) over its picture, mode "RGB".
+
+    Args:
+        low, high: the values at the ends of the colours; unless given they span the whole map, from 0 or, where it has
+            negative values, with 0 in the middle.
+        colours: one of `COLOURS`; diverging ones for maps with negative values unless given.
+
+    Raises:
+        ValueError: `low` is above `high`; the message is a sentence.
+    """
+    signed = bool(np.nanmin(values, initial=0) < 0)
+    limit = float(np.nanmax(np.abs(values), initial=0))
+    low = low if low is not None else -limit if signed else 0.0
+    high = high if high is not None else limit
+    if low > high:
+        raise ValueError(f"'low' should be at most 'high', got {low:g} and {high:g}.")
+    return over(picture, draw(values, low, high, colours or ("coolwarm" if signed else "inferno")), opacity)
+
+
 def bar(colours: str) -> Image.Image:
     """The colours from low to high as a horizontal bar, mode "RGBA"."""
     return Image.fromarray(np.repeat(table(colours)[None], BAR_SIZE[1], axis=0))

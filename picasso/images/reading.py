@@ -68,10 +68,11 @@ MAX_TIFF_STRIPS = 2**18
 _Numbers = npt.NDArray[Any]
 
 _READS = "PNG, JPEG, WebP, GIF, BMP, TIFF"
-_REMEDY = "Save it as PNG or JPEG and upload it again."
+_REMEDY = "Save it as PNG or JPEG and try again."
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin)  # imported here, so that Image.open need not import while threads run
 _QUIET: tuple[object, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _STRIP_TAGS = (273, 279, 324, 325)  # offsets and byte counts of strips and tiles
+_TURNED = "The picture was turned upright (EXIF orientation {})."
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -119,7 +120,8 @@ class Limits:
 class ReadImage:
     """An upload that was read: see the module's table.
 
-    `image` has mode "L" or "RGB", is upright and carries no metadata. `format` is a key of `FORMATS`.
+    `image` has mode "L" or "RGB", is upright and carries no metadata. `format` is a key of `FORMATS`, or "" for a
+    picture that was in no file.
     `notes` has one sentence for people per conversion that changed the pixels.
     """
 
@@ -132,9 +134,7 @@ def check_bytes(count: int, filename: str, limits: Limits) -> None:
     """Raises `TooLarge` where a file has more bytes than allowed; its content need not have been read for that."""
     if count > limits.max_bytes:
         name = f'"{shown_name(filename)}"'
-        raise TooLarge(
-            f"{name} has {count:,} bytes; the limit is {limits.max_bytes:,}. Make it smaller and upload it again."
-        )
+        raise TooLarge(f"{name} has {count:,} bytes; the limit is {limits.max_bytes:,}. Make it smaller and try again.")
 
 
 def read_image(data: bytes, filename: str, limits: Limits = Limits()) -> ReadImage:
@@ -155,14 +155,30 @@ def read_image(data: bytes, filename: str, limits: Limits = Limits()) -> ReadIma
         found = re.search(r"\((\d+) pixels\)", str(error))  # Pillow looks before the size is known here
         pixels = f"{int(found[1]):,}" if found else "too many"
         limit = min(limits.max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or limits.max_pixels))
-        raise TooLarge(
-            f"{name} has {pixels} pixels; the limit is {limit:,}. Make it smaller and upload it again."
-        ) from error
+        raise TooLarge(f"{name} has {pixels} pixels; the limit is {limit:,}. Make it smaller and try again.") from error
     except Exception as error:  # Pillow raises whatever its parsers meet: OSError, struct.error, KeyError, ...
         raise ImageDamaged(
             f"{name} is damaged or incomplete: it starts like a {kind} image, but its content cannot be read. "
-            "Open it in an image editor, save it as PNG or JPEG and upload it again."
+            "Open it in an image editor, save it as PNG or JPEG and try again."
         ) from error
+
+
+def take_image(image: Image.Image, name: str) -> ReadImage:
+    """Convert a picture that is open in this process as `read_image` does; it stays as it is.
+
+    Raises ImageDamaged where it was opened from a file that cannot be read further.
+    """
+    try:
+        image.load()
+        orientation = _orientation(image)
+        picture, notes = _to_8bit(image.copy(), 8)
+    except Exception as error:  # Pillow raises whatever its parsers meet
+        raise ImageDamaged(f'"{shown_name(name)}" cannot be read: {type(error).__name__}: {error}') from error
+    if orientation > 1:
+        picture = picture.transpose(_TURN[orientation])
+        notes.append(_TURNED.format(orientation))
+    picture.info = {}
+    return ReadImage(picture, image.format or "", tuple(notes))
 
 
 def encode_png(image: Image.Image) -> bytes:
@@ -192,7 +208,7 @@ def shown_name(filename: str | None) -> str:
 def _recognize(data: bytes, name: str) -> str:
     """Return the key of `FORMATS` that the first bytes announce. Raises ImageRefused that says what the file seems."""
     if not data:
-        raise ImageRefused(f"{name} is empty (0 bytes). Check the file and upload it again.")
+        raise ImageRefused(f"{name} is empty (0 bytes). Check the file and try again.")
     for start, kind in _STARTS.items():
         if data.startswith(start):
             return kind
@@ -217,7 +233,7 @@ def _read(data: bytes, kind: str, name: str, max_pixels: int) -> ReadImage:
         if width * height > max_pixels:
             raise TooLarge(
                 f"{name} is {width} x {height} = {width * height:,} pixels; the limit is {max_pixels:,}. "
-                "Make it smaller and upload it again."
+                "Make it smaller and try again."
             )
         frames = frames or int(getattr(image, "n_frames", 1))
         if frames > 1:
@@ -235,7 +251,7 @@ def _read(data: bytes, kind: str, name: str, max_pixels: int) -> ReadImage:
         notes.append("16-bit values were reduced to 8 bits.")
     notes += said
     if orientation > 1:
-        notes.append(f"The picture was turned upright (EXIF orientation {orientation}).")
+        notes.append(_TURNED.format(orientation))
     picture.info = {}
     return ReadImage(picture, kind, tuple(notes))
 

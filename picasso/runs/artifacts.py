@@ -130,14 +130,23 @@ def unpack(content: Any, url: Callable[[str], str], read: Callable[[str], bytes]
         url: the address of a file by its name.
         read: the bytes of a file by its name.
     """
+    return filled(
+        content,
+        lambda file: Artifact(
+            url(file[REFERENCE]), file["kind"], tuple(file["shape"]), lambda: load_array(read(file[REFERENCE]))
+        ),
+    )
+
+
+def filled(content: Any, make: Callable[[dict[str, Any]], Any]) -> Any:
+    """A copy of JSON as `pack` left it, with what `make` gives for it in the place of every reference."""
     if isinstance(content, list):
-        return [unpack(item, url, read) for item in content]
+        return [filled(item, make) for item in content]
     if not isinstance(content, dict):
         return content
-    if REFERENCE not in content:
-        return {key: unpack(item, url, read) for key, item in content.items()}
-    name = content[REFERENCE]
-    return Artifact(url(name), content["kind"], tuple(content["shape"]), lambda: load_array(read(name)))
+    if REFERENCE in content:
+        return make(content)
+    return {key: filled(item, make) for key, item in content.items()}
 
 
 def load_array(data: bytes) -> NDArray[Any]:

@@ -6,8 +6,12 @@ The name of a checkpoint is "training@step" (see `picasso.checkpoints`).
 
 from __future__ import annotations
 
-from picasso.config import MODEL_AND_OUTPUT, Config
-from picasso.errors import NotFound
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from picasso.config import MODEL_AND_OUTPUT, Config, load_config
+from picasso.errors import ModelError, NotFound
 
 
 class Catalogue:
@@ -61,3 +65,28 @@ class Catalogue:
 def reference_to(name: str, output: str) -> str:
     """The reference to an output of a model."""
     return f"{name}{MODEL_AND_OUTPUT}{output}" if output else name
+
+
+def find_model(
+    named: str | None, config_file: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Config, str]:
+    """The config and the reference of a model that a person names: its file or, where there is none, one of MODELS.
+
+    Args:
+        named: a path, a name of MODELS or "name@output"; None for the config's default model.
+        overrides: settings that count more than the config file's.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        ModelError: there is no such file or model.
+    """
+    overrides = overrides or {}
+    if named is None:
+        return load_config(config_file, overrides), ""
+    if not Path(named).exists() and (config := load_config(config_file, overrides)).MODELS:
+        catalogue = Catalogue(config)
+        if catalogue.digest(named) is None:
+            names = ", ".join(catalogue.names)
+            raise ModelError(f"There is no file {named}, and no model of that name: MODELS has {names}.")
+        return config, named
+    return load_config(config_file, {**overrides, "MODEL_PATH": Path(named)}), ""

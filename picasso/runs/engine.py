@@ -20,6 +20,7 @@ from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
 from picasso.runs.keys import run_key
+from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
 from picasso.runs.pool import WorkerPool
 from picasso.runs.questions import Question
@@ -384,7 +385,7 @@ class DaskEngine:
             log.exception("The result of run %s could not be kept", run.id)
             self._fail(run, PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
 
-    def _write(self, run: Run, outcome: worker.Outcome) -> None:
+    def _write(self, run: Run, outcome: Outcome) -> None:
         images = [self.store.image(run.session, image) for image in run.images]
         visualization = self.registry.get(run.visualization)
         whole = outcome.stopped is None

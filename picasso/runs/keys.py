@@ -21,8 +21,12 @@ def run_key(
     settings: Mapping[str, Any],
     images: Sequence[StoredImage],
     seed: int,
+    classes: Sequence[int] = (),
 ) -> str | None:
     """A digest of everything that decides a result; None while the model is not known.
+
+    Args:
+        classes: those that a person chose to have explained.
 
     The names of the images count, because results show them; so does the visualization's own source.
     """
@@ -41,5 +45,6 @@ def run_key(
         dict(settings),
         [(image.filename, image.digest) for image in images],
         seed,
+        *classes,
     ]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from picasso import __version__
+from picasso.models.info import ModelInfo
+from picasso.runs.looking import Outcome
 from picasso.runs.run import Run, StoredImage
-from picasso.runs.worker import Outcome
 from picasso.visualizations.base import BaseVisualization
 
 FORMAT = 1
+
+
+def decided_by(
+    info: ModelInfo | None,
+    visualization: type[BaseVisualization],
+    settings: Mapping[str, Any],
+    seed: int,
+    classes: Sequence[int] = (),
+) -> dict[str, Any]:
+    """JSON-able: what, beside the images, decides a result, and where it was computed.
+
+    Args:
+        classes: those that a person chose to have explained.
+    """
+    return {
+        "format": FORMAT,
+        "picasso": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "model": info.as_dict() if info else None,
+        "labels": info.labels if info else (),
+        "visualization": {"name": visualization.name, "title": visualization.title, "version": visualization.version},
+        "settings": dict(settings),
+        "classes": list(classes),
+        "seed": seed,
+    }
 
 
 def make_manifest(
@@ -22,22 +50,13 @@ def make_manifest(
     images: Sequence[StoredImage],
     outcome: Outcome,
 ) -> dict[str, Any]:
-    """JSON-able: model, its labels, images, visualization, settings, seed, versions, cost, and the packed results.
+    """JSON-able: what decided a run's results, its images, cost, and the packed results.
 
     "stopped" says how far the run was, 0..1, when it was ended early with what it had; null where it was not.
     """
-    return {
-        "format": FORMAT,
-        "picasso": __version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+    return decided_by(outcome.info, visualization, outcome.settings, run.seed) | {
         "run": run.id,
         "key": key,
-        "model": outcome.info.as_dict() if outcome.info else None,
-        "labels": outcome.info.labels if outcome.info else (),
-        "visualization": {"name": visualization.name, "title": visualization.title, "version": visualization.version},
-        "settings": outcome.settings,
-        "seed": run.seed,
         "images": [
             {"id": image.id, "filename": image.filename, "digest": image.digest, "size": [image.width, image.height]}
             for image in images

@@ -9,34 +9,26 @@ from __future__ import annotations
 
 import logging
 import os
-import random
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from picasso.config import Config
-from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError, blame
-from picasso.images.reading import encode_png
+from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError
 from picasso.models.base import Model
-from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
+from picasso.runs.looking import Outcome, failure, look
 from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
-from picasso.visualizations import base
 from picasso.visualizations.base import Input
 from picasso.visualizations.discovery import Registry, discover
 
 log = logging.getLogger(__name__)
-OUTPUT_FORMATS = ["PNG", "JPEG"]
 
 
 @dataclass(frozen=True)
@@ -51,22 +43,6 @@ class Job:
     images: tuple[tuple[str, bytes], ...]
     seed: int
     model: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a run: its packed results and the model that gave them, or the error.
-
-    `stopped` says how far it was, 0..1, when the person had enough; None where it ran to its end."""
-
-    results: list[Packed] = field(default_factory=list)
-    outputs: dict[str, bytes] = field(default_factory=dict)  # pictures that the visualization wrote itself
-    info: ModelInfo | None = None
-    settings: dict[str, Any] = field(default_factory=dict)  # with every default filled in
-    seconds: float = 0.0
-    calls: int = 0
-    stopped: float | None = None
-    error: PicassoError | None = None
 
 
 @dataclass
@@ -147,8 +123,7 @@ class Host:
             return Outcome(error=error)
         except (Exception, SystemExit) as error:
             log.exception("Run %s failed", job.run)
-            callers = (__file__, base.__file__)
-            return Outcome(error=PluginError(f"{job.visualization} failed{blame(error, *callers)}"))
+            return Outcome(error=failure(job.visualization, error, __file__))
         finally:
             del self.runs[job.run]
             self.cancelled.discard(job.run)
@@ -170,23 +145,8 @@ class Host:
         visualization = found(model, progress.report, lambda: job.run in self.enough)
         settings = visualization.parse_settings(job.settings, model.info)
         inputs = [Input(name, _open(png)) for name, png in job.images]
-        random.seed(job.seed)
-        np.random.seed(job.seed)
-        start, calls = time.perf_counter(), model.calls
-        with model.watched(checkpoint), tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
-            results = visualization.make_visualization(
-                inputs, Path(folder), None if visualization.settings is None else settings
-            )
-            seconds = time.perf_counter() - start
-            outputs = _pictures(Path(folder))
-        fewest = 1 if visualization.stopped else len(inputs)
-        if results is None or not fewest <= len(results) <= len(inputs):
-            got = "None" if results is None else f"{len(results)} results"
-            raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
-        packed = [pack(result, str(index)) for index, result in enumerate(results)]
-        stopped = progress.fraction if visualization.stopped else None
-        content = settings.model_dump(mode="json")
-        return Outcome(packed, outputs, model.info, content, seconds, model.calls - calls, stopped)
+        outcome = look(visualization, settings, inputs, job.seed, checkpoint)
+        return replace(outcome, stopped=progress.fraction) if visualization.stopped else outcome
 
     def snapshot(self, seen: dict[str, dict[int, int]]) -> Snapshot:
         """How this worker is doing; `seen` has, by run and result, the versions that the asker already has."""
@@ -201,18 +161,6 @@ def _open(png: bytes) -> Image.Image:
     image = Image.open(BytesIO(png), formats=["PNG"])
     image.load()
     return image
-
-
-def _pictures(folder: Path) -> dict[str, bytes]:
-    """PNG and JPEG files in a folder, encoded anew as PNG; others are left out."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        try:
-            with Image.open(path, formats=OUTPUT_FORMATS) as image:
-                found[path.name] = encode_png(image.convert("RGBA" if "A" in image.getbands() else "RGB"))
-        except Exception:  # Pillow raises whatever its parsers meet
-            log.warning("%s is no PNG or JPEG picture: not kept", path.name)
-    return found
 
 
 _host: Host | None = None

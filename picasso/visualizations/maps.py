@@ -72,6 +72,7 @@ class MapVisualization(BaseVisualization):
 
     stoppable = True
     comparable = True
+    of_classes = True
     bright: ClassVar[float] = 1.0
 
     @abstractmethod
@@ -95,7 +96,7 @@ class MapVisualization(BaseVisualization):
         """Gives, for each input, a map per top class."""
         prepared = self.model.preprocess([item.data for item in inputs])
         answers = self.model.predict(prepared.x)
-        rows = self.model.decode(answers, settings.classes)
+        rows = self.explained(answers, settings.classes)
         logits = self.logits(settings, self.model.info)
         done: list[dict[str, Any]] = []
 

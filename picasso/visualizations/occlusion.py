@@ -29,6 +29,7 @@ class Occlusion(BaseVisualization):
     reference_link = "https://arxiv.org/abs/1311.2901"
     comparable = True
     stoppable = True
+    of_classes = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         window: int = Field(
@@ -87,7 +88,7 @@ class Occlusion(BaseVisualization):
         preview = settings.precision == "fast"
         base = self.model.predict(x, logits=logits)[0]
         answer = self.model.predict(x)[0] if logits else base
-        top = self.model.decode(answer[None], settings.classes)[0]
+        top = self.explained(answer[None], settings.classes)[0]
         windows = occlusion.sliding(
             x, (settings.window, settings.window), settings.stride, make_fill(settings.fill, x[0], self.model.solid)
         )

@@ -26,6 +26,7 @@ class Trust(BaseVisualization):
     description = "Tests the maps of several methods: against chance, with shuffled weights, and against each other."
     reference_link = "https://arxiv.org/abs/1810.03292"
     stoppable = True
+    of_classes = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         methods: Several[
@@ -71,7 +72,7 @@ class Trust(BaseVisualization):
         info = self.model.info
         prepared = self.model.preprocess([item.data for item in inputs])
         scores = self.model.predict(prepared.x)
-        named = self.model.decode(scores, settings.classes)
+        named = self.explained(scores, settings.classes)
         best = highest(scores, list(info.labels), settings.classes)
         most, own = self.model_calls(settings, info), _own(settings, info)
         done: list[dict[str, Any]] = []

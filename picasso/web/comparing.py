@@ -11,6 +11,7 @@ from flask import flash, jsonify, make_response, redirect, render_template, requ
 
 from picasso.checkpoints import training_and_step, trainings
 from picasso.errors import InvalidSetting, NotFound, NotSupported
+from picasso.models.class_names import classes_called
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
@@ -194,12 +195,9 @@ def _asked_classes() -> list[str]:
 
 
 def _index(text: str, labels: tuple[str, ...]) -> int | None:
-    if text in labels:
-        return labels.index(text)
-    folded = [label.casefold() for label in labels]
-    if text.casefold() in folded:
-        return folded.index(text.casefold())
-    return int(text) if text.isdecimal() and (not labels or int(text) < len(labels)) else None
+    if not labels:
+        return int(text) if text.isdecimal() else None
+    return next(iter(classes_called(text, labels)), None)
 
 
 def _class_problem(comparison: Comparison) -> str:

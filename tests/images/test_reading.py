@@ -346,7 +346,7 @@ def test_other_formats_are_named(data, what):
     assert type(caught.value) is ImageRefused
     assert caught.value.message == (
         f'"x.png" seems to be {what}; Picasso reads PNG, JPEG, WebP, GIF, BMP, TIFF. '
-        "Save it as PNG or JPEG and upload it again."
+        "Save it as PNG or JPEG and try again."
     )
 
 
@@ -358,7 +358,7 @@ def test_unknown_content(data):
         read_image(data, "C:\\dir\\notes.txt")
     assert caught.value.message == (
         '"notes.txt" is not an image in a format Picasso reads (PNG, JPEG, WebP, GIF, BMP, TIFF). '
-        "Save it as PNG or JPEG and upload it again."
+        "Save it as PNG or JPEG and try again."
     )
     assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
 
@@ -399,7 +399,7 @@ def test_truncated_files_are_damaged(kind):
         with pytest.raises(ImageDamaged) as caught:
             read_image(data[:length], "a.dat")
         assert caught.value.message.startswith(f'"a.dat" is damaged or incomplete: it starts like a {kind} image')
-        assert caught.value.message.endswith("upload it again.")
+        assert caught.value.message.endswith("try again.")
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 

@@ -25,12 +25,13 @@ from picasso.models.base import Model
 from picasso.models.info import Layer, ModelInfo
 from picasso.models.preprocessing import ReadyMade
 from picasso.runs.artifacts import Packed
+from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
 from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
-from picasso.runs.worker import Host, Job, Outcome
+from picasso.runs.worker import Host, Job
 from picasso.web import security
 from picasso.web.services import Services
 

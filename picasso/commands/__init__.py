@@ -1,0 +1,1 @@
+"""The larger commands of `picasso`, a module each, and what they share. `picasso.cli` puts them together."""

@@ -1,0 +1,103 @@
+"""One visualization of some images with an open model: from pictures to packed results.
+
+Worker processes do this for runs, and the command line and Python for themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from picasso.errors import PicassoError, PluginError, blame
+from picasso.images.reading import encode_png
+from picasso.models.info import ModelInfo
+from picasso.runs.artifacts import Packed, pack
+from picasso.visualizations import base
+from picasso.visualizations.base import BaseVisualization, Input, Settings
+
+log = logging.getLogger(__name__)
+OUTPUT_FORMATS = ["PNG", "JPEG"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: its packed results and the model that gave them, or the error.
+
+    `stopped` says how far it was, 0..1, when the person had enough; None where it ran to its end."""
+
+    results: list[Packed] = field(default_factory=list)
+    outputs: dict[str, bytes] = field(default_factory=dict)  # pictures that the visualization wrote itself
+    info: ModelInfo | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # with every default filled in
+    seconds: float = 0.0
+    calls: int = 0
+    stopped: float | None = None
+    error: PicassoError | None = None
+
+
+def look(
+    visualization: BaseVisualization,
+    settings: Settings,
+    inputs: Sequence[Input],
+    seed: int,
+    checkpoint: Callable[[], None],
+) -> Outcome:
+    """Has a visualization look at some images.
+
+    Args:
+        visualization: made for the open model.
+        settings: checked.
+        inputs: the images.
+        seed: what chance begins with.
+        checkpoint: called before every batch; it may raise to end all of it.
+
+    Raises:
+        PluginError: the results are not such as a visualization gives.
+        Exception: whatever the visualization raises; `failure` makes a sentence of it.
+    """
+    model = visualization.model
+    random.seed(seed)
+    np.random.seed(seed)
+    start, calls = time.perf_counter(), model.calls
+    with model.watched(checkpoint), tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
+        results = visualization.make_visualization(
+            inputs, Path(folder), None if visualization.settings is None else settings
+        )
+        seconds = time.perf_counter() - start
+        outputs = _pictures(Path(folder))
+    fewest = 1 if visualization.stopped else len(inputs)
+    if results is None or not fewest <= len(results) <= len(inputs):
+        got = "None" if results is None else f"{len(results)} results"
+        raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
+    packed = [pack(result, str(index)) for index, result in enumerate(results)]
+    return Outcome(packed, outputs, model.info, settings.model_dump(mode="json"), seconds, model.calls - calls)
+
+
+def failure(visualization: str, error: BaseException, *callers: str) -> PluginError:
+    """What to say of an exception in a visualization's own code: its author's file and line.
+
+    Args:
+        callers: our files that called it, beside those of this package.
+    """
+    return PluginError(f"{visualization} failed{blame(error, __file__, base.__file__, *callers)}")
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    """PNG and JPEG files in a folder, encoded anew as PNG; others are left out."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            with Image.open(path, formats=OUTPUT_FORMATS) as image:
+                found[path.name] = encode_png(image.convert("RGBA" if "A" in image.getbands() else "RGB"))
+        except Exception:  # Pillow raises whatever its parsers meet
+            log.warning("%s is no PNG or JPEG picture: not kept", path.name)
+    return found
