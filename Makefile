@@ -7,7 +7,7 @@ ARGS ?=
 BROWSER := tests/browser
 PROCESSES := tests/runs tests/test_processes.py
 
-.PHONY: serve install test test-browser test-processes check format bench screenshots clean
+.PHONY: serve install test test-browser test-processes check docs format bench screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -34,7 +34,7 @@ check: .venv/.dev
 
 test: .venv/.dev install
 	$(BIN)/python tools/find_chromium.py --install
-	$(MAKE) check
+	$(MAKE) check docs
 	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
 
@@ -43,6 +43,10 @@ test-browser:
 
 test-processes:
 	$(BIN)/pytest -m slow $(PROCESSES)
+
+# The documentation as pages: docs/_build/index.html.
+docs: .venv/.dev
+	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -64,4 +68,4 @@ screenshots: .venv/.dev install
 	$(BIN)/python tools/screenshots.py
 
 clean:
-	rm -rf .venv benchmarks/.venv benchmarks/.cache build *.egg-info
+	rm -rf .venv benchmarks/.venv benchmarks/.cache docs/_build build *.egg-info
