@@ -16,7 +16,8 @@ from picasso.runs.worker import Host, Job
 from picasso.visualizations.discovery import discover
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONFIGS = [page for page in PAGES if re.search(r"^MODEL_\w+ =", page.read_text(encoding="utf-8"), re.M)]
 DIGITS = ROOT / "examples" / "mnist-keras" / "config.py"
 
 
@@ -31,9 +32,7 @@ def test_links_and_pictures_lead_to_files(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "compare.md"], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", CONFIGS, ids=lambda page: page.name)
 def test_config_blocks_are_valid_settings(page: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "epoch-01.keras").touch()

@@ -16,6 +16,7 @@ from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo, usual_window
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
+from picasso.visualizations.classes import best_beside, classes_field, explained, named_classes, named_field
 from picasso.visualizations.maps import Found, Show
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
@@ -48,7 +49,8 @@ class Occlusion(BaseVisualization):
             json_schema_extra={"unit": "px"},
         )
         fill: Fill = Field("grey", title="Hidden with", description="What covers the hidden part")
-        classes: int = Field(3, ge=1, le=10, title="Classes", description="A map for each of so many best classes")
+        classes: int = classes_field()
+        named: str = named_field()
         score: Literal["probability", "logit"] = Field(
             "probability",
             title="Plot the drop of",
@@ -63,7 +65,7 @@ class Occlusion(BaseVisualization):
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
-        """Gives, for each input, a map per top class and all scores at all positions."""
+        """Gives, for each input, a map per class and all scores at all positions."""
         prepared = self.model.preprocess([item.data for item in inputs])
         done: list[dict[str, Any]] = []
         for index in range(len(inputs)):
@@ -87,12 +89,13 @@ class Occlusion(BaseVisualization):
         preview = settings.precision == "fast"
         base = self.model.predict(x, logits=logits)[0]
         answer = self.model.predict(x)[0] if logits else base
-        top = self.model.decode(answer[None], settings.classes)[0]
+        top = explained(self.model, answer[None], settings)[0]
         windows = occlusion.sliding(
             x, (settings.window, settings.window), settings.stride, make_fill(settings.fill, x[0], self.model.solid)
         )
         facts = {
             "answer": answer,
+            **best_beside(self.model, answer, settings),
             **prepared.seen(index),
             "plotted": "logit" if logits else self.model.info.score_kind,
             "score_kind": self.model.info.score_kind,
@@ -156,7 +159,8 @@ class Occlusion(BaseVisualization):
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
-        """A window fits into the model's input; logits only where there are some."""
+        """A window fits into the model's input; the named classes are there; logits only where there are some."""
+        named_classes(settings.named, info.labels)
         limit = max(info.input_shape[:2])
         if settings.window > limit:
             raise InvalidSetting(

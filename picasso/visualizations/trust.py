@@ -13,7 +13,7 @@ from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings, Several
 from picasso.visualizations.checked import METHODS, as_own_settings, changed_settings, method_of, own_settings
 from picasso.visualizations.checking import Checks, Enough
-from picasso.visualizations.maps import classes_field
+from picasso.visualizations.classes import classes_field, explained, how_many, named_classes, named_field
 
 CHEAP: Final = ("gradient", "Grad-CAM", "occlusion")
 MOST_STAGES = 4  # of `cascade`
@@ -55,6 +55,7 @@ class Trust(BaseVisualization):
             "method that has it",
         )
         classes: int = classes_field(1, "The maps of so many best classes are checked; more take longer")
+        named: str = named_field()
         fill: Fill = Field("grey", title="Hidden with", description="What covers the pixels that are hidden")
         steps: int = Field(
             20, ge=10, le=50, multiple_of=10, title="Steps", description="From the whole picture to one all hidden"
@@ -67,11 +68,11 @@ class Trust(BaseVisualization):
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
-        """Gives, for each input, the checks of each method's maps of its best classes."""
+        """Gives, for each input, the checks of each method's maps of its classes."""
         info = self.model.info
         prepared = self.model.preprocess([item.data for item in inputs])
         scores = self.model.predict(prepared.x)
-        named = self.model.decode(scores, settings.classes)
+        decoded = explained(self.model, scores, settings)
         best = highest(scores, list(info.labels), settings.classes)
         most, own = self.model_calls(settings, info), _own(settings, info)
         done: list[dict[str, Any]] = []
@@ -87,7 +88,7 @@ class Trust(BaseVisualization):
                 if there and self.enough():
                     raise Enough
 
-            predictions = named[index] or best[index]  # a decode function may name none
+            predictions = decoded[index] or best[index]  # a decode function may name none
             found = Checks(self.model, prepared.x[index], predictions, settings, own, tell).run()
             if found is not None:
                 done.append(found | seen)
@@ -112,7 +113,8 @@ class Trust(BaseVisualization):
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
-        """The model can do the methods, and their own settings are such as they have."""
+        """The model can do the methods and has the named classes, and the methods have such settings of their own."""
+        named_classes(settings.named, info.labels)
         for name in settings.methods:
             if not METHODS[name].supported(info):
                 raise InvalidSetting(f"{info.name} cannot do {name}. Leave it out.", field="methods")
@@ -160,16 +162,16 @@ class Trust(BaseVisualization):
         chosen = {name, *(other for other in CHEAP if info is None or METHODS[other].supported(info))}
         methods = [other for other in METHODS if other in chosen]
         changed = changed_settings(name, settings, info)
-        classes = {"classes": changed["classes"]} if "classes" in changed else {}
+        classes = {name: changed[name] for name in ("classes", "named") if name in changed}
         return {"methods": methods, "method_settings": as_own_settings(changed), **classes}
 
 
 def _curves(settings: Any, info: ModelInfo) -> int:
     """Model calls for the curves of one method."""
-    return min(int(settings.classes), info.classes) * (2 + 2 * (int(settings.steps) - 1) * (1 + int(settings.maps)))
+    return how_many(settings, info) * (2 + 2 * (int(settings.steps) - 1) * (1 + int(settings.maps)))
 
 
 def _own(settings: Any, info: ModelInfo) -> dict[str, Settings]:
     """The settings that each chosen method's maps are drawn with."""
     own = own_settings(settings.method_settings, settings.methods)
-    return {name: METHODS[name].settings(own, settings.classes, info) for name in settings.methods}
+    return {name: METHODS[name].settings(own, how_many(settings, info), info) for name in settings.methods}

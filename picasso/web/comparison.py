@@ -198,7 +198,7 @@ class Cell:
         """The model's best class: {"label", "score"}."""
         if self.result is None:
             return None
-        found = self.result.get("maps") or self.result.get("predictions")
+        found = self.result.get("predictions") or self.result.get("maps")
         return found[0] if found else None
 
     @cached_property
@@ -499,7 +499,7 @@ def ranked(result: Any) -> list[Class]:
     """The classes that a result lists, the best first."""
     if result is None:
         return []
-    found = result.get("maps") or result.get("predictions") or []
+    found = result.get("predictions") or result.get("maps") or []
     return [Class(one.get("index", at), one["label"]) for at, one in enumerate(found)]
 
 

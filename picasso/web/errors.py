@@ -12,6 +12,7 @@ from flask import (
     request,
 )
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from picasso.config import MEBIBYTE
 from picasso.errors import PicassoError
@@ -53,7 +54,7 @@ def picasso_error(error: PicassoError) -> tuple[Any, ...]:
 def http_error(error: HTTPException) -> Any:
     status = error.code or 500
     if status < 400:
-        return error
+        return _elsewhere(error) if _for_programs() and isinstance(error, RequestRedirect) else error
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
         limit = services().config.MAX_UPLOAD_BYTES / MEBIBYTE
@@ -69,8 +70,13 @@ def unexpected_error(error: Exception) -> tuple[Any, int]:
     return _answer(500, CODES[500], *ADVICE[500])
 
 
+def _elsewhere(redirect: RequestRedirect) -> tuple[Any, ...]:
+    """The same address as it should be written."""
+    return jsonify(location=redirect.new_url), redirect.code, {"Location": redirect.new_url}
+
+
 def _for_programs() -> bool:
-    return f"{request.path}/".startswith(FOR_PROGRAMS)
+    return f"/{request.path.strip('/')}/".startswith(FOR_PROGRAMS)
 
 
 def _headers(status: int) -> Mapping[str, str]:

@@ -1,0 +1,116 @@
+"""Which classes are explained: the best of each picture, or those that are named."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from picasso.attribution.targets import FloatArray
+from picasso.errors import InvalidSetting
+from picasso.models.base import Model
+from picasso.models.decoding import Prediction
+from picasso.models.info import ModelInfo
+from picasso.visualizations.base import Field
+
+NAMED = "named"
+MOST = 10
+BETWEEN = ";"
+NUMBER = "#"  # "#7" is the class with the number 7, whatever is called "7"
+CANDIDATES = 5  # that an error lists
+BEST_BESIDE = 5  # that a result has beside classes that were named
+
+
+def classes_field(usual: int = 3, description: str = "A map for each of so many best classes") -> Any:
+    """The setting that says how many of the best classes are explained."""
+    return Field(usual, ge=1, le=MOST, title="Classes", description=description)
+
+
+def named_field() -> Any:
+    """The setting that names classes, to be explained instead of the best."""
+    return Field(
+        "",
+        title="Or these",
+        description="Classes by name or number, with semicolons between them, instead of the best ones",
+    )
+
+
+def explained(model: Model, scores: FloatArray, settings: Any) -> list[list[Prediction]]:
+    """The classes of each picture that the settings ask for.
+
+    Args:
+        scores: (N, classes), as the model gives them.
+        settings: with `classes` and `named`.
+    """
+    names = named_by(settings)
+    if not names:
+        return model.decode(scores, settings.classes)
+    labels = model.info.labels
+    numbers = named_classes(names, labels)
+    return [[Prediction(number, labels[number], float(row[number])) for number in numbers] for row in scores]
+
+
+def best_beside(model: Model, scores: FloatArray, settings: Any) -> dict[str, Any]:
+    """What the model itself says of a picture (classes,), where its result has classes that were named instead."""
+    if not named_by(settings):
+        return {}
+    return {"predictions": [one.as_dict() for one in model.decode(scores[None], BEST_BESIDE)[0]]}
+
+
+def how_many(settings: Any, info: ModelInfo) -> int:
+    """How many classes of each picture are explained."""
+    return len(split(named_by(settings))) or min(int(settings.classes), info.classes)
+
+
+def named_by(settings: Any) -> str:
+    """The setting that names classes, which a visualization of one's own may not have."""
+    return str(getattr(settings, NAMED, ""))
+
+
+def split(text: str) -> list[str]:
+    """The names in a setting, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(BETWEEN) if part.strip()))
+
+
+def named_classes(text: str, labels: Sequence[str]) -> list[int]:
+    """The numbers of the classes that a setting names, each once.
+
+    Raises:
+        InvalidSetting: one is not there, or could be several; or there are too many.
+    """
+    parts = split(text)
+    if len(parts) > MOST:
+        raise InvalidSetting(f"At most {MOST} classes can be named, got {len(parts)}.", field=NAMED)
+    return list(dict.fromkeys(find_class(part, labels) for part in parts))
+
+
+def find_class(text: str, labels: Sequence[str], field: str = NAMED) -> int:
+    """The number of the class that a text means.
+
+    That is the one called so; else so but for capitals; else the one with this number, which may be written "#7"; else
+    the only one whose name has all words of the text in it.
+
+    Raises:
+        InvalidSetting: there is none, or several; the sentence has the candidates.
+    """
+    for found in _meanings(text.strip(), labels):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = ", ".join(f"{labels[number]} ({NUMBER}{number})" for number in found[:CANDIDATES])
+            more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
+            raise InvalidSetting(f"{text[:80]!r} could be {listed}{more}. Give the number.", field=field)
+    near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5)
+    hint = f"The nearest are {', '.join(near)}." if near else f"Their numbers are 0 to {len(labels) - 1}."
+    raise InvalidSetting(f"The model has no class {text[:80]!r}. {hint}", field=field)
+
+
+def _meanings(text: str, labels: Sequence[str]) -> Iterator[list[int]]:
+    """The classes that a text may mean: by one rule after the other, the strictest first."""
+    folded = text.casefold()
+    yield [number for number, label in enumerate(labels) if label == text]
+    yield [number for number, label in enumerate(labels) if label.casefold() == folded]
+    digits = text.removeprefix(NUMBER)
+    yield [number for number in range(len(labels)) if digits.isascii() and str(number) == digits]
+    words = folded.split()
+    yield [number for number, label in enumerate(labels) if words and all(word in label.casefold() for word in words)]
