@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from picasso import __version__
 
 project = "Picasso"
-author = copyright = "the authors of Picasso"  # noqa: A001 - Sphinx calls it so
+author = copyright = "the authors of Picasso"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
@@ -19,6 +19,7 @@ myst_heading_anchors = 3
 default_role = "code"  # docstrings write `name`
 nitpicky = True
 nitpick_ignore_regex = [(r"py:\w+", r"(?!picasso\.).*")]  # the documentation of other libraries is not at hand
+napoleon_custom_sections = [("Attributes that a class declares", "params_style")]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

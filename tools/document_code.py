@@ -78,17 +78,16 @@ def methods(visualization: type[MapVisualization]) -> Iterator[tuple[str, Method
 def method(named: tuple[str, Method]) -> str:
     """A method as its result page describes it."""
     name, one = named
-    low, high = one.ends
-    sign = f"Signed: the colours go from “{low}” over zero to “{high}”." if one.signed else "Without sign."
+    sign = f", from “{one.ends[0]}” over zero to “{one.ends[1]}”" if one.signed else ""
     said = [one.explains, one.reading, one.misleads]
     explains, reading, misleads = (text.format(score="logit (or score)") for text in said)
+    right = [f"{share:.0%}".replace("%", " %") for share in one.halves]
     return (
         f"### {name[0].upper()}{name[1:]}\n\n"
-        f"- **Shows** the {explains.removeprefix('the ')}. {sign}\n"
+        f"- **Plotted** for each class: {explains}{sign}.\n"
         f"- **How to read it.** {reading}\n"
         f"- **When it misleads.** {misleads}\n"
-        f"- **Two things in one picture**: {one.halves[0]:.0%} and {one.halves[1]:.0%} of the map on the right one, "
-        "where chance is 50%.\n"
+        f"- **Two things in one picture**: {right[0]} and {right[1]} of the map on the right one (chance: 50 %).\n"
         f"- **Source**: [{one.source}]({one.link}).\n"
     )
 
@@ -99,11 +98,11 @@ def addresses() -> str:
     app.register_blueprint(blueprint)
     rows = [
         (verb, f"`{rule.rule}`", first_sentence(inspect.getdoc(app.view_functions[rule.endpoint]) or ""))
-        for rule in app.url_map.iter_rules()
+        for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
         for verb in METHODS_SHOWN
         if verb in (rule.methods or ())
     ]
-    return table(("", "address", "what is there"), *sorted(rows, key=lambda row: (row[1], row[0])))
+    return table(("", "address", "what is there"), *rows)
 
 
 def first_sentence(text: str) -> str:

@@ -21,6 +21,7 @@ def install(app: APIFlask) -> None:
     document.set_up(app)
     app.register_blueprint(blueprint)
     app.register_error_handler(HTTPError, _refused)
+    app.after_request(errors.redirect_in_json)
     app.register_blueprint(_health())
 
 

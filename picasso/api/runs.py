@@ -62,9 +62,7 @@ def start_run(json_data: RunAsked) -> tuple[RunStarted, int, dict[str, str]]:
     for image in images:
         services().store.image(session, image)
     model = reference_of(json_data.model)
-    values = with_classes(
-        visualization, json_data.settings, json_data.classes, how_is(services().engine, model).info
-    )
+    values = with_classes(visualization, json_data.settings, json_data.classes, how_is(services().engine, model).info)
     return started(visualization, values, images, model, session, json_data.seed, strict=True)
 
 
@@ -88,9 +86,7 @@ def with_classes(
     return {**settings, name: value}
 
 
-def _as_named(
-    visualization: type[BaseVisualization], classes: Sequence[str | int], info: ModelInfo | None
-) -> str:
+def _as_named(visualization: type[BaseVisualization], classes: Sequence[str | int], info: ModelInfo | None) -> str:
     """The value of the setting that names classes."""
     if NAMED not in visualization.settings_model.model_fields:
         raise InvalidSetting(f"{visualization.title} cannot be asked about a class by its name.", field="classes")

@@ -206,13 +206,16 @@ CLASSES = {
 def _count_or_names(value: Any) -> Any:
     if _whole(value) and 1 <= value <= MOST_CLASSES:
         return value
-    if isinstance(value, list) and 1 <= len(value) <= MOST:
-        if all((_whole(one) and one >= 0) or (isinstance(one, str) and one) for one in value):
-            return value
+    if isinstance(value, list) and 1 <= len(value) <= MOST and all(map(_name_or_number, value)):
+        return value
     raise PydanticCustomError(
         "classes",
         f"Input should be how many, 1..{MOST_CLASSES}, or a list of the names or numbers of 1 to {MOST} classes",
     )
+
+
+def _name_or_number(value: Any) -> bool:
+    return (_whole(value) and value >= 0) or (isinstance(value, str) and bool(value))
 
 
 def _whole(value: Any) -> bool:

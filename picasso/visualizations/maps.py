@@ -122,7 +122,9 @@ class MapVisualization(BaseVisualization):
             return results(part, self.explain(_targets(prepared.x[part], rows[part], logits), settings, show))
 
         gradual = self.method(settings).gradual
-        for part in parts(len(inputs), 1 if gradual else max(1, self.model.gradient_batch // how_many(settings, self.model.info))):
+        for part in parts(
+            len(inputs), 1 if gradual else max(1, self.model.gradient_batch // how_many(settings, self.model.info))
+        ):
             done += look(part)
             if not self.stopped:  # else this part is not whole
                 self.progress(part.stop / len(inputs), f"Looked at {part.stop} of {len(inputs)}", done)

@@ -107,7 +107,7 @@ class Occlusion(BaseVisualization):
         }
         levels = occlusion.coarse_to_fine(windows.corners, TOGETHER)
         for found in occlusion.sweep(self.model, windows, base, logits=logits, preview=preview, levels=levels):
-            result = facts | _maps(found, top)
+            result = _maps(found, top) | facts
             step(len(found.known) / len(windows), result)
             if len(found.known) < len(windows) and self.enough():
                 break

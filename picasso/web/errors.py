@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import (
+    Response,
     jsonify,
     render_template,
     request,
 )
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import RequestRedirect
 
 from picasso.config import MEBIBYTE
 from picasso.errors import PicassoError
@@ -54,7 +54,7 @@ def picasso_error(error: PicassoError) -> tuple[Any, ...]:
 def http_error(error: HTTPException) -> Any:
     status = error.code or 500
     if status < 400:
-        return _elsewhere(error) if _for_programs() and isinstance(error, RequestRedirect) else error
+        return error
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
         limit = services().config.MAX_UPLOAD_BYTES / MEBIBYTE
@@ -70,9 +70,12 @@ def unexpected_error(error: Exception) -> tuple[Any, int]:
     return _answer(500, CODES[500], *ADVICE[500])
 
 
-def _elsewhere(redirect: RequestRedirect) -> tuple[Any, ...]:
-    """The same address as it should be written."""
-    return jsonify(location=redirect.new_url), redirect.code, {"Location": redirect.new_url}
+def redirect_in_json(response: Response) -> Response:
+    """Flask writes HTML into the redirects that it makes itself, of `/api//v1/runs` and the like."""
+    if _for_programs() and response.location and response.mimetype == "text/html":
+        response.set_data(jsonify(location=response.location).get_data())
+        response.mimetype = "application/json"
+    return response
 
 
 def _for_programs() -> bool:

@@ -224,7 +224,9 @@ def test_another_model_is_named_by_its_reference(make_program: MakeProgram) -> N
 
 
 def test_classes_by_name_and_number(make_program: MakeProgram) -> None:
-    birds = TinyModel(("crane", "crane", "owl", "barn owl", "wren", "kite", "gull", "rook", "crow", "tern"), CAPABILITIES)
+    birds = TinyModel(
+        ("crane", "crane", "owl", "barn owl", "wren", "kite", "gull", "rook", "crow", "tern"), CAPABILITIES
+    )
     program = make_program(
         others={"birds": birds}, MODELS={"first": {"MODEL_PATH": "a.keras"}, "birds": {"MODEL_PATH": "b.keras"}}
     )
