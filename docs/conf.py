@@ -25,6 +25,10 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 
 html_theme = "furo"
+html_theme_options = {  # the accents of picasso/static/picasso.css
+    "light_css_variables": {"color-brand-primary": "#b4441f", "color-brand-content": "#b4441f"},
+    "dark_css_variables": {"color-brand-primary": "#f0865d", "color-brand-content": "#f0865d"},
+}
 html_title = f"Picasso {__version__}"
 html_copy_source = False
 html_show_sourcelink = False

@@ -30,8 +30,8 @@ def named_field() -> Any:
     """The setting that names classes, to be explained instead of the best."""
     return Field(
         "",
-        title="Or these",
-        description="Classes by name or number, with semicolons between them, instead of the best ones",
+        title="Named classes",
+        description="By name or number, with semicolons between them: explained instead of the best ones",
     )
 
 

@@ -162,7 +162,7 @@ class Trust(BaseVisualization):
         chosen = {name, *(other for other in CHEAP if info is None or METHODS[other].supported(info))}
         methods = [other for other in METHODS if other in chosen]
         changed = changed_settings(name, settings, info)
-        classes = {name: changed[name] for name in ("classes", "named") if name in changed}
+        classes = {name: value for name, value in changed.items() if name in ("classes", "named")}
         return {"methods": methods, "method_settings": as_own_settings(changed), **classes}
 
 
