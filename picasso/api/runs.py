@@ -30,7 +30,7 @@ from picasso.models.info import ModelInfo
 from picasso.runs.requests import ask, check, file_of, how_is
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
-from picasso.visualizations.classes import BETWEEN, NAMED, NUMBER, find_class, split
+from picasso.visualizations.classes import BETWEEN, NAMED, NUMBER, number_of, split
 from picasso.web.services import services
 
 OF_A_RUN = {
@@ -93,7 +93,7 @@ def _as_named(visualization: type[BaseVisualization], classes: Sequence[str | in
     value = f"{BETWEEN} ".join(one if isinstance(one, str) else f"{NUMBER}{one}" for one in classes)
     if info is not None:
         for text in split(value):
-            find_class(text, info.labels, field="classes")
+            number_of(text, info.labels, field="classes")
     return value
 
 

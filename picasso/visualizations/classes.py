@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from picasso.attribution.targets import FloatArray
 from picasso.errors import InvalidSetting
 from picasso.models.base import Model
+from picasso.models.class_names import find_class
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field
@@ -17,7 +17,7 @@ NAMED = "named"
 MOST = 10
 BETWEEN = ";"
 NUMBER = "#"  # "#7" is the class with the number 7, whatever is called "7"
-CANDIDATES = 5  # that an error lists
+LONGEST = 1000  # letters of a name that are looked at; Python reads no number of more than 4,300 digits
 BEST_BESIDE = 5  # that a result has beside classes that were named
 
 
@@ -81,36 +81,23 @@ def named_classes(text: str, labels: Sequence[str]) -> list[int]:
     parts = split(text)
     if len(parts) > MOST:
         raise InvalidSetting(f"At most {MOST} classes can be named, got {len(parts)}.", field=NAMED)
-    return list(dict.fromkeys(find_class(part, labels) for part in parts))
+    return list(dict.fromkeys(number_of(part, labels) for part in parts))
 
 
-def find_class(text: str, labels: Sequence[str], field: str = NAMED) -> int:
-    """The number of the class that a text means.
-
-    That is the one called so; else so but for capitals; else the one with this number, which may be written "#7"; else
-    the only one whose name has all words of the text in it.
+def number_of(text: str, labels: Sequence[str], field: str = NAMED) -> int:
+    """The number of the class that a text means: "#7" by its number, others as `find_class` finds them.
 
     Raises:
         InvalidSetting: there is none, or several; the sentence has the candidates.
     """
-    for found in _meanings(text.strip(), labels):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            listed = ", ".join(f"{labels[number]} ({NUMBER}{number})" for number in found[:CANDIDATES])
-            more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
-            raise InvalidSetting(f"{text[:80]!r} could be {listed}{more}. Give the number.", field=field)
-    near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5)
-    hint = f"The nearest are {', '.join(near)}." if near else f"Their numbers are 0 to {len(labels) - 1}."
-    raise InvalidSetting(f"The model has no class {text[:80]!r}. {hint}", field=field)
-
-
-def _meanings(text: str, labels: Sequence[str]) -> Iterator[list[int]]:
-    """The classes that a text may mean: by one rule after the other, the strictest first."""
-    folded = text.casefold()
-    yield [number for number, label in enumerate(labels) if label == text]
-    yield [number for number, label in enumerate(labels) if label.casefold() == folded]
-    digits = text.removeprefix(NUMBER)
-    yield [number for number in range(len(labels)) if digits.isascii() and str(number) == digits]
-    words = folded.split()
-    yield [number for number, label in enumerate(labels) if words and all(word in label.casefold() for word in words)]
+    if not text.startswith(NUMBER):
+        try:
+            return find_class(text[:LONGEST], labels)
+        except InvalidSetting as error:
+            raise InvalidSetting(error.message, field=field) from error
+    for number in range(len(labels)):
+        if text == f"{NUMBER}{number}":
+            return number
+    raise InvalidSetting(
+        f"The model has no class {text[:80]!r}. They are numbered {NUMBER}0 to {NUMBER}{len(labels) - 1}.", field=field
+    )

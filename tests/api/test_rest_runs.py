@@ -238,7 +238,7 @@ def test_classes_by_name_and_number(make_program: MakeProgram) -> None:
     body = {"visualization": "occlusion", "images": [image], "model": "birds", "classes": ["crane"]}
     error = program.error("POST", "runs", 422, json=body)
     assert (error["code"], error["field"]) == ("invalid_setting", "classes")
-    assert "crane (#0), crane (#1)" in error["message"]
+    assert "crane (0), crane (1)" in error["message"]
 
 
 def test_pages_and_programs_see_the_same_runs(program: Program) -> None:
