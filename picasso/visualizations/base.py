@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import PydanticCustomError
@@ -29,6 +31,7 @@ from pydantic_core import PydanticCustomError
 from picasso.attribution.fills import Fill
 from picasso.errors import InvalidSetting
 from picasso.models.base import Model
+from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
 
 __all__ = ["BaseVisualization", "Cost", "Field", "Fill", "Input", "Settings", "Several"]
@@ -134,6 +137,7 @@ class BaseVisualization(ABC):
         settings_page: the path of a page of its own in which its settings are chosen; they and the pictures ("image")
             are in its address. The page that is made from `settings` unless given.
         stoppable: it asks `enough` between batches, and returns what it has when that says so.
+        of_classes: it explains classes, and asks `explained` which; so a person may choose them.
         version: raise it when the same settings give other numbers, so that kept results are not taken for new ones.
     """
 
@@ -145,6 +149,7 @@ class BaseVisualization(ABC):
     comparable: ClassVar[bool] = False
     settings_page: ClassVar[str] = ""
     stoppable: ClassVar[bool] = False
+    of_classes: ClassVar[bool] = False
     version: ClassVar[str] = "1"
 
     # Filled in by discovery.
@@ -158,6 +163,7 @@ class BaseVisualization(ABC):
     ) -> None:
         self.model = model
         self.stopped = False  # whether `enough` has said so
+        self.chosen: tuple[int, ...] = ()  # classes that a person chose to have explained
         self._report = report or (lambda _fraction, _message, _partial: None)
         self._asked_to_stop = asked_to_stop or (lambda: False)
 
@@ -186,6 +192,17 @@ class BaseVisualization(ABC):
         after True, `make_visualization` returns its results so far, of the first images if not of all."""
         self.stopped = self.stopped or self._asked_to_stop()
         return self.stopped
+
+    def explained(self, scores: NDArray[np.float32], count: int) -> list[list[Prediction]]:
+        """The classes to explain for each row of `scores` (N, classes): those that were chosen, else the `count` best.
+
+        Args:
+            scores: the model's own, float32.
+        """
+        if not self.chosen:
+            return self.model.decode(scores, count)
+        labels = self.model.info.labels
+        return [[Prediction(index, labels[index], float(row[index])) for index in self.chosen] for row in scores]
 
     @classmethod
     def defaults(cls, info: ModelInfo) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from typing import Any
 
 from picasso.attribution.targets import FloatArray
 from picasso.errors import InvalidSetting
-from picasso.models.base import Model
 from picasso.models.class_names import find_class
-from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
-from picasso.visualizations.base import Field
+from picasso.visualizations.base import BaseVisualization, Field
 
 NAMED = "named"
 MOST = 10
@@ -35,26 +33,16 @@ def named_field() -> Any:
     )
 
 
-def explained(model: Model, scores: FloatArray, settings: Any) -> list[list[Prediction]]:
-    """The classes of each picture that the settings ask for.
-
-    Args:
-        scores: (N, classes), as the model gives them.
-        settings: with `classes` and `named`.
-    """
-    names = named_by(settings)
-    if not names:
-        return model.decode(scores, settings.classes)
-    labels = model.info.labels
-    numbers = named_classes(names, labels)
-    return [[Prediction(number, labels[number], float(row[number])) for number in numbers] for row in scores]
+def chosen_by(settings: Any, info: ModelInfo) -> tuple[int, ...]:
+    """The classes that the settings name; empty where the best ones are explained."""
+    return tuple(named_classes(named_by(settings), info.labels))
 
 
-def best_beside(model: Model, scores: FloatArray, settings: Any) -> dict[str, Any]:
-    """What the model itself says of a picture (classes,), where its result has classes that were named instead."""
-    if not named_by(settings):
+def best_beside(visualization: BaseVisualization, scores: FloatArray) -> dict[str, Any]:
+    """What the model itself says of a picture (classes,), where its result has classes that were chosen instead."""
+    if not visualization.chosen:
         return {}
-    return {"predictions": [one.as_dict() for one in model.decode(scores[None], BEST_BESIDE)[0]]}
+    return {"predictions": [one.as_dict() for one in visualization.model.decode(scores[None], BEST_BESIDE)[0]]}
 
 
 def how_many(settings: Any, info: ModelInfo) -> int:

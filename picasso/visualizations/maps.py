@@ -15,7 +15,7 @@ from picasso.attribution.targets import FloatArray, Step, Targets, parts
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Fill, Input
-from picasso.visualizations.classes import best_beside, explained, how_many
+from picasso.visualizations.classes import best_beside, chosen_by, how_many
 
 Show = Step
 """A step that is given maps as large as the model's input: (P, height, width), one for each target."""
@@ -68,6 +68,7 @@ class MapVisualization(BaseVisualization):
 
     stoppable = True
     comparable = True
+    of_classes = True
     bright: ClassVar[float] = 1.0
 
     @abstractmethod
@@ -88,10 +89,11 @@ class MapVisualization(BaseVisualization):
         return "logits" in info.capabilities
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
-        """Gives, for each input, a map per class."""
+        """Gives, for each input, a map per top class."""
+        self.chosen = self.chosen or chosen_by(settings, self.model.info)
         prepared = self.model.preprocess([item.data for item in inputs])
         answers = self.model.predict(prepared.x)
-        rows = explained(self.model, answers, settings)
+        rows = self.explained(answers, settings.classes)
         logits = self.logits(settings, self.model.info)
         done: list[dict[str, Any]] = []
 
@@ -103,7 +105,7 @@ class MapVisualization(BaseVisualization):
                 {
                     "maps": [one.as_dict() | next(entries) for one in rows[i]],
                     "answer": answers[i],
-                    **best_beside(self.model, answers[i], settings),
+                    **best_beside(self, answers[i]),
                     **prepared.seen(i),
                     **facts,
                 }

@@ -16,7 +16,7 @@ from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo, usual_window
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
-from picasso.visualizations.classes import best_beside, classes_field, explained, named_classes, named_field
+from picasso.visualizations.classes import best_beside, chosen_by, classes_field, named_classes, named_field
 from picasso.visualizations.maps import Found, Show
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
@@ -30,6 +30,7 @@ class Occlusion(BaseVisualization):
     reference_link = "https://arxiv.org/abs/1311.2901"
     comparable = True
     stoppable = True
+    of_classes = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         window: int = Field(
@@ -65,7 +66,8 @@ class Occlusion(BaseVisualization):
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
-        """Gives, for each input, a map per class and all scores at all positions."""
+        """Gives, for each input, a map per top class and all scores at all positions."""
+        self.chosen = self.chosen or chosen_by(settings, self.model.info)
         prepared = self.model.preprocess([item.data for item in inputs])
         done: list[dict[str, Any]] = []
         for index in range(len(inputs)):
@@ -89,13 +91,13 @@ class Occlusion(BaseVisualization):
         preview = settings.precision == "fast"
         base = self.model.predict(x, logits=logits)[0]
         answer = self.model.predict(x)[0] if logits else base
-        top = explained(self.model, answer[None], settings)[0]
+        top = self.explained(answer[None], settings.classes)[0]
         windows = occlusion.sliding(
             x, (settings.window, settings.window), settings.stride, make_fill(settings.fill, x[0], self.model.solid)
         )
         facts = {
             "answer": answer,
-            **best_beside(self.model, answer, settings),
+            **best_beside(self, answer),
             **prepared.seen(index),
             "plotted": "logit" if logits else self.model.info.score_kind,
             "score_kind": self.model.info.score_kind,

@@ -13,7 +13,7 @@ from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings, Several
 from picasso.visualizations.checked import METHODS, as_own_settings, changed_settings, method_of, own_settings
 from picasso.visualizations.checking import Checks, Enough
-from picasso.visualizations.classes import classes_field, explained, how_many, named_classes, named_field
+from picasso.visualizations.classes import chosen_by, classes_field, how_many, named_classes, named_field
 
 CHEAP: Final = ("gradient", "Grad-CAM", "occlusion")
 MOST_STAGES = 4  # of `cascade`
@@ -26,6 +26,7 @@ class Trust(BaseVisualization):
     description = "Tests the maps of several methods: against chance, with shuffled weights, and against each other."
     reference_link = "https://arxiv.org/abs/1810.03292"
     stoppable = True
+    of_classes = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         methods: Several[
@@ -68,11 +69,12 @@ class Trust(BaseVisualization):
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
-        """Gives, for each input, the checks of each method's maps of its classes."""
+        """Gives, for each input, the checks of each method's maps of its best classes."""
+        self.chosen = self.chosen or chosen_by(settings, self.model.info)
         info = self.model.info
         prepared = self.model.preprocess([item.data for item in inputs])
         scores = self.model.predict(prepared.x)
-        decoded = explained(self.model, scores, settings)
+        named = self.explained(scores, settings.classes)
         best = highest(scores, list(info.labels), settings.classes)
         most, own = self.model_calls(settings, info), _own(settings, info)
         done: list[dict[str, Any]] = []
@@ -88,7 +90,7 @@ class Trust(BaseVisualization):
                 if there and self.enough():
                     raise Enough
 
-            predictions = decoded[index] or best[index]  # a decode function may name none
+            predictions = named[index] or best[index]  # a decode function may name none
             found = Checks(self.model, prepared.x[index], predictions, settings, own, tell).run()
             if found is not None:
                 done.append(found | seen)
