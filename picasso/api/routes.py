@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIFlask, HTTPError
-from flask import Blueprint
+from flask import Blueprint, Response, jsonify, request
 from pydantic import ValidationError
 
 from picasso.api import about, document, explain, images, runs
 from picasso.api.blueprint import StrictJSON, blueprint, wrong_field
 from picasso.web import errors
 
+API = "/api"
 MODULES = (about, images, runs, explain)  # importing them adds their routes to the blueprint
 
 
@@ -21,7 +22,7 @@ def install(app: APIFlask) -> None:
     document.set_up(app)
     app.register_blueprint(blueprint)
     app.register_error_handler(HTTPError, _refused)
-    app.after_request(errors.redirect_in_json)
+    app.after_request(_in_json)
     app.register_blueprint(_health())
 
 
@@ -32,6 +33,14 @@ def _health() -> Blueprint:
         view: Any = getattr(about, name)
         health.add_url_rule(f"/{name}", name, view)
     return health
+
+
+def _in_json(response: Response) -> Response:
+    """Flask writes HTML into the redirects that it makes itself, from `/api//v1/runs` and the like."""
+    if request.path.startswith(f"{API}/") and response.location and response.mimetype == "text/html":
+        response.set_data(jsonify(location=response.location).get_data())
+        response.mimetype = "application/json"
+    return response
 
 
 def _refused(error: HTTPError) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import (
-    Response,
     jsonify,
     render_template,
     request,
@@ -70,16 +69,8 @@ def unexpected_error(error: Exception) -> tuple[Any, int]:
     return _answer(500, CODES[500], *ADVICE[500])
 
 
-def redirect_in_json(response: Response) -> Response:
-    """Flask writes HTML into the redirects that it makes itself, of `/api//v1/runs` and the like."""
-    if _for_programs() and response.location and response.mimetype == "text/html":
-        response.set_data(jsonify(location=response.location).get_data())
-        response.mimetype = "application/json"
-    return response
-
-
 def _for_programs() -> bool:
-    return f"/{request.path.strip('/')}/".startswith(FOR_PROGRAMS)
+    return f"{request.path}/".startswith(FOR_PROGRAMS)
 
 
 def _headers(status: int) -> Mapping[str, str]:
