@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIFlask, HTTPError
 from flask import Blueprint, Response, jsonify, request
 from pydantic import ValidationError
+from werkzeug.exceptions import BadRequest
 
 from picasso.api import about, document, explain, images, runs
 from picasso.api.blueprint import StrictJSON, blueprint, wrong_field
@@ -22,6 +23,7 @@ def install(app: APIFlask) -> None:
     document.set_up(app)
     app.register_blueprint(blueprint)
     app.register_error_handler(HTTPError, _refused)
+    app.register_error_handler(BadRequest, _unreadable)
     app.after_request(_in_json)
     app.register_blueprint(_health())
 
@@ -33,6 +35,15 @@ def _health() -> Blueprint:
         view: Any = getattr(about, name)
         health.add_url_rule(f"/{name}", name, view)
     return health
+
+
+def _unreadable(error: BadRequest) -> Any:
+    """Flask says why a body is no JSON in debug mode only."""
+    cause = error.__cause__
+    if isinstance(cause, BadRequest) and cause.description and request.is_json:
+        reason = cause.description.rpartition("JSON object: ")[2].partition(";")[0]
+        error.description = f"The body cannot be read as JSON: {reason}."
+    return errors.http_error(error)
 
 
 def _in_json(response: Response) -> Response:
