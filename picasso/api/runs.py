@@ -30,7 +30,7 @@ from picasso.models.info import ModelInfo
 from picasso.runs.requests import ask, check, file_of, how_is
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
-from picasso.visualizations.classes import BETWEEN, NAMED, NUMBER, number_of, split
+from picasso.visualizations.classes import BETWEEN, NAMED, NUMBER, named_classes, split
 from picasso.web.services import services
 
 OF_A_RUN = {
@@ -90,10 +90,15 @@ def _as_named(visualization: type[BaseVisualization], classes: Sequence[str | in
     """The value of the setting that names classes."""
     if NAMED not in visualization.settings_model.model_fields:
         raise InvalidSetting(f"{visualization.title} cannot be asked about a class by its name.", field="classes")
-    value = f"{BETWEEN} ".join(one if isinstance(one, str) else f"{NUMBER}{one}" for one in classes)
+    texts = [one if isinstance(one, str) else f"{NUMBER}{one}" for one in classes]
+    value = f"{BETWEEN} ".join(texts)
+    if not all(map(split, texts)):
+        raise InvalidSetting(f"Each of 'classes' should be a name or number, got {value[:80]!r}.", field="classes")
     if info is not None:
-        for text in split(value):
-            number_of(text, info.labels, field="classes")
+        try:
+            named_classes(value, info.labels)
+        except InvalidSetting as error:
+            raise InvalidSetting(error.message, field="classes") from error
     return value
 
 

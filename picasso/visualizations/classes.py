@@ -72,7 +72,7 @@ def named_classes(text: str, labels: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(number_of(part, labels) for part in parts))
 
 
-def number_of(text: str, labels: Sequence[str], field: str = NAMED) -> int:
+def number_of(text: str, labels: Sequence[str]) -> int:
     """The number of the class that a text means: "#7" by its number, others as `find_class` finds them.
 
     Raises:
@@ -82,10 +82,10 @@ def number_of(text: str, labels: Sequence[str], field: str = NAMED) -> int:
         try:
             return find_class(text[:LONGEST], labels)
         except InvalidSetting as error:
-            raise InvalidSetting(error.message, field=field) from error
+            raise InvalidSetting(error.message, field=NAMED) from error
     for number in range(len(labels)):
         if text == f"{NUMBER}{number}":
             return number
     raise InvalidSetting(
-        f"The model has no class {text[:80]!r}. They are numbered {NUMBER}0 to {NUMBER}{len(labels) - 1}.", field=field
+        f"The model has no class {text[:80]!r}. They are numbered {NUMBER}0 to {NUMBER}{len(labels) - 1}.", field=NAMED
     )

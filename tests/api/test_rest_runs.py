@@ -89,6 +89,8 @@ def test_the_same_run_again_is_the_same_run(program: Program) -> None:
         ({"classes": ["7", 7.5]}, 422, "classes"),
         ({"classes": "7"}, 422, "classes"),
         ({"classes": ["elk"]}, 422, "classes"),
+        ({"classes": ["7", " ; "]}, 422, "classes"),
+        ({"classes": [";".join(f"#{number:x}" for number in range(12))]}, 422, "classes"),
         ({"classes": [10]}, 422, "classes"),
         ({"classes": ["7"], "settings": {"named": "8"}}, 422, "classes"),
         ({"classes": ["7"], "visualization": "class-probabilities"}, 422, "classes"),
