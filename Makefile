@@ -10,7 +10,7 @@ PROCESSES := tests/runs tests/test_processes.py
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve install test test-browser test-processes check check-code check-tests format bench screenshots clean
+.PHONY: serve install test test-browser test-processes check check-code check-tests docs format bench screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -42,7 +42,7 @@ check-tests:
 
 test: .venv/.dev install
 	$(BIN)/python tools/find_chromium.py --install
-	$(MAKE) check
+	$(MAKE) check docs
 	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
 
@@ -51,6 +51,10 @@ test-browser:
 
 test-processes:
 	$(BIN)/pytest -m slow $(PROCESSES)
+
+# The documentation as pages: docs/_build/index.html.
+docs: .venv/.dev
+	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -72,4 +76,4 @@ screenshots: .venv/.dev install
 	$(BIN)/python tools/screenshots.py
 
 clean:
-	rm -rf .venv benchmarks/.venv benchmarks/.cache build *.egg-info
+	rm -rf .venv benchmarks/.venv benchmarks/.cache docs/_build build *.egg-info

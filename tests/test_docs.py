@@ -32,7 +32,9 @@ def test_links_and_pictures_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "compare.md"], ids=lambda page: page.name
+    "page",
+    [page for page in PAGES if re.search(r"^MODEL_\w+ =", page.read_text(encoding="utf-8"), re.M)],
+    ids=lambda page: page.name,
 )
 def test_config_blocks_are_valid_settings(page: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()

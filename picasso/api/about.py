@@ -29,7 +29,7 @@ from picasso.visualizations.forms import settings_schema
 from picasso.web.services import services
 
 
-@blueprint.get("/")
+@blueprint.get("/", strict_slashes=False)
 @blueprint.output(About)
 @blueprint.doc(operation_id="about")
 def about() -> About:

@@ -91,8 +91,10 @@ def wrong_field(error: ValidationError) -> InvalidRequest:
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return InvalidRequest(f"There is no field {field[:80]!r}.", field=field[:80])
-    if first["type"] == "missing":
+    if first["type"] == "missing" or (first["type"] == "value_error" and first["input"] is None):
         return InvalidRequest(f"'{field}' is missing.", field=field)
+    if first["type"] == "value_error":  # what APIFlask says of text where a file belongs
+        return InvalidRequest(f"'{field}' should be a file.", field=field)
     if not field:
         return InvalidRequest("The body should be a JSON object.")
     rule = first["msg"].removeprefix("Input should be ")

@@ -15,10 +15,11 @@ from picasso.api.about import reference_of
 from picasso.api.blueprint import blueprint
 from picasso.api.once import once
 from picasso.api.results import bundled, found_by, inline
-from picasso.api.runs import started
+from picasso.api.runs import started, with_classes
 from picasso.api.schemas import Explanation, PreferHeaders, ToExplain
 from picasso.api.visitors import MAY_HAVE_A_SESSION, own_or_new_session, visitor
 from picasso.errors import Busy, Cancelled, TookTooLong, kind_of
+from picasso.models.info import ModelInfo
 from picasso.runs.requests import ask, check, how_is
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
@@ -55,7 +56,7 @@ def explain(files_data: ToExplain, headers_data: PreferHeaders) -> Any:
     """
     visualization = services().registry.get(files_data.visualization)
     model = reference_of(files_data.model)
-    values: dict[str, Any] = settings_values(visualization, request.form)
+    values = _settings(visualization, how_is(services().engine, model).info)
     check(visualization, values, how_is(services().engine, model).info)  # before the image is read
     if "respond-async" in _preferences(headers_data.prefer):
         return _as_run(visualization, values, model, files_data)
@@ -69,6 +70,16 @@ def explain(files_data: ToExplain, headers_data: PreferHeaders) -> Any:
             seconds=(run.finished or 0) - (run.started or 0),
             results=[inline(run, found) for found in found_by(run)],
         )
+
+
+def _settings(visualization: type[BaseVisualization], info: ModelInfo | None) -> dict[str, Any]:
+    """The form's settings; what is not a number of classes names some."""
+    values: dict[str, Any] = settings_values(visualization, request.form)
+    classes = request.form.getlist("classes")
+    if len(classes) == 1 and classes[0].strip().isdecimal():
+        return values
+    values.pop("classes", None)
+    return with_classes(visualization, values, classes, info)
 
 
 def _preferences(header: str) -> set[str]:

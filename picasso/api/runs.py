@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -25,9 +26,11 @@ from picasso.api.schemas import (
 )
 from picasso.api.visitors import NEEDS_A_SESSION, own_session, token
 from picasso.errors import Conflict, InvalidSetting, PicassoError
+from picasso.models.info import ModelInfo
 from picasso.runs.requests import ask, check, file_of, how_is
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
+from picasso.visualizations.classes import BETWEEN, NAMED, NUMBER, named_classes, split
 from picasso.web.services import services
 
 OF_A_RUN = {
@@ -58,10 +61,45 @@ def start_run(json_data: RunAsked) -> tuple[RunStarted, int, dict[str, str]]:
     images = list(dict.fromkeys(json_data.images))
     for image in images:
         services().store.image(session, image)
-    values = dict(json_data.settings)
-    if json_data.classes and values.setdefault("classes", json_data.classes) != json_data.classes:
-        raise InvalidSetting("'classes' stands in the settings too, with another value.", field="classes")
-    return started(visualization, values, images, reference_of(json_data.model), session, json_data.seed, strict=True)
+    model = reference_of(json_data.model)
+    values = with_classes(visualization, json_data.settings, json_data.classes, how_is(services().engine, model).info)
+    return started(visualization, values, images, model, session, json_data.seed, strict=True)
+
+
+def with_classes(
+    visualization: type[BaseVisualization],
+    settings: Mapping[str, Any],
+    classes: int | Sequence[str | int],
+    info: ModelInfo | None,
+) -> dict[str, Any]:
+    """Settings with what a request says of the classes beside them: how many, 0 for nothing, or which.
+
+    Raises:
+        InvalidSetting: the model has no such class, or several; the visualization is not asked about classes by name.
+    """
+    if not classes:
+        return dict(settings)
+    name = "classes" if isinstance(classes, int) else NAMED
+    value = classes if isinstance(classes, int) else _as_named(visualization, classes, info)
+    if settings.get(name, value) != value:
+        raise InvalidSetting(f"'{name}' stands in the settings too, with another value.", field="classes")
+    return {**settings, name: value}
+
+
+def _as_named(visualization: type[BaseVisualization], classes: Sequence[str | int], info: ModelInfo | None) -> str:
+    """The value of the setting that names classes."""
+    if NAMED not in visualization.settings_model.model_fields:
+        raise InvalidSetting(f"{visualization.title} cannot be asked about a class by its name.", field="classes")
+    texts = [one if isinstance(one, str) else f"{NUMBER}{one}" for one in classes]
+    value = f"{BETWEEN} ".join(texts)
+    if not all(map(split, texts)):
+        raise InvalidSetting(f"Each of 'classes' should be a name or number, got {value[:80]!r}.", field="classes")
+    if info is not None:
+        try:
+            named_classes(value, info.labels)
+        except InvalidSetting as error:
+            raise InvalidSetting(error.message, field="classes") from error
+    return value
 
 
 def started(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from apiflask.fields import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from picasso.runs.run import State
+from picasso.visualizations.classes import MOST
 
 ID = r"^[0-9a-f]{32}$"
 KEY = r"^[\x21-\x7e]{1,200}$"
@@ -15,8 +17,9 @@ KEY = r"^[\x21-\x7e]{1,200}$"
 
 def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
-    for choice in schema.pop("anyOf", []):
-        schema.update(choice if choice != {"type": "null"} else {})
+    if {"type": "null"} in schema.get("anyOf", []):
+        for choice in schema.pop("anyOf"):
+            schema.update(choice if choice != {"type": "null"} else {})
 
 
 def _left_out(**rules: Any) -> Any:
@@ -186,6 +189,41 @@ class Upload(BaseModel):
 
 # Runs
 
+MOST_CLASSES = 100
+CLASSES = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": MOST_CLASSES},
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MOST,
+            "items": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]},
+        },
+    ]
+}
+
+
+def _count_or_names(value: Any) -> Any:
+    if _whole(value) and 1 <= value <= MOST_CLASSES:
+        return value
+    if isinstance(value, list) and 1 <= len(value) <= MOST and all(map(_name_or_number, value)):
+        return value
+    raise PydanticCustomError(
+        "classes",
+        f"Input should be how many, 1..{MOST_CLASSES}, or a list of the names or numbers of 1 to {MOST} classes",
+    )
+
+
+def _name_or_number(value: Any) -> bool:
+    return (_whole(value) and value >= 0) or (isinstance(value, str) and bool(value))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+Classes = Annotated[int | list[str | int], PlainValidator(_count_or_names), WithJsonSchema(CLASSES)]
+
 
 class RunAsked(Given):
     """A run to be started. Settings that are left out have the model's defaults."""
@@ -196,7 +234,10 @@ class RunAsked(Given):
     )
     settings: dict[str, JsonValue] = Field({}, description="As the visualization's JSON Schema says")
     model: str = _left_out(default="", min_length=1, max_length=200, description="A model's reference; the default one")
-    classes: int = _left_out(default=0, ge=1, le=100, description='The same as the setting "classes": how many')
+    classes: Classes = _left_out(
+        default=0,
+        description='How many of the best, as the setting "classes"; or which, by name or number, as "named"',
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="What chance begins with")
 
 
@@ -307,7 +348,10 @@ class Drawing(Parameters):
 
 
 class ToExplain(BaseModel):
-    """One image; all fields that are not named here are the visualization's settings."""
+    """One image; all fields that are not named here are the visualization's settings.
+
+    A field `classes`, once or several times, may also name classes.
+    """
 
     model_config = ConfigDict(extra="allow")
 

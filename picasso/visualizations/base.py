@@ -132,7 +132,8 @@ class BaseVisualization(ABC):
         settings: a `Settings` class, or the plain form {"Window": ["0.50", "0.25"]}, first values being the defaults.
         needs: what the model must be able to do, out of "predict", "gradients", "logits", "activations", "guided".
         comparable: its results can be laid side by side: they have "maps", [{"index", "label", "score", "map", "low",
-            "high"}] with the best class first, or "predictions"; and "answer", the scores of all classes, for sorting.
+            "high"}] with the best class first, or "predictions", or both where the maps are not of the best classes;
+            and "answer", the scores of all classes, for sorting.
         settings_page: the path of a page of its own in which its settings are chosen; they and the pictures ("image")
             are in its address. The page that is made from `settings` unless given.
         stoppable: it asks `enough` between batches, and returns what it has when that says so.

@@ -20,7 +20,7 @@ from picasso.visualizations.occlusion import Occlusion
 from picasso.visualizations.random_masks import RandomMasks
 
 BRIGHT = 0.995  # the colours end where this share of the values does
-NOT_OWN = {"method", "classes", "precision"}  # settings of a map that its check decides itself
+NOT_OWN = {"method", "classes", "named", "precision"}  # settings of a map that its check decides itself
 
 
 @dataclass(frozen=True)

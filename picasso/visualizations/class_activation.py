@@ -11,8 +11,9 @@ from picasso.attribution.targets import Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
+from picasso.visualizations.classes import classes_field, how_many, named_classes, named_field
 from picasso.visualizations.layers import chosen_layer, described, unsupported, with_extent
-from picasso.visualizations.maps import Found, MapVisualization, Method, Show, classes_field
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show
 
 COMBINE = {"Grad-CAM": cam.grad_cam, "Grad-CAM++": cam.grad_cam_plus_plus, "LayerCAM": cam.layer_cam}
 SCORE_CAM = "Score-CAM"
@@ -93,6 +94,7 @@ class ClassActivation(MapVisualization):
             description="Whose channels; the last one knows most of the classes and least of the place",
         )
         classes: int = classes_field()
+        named: str = named_field()
         channels: int = Field(
             64,
             ge=1,
@@ -151,7 +153,8 @@ class ClassActivation(MapVisualization):
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
-        """The layer is one of the model's; methods with gradients only where there are some."""
+        """Layer and named classes are the model's; methods with gradients only where there are some."""
+        named_classes(settings.named, info.labels)
         chosen_layer(settings.layer, info)
         if settings.method not in WITHOUT_GRADIENTS and "gradients" not in info.capabilities:
             raise InvalidSetting(
@@ -169,7 +172,7 @@ class ClassActivation(MapVisualization):
         """One for the scores; then forward and backward for each class, or one for the layer and one per channel."""
         if settings.method == SCORE_CAM:
             return 2 + min(int(settings.channels), chosen_layer(settings.layer, info).shape[2])
-        return 1 + min(int(settings.classes), info.classes)
+        return 1 + how_many(settings, info)
 
     @classmethod
     def stops_early(cls, settings: Any) -> bool:

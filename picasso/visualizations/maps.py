@@ -14,15 +14,11 @@ from picasso.attribution.fills import make_fill
 from picasso.attribution.targets import FloatArray, Step, Targets, parts
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
-from picasso.visualizations.base import BaseVisualization, Field, Fill, Input
+from picasso.visualizations.base import BaseVisualization, Fill, Input
+from picasso.visualizations.classes import best_beside, chosen_by, how_many
 
 Show = Step
 """A step that is given maps as large as the model's input: (P, height, width), one for each target."""
-
-
-def classes_field(usual: int = 3, description: str = "A map for each of so many best classes") -> Any:
-    """The setting that each of them has."""
-    return Field(usual, ge=1, le=10, title="Classes", description=description)
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class Found:
 
 
 class MapVisualization(BaseVisualization):
-    """Explains the best classes of each picture; a subclass says how.
+    """Explains classes of each picture, the best or those that are named; a subclass says how.
 
     Attributes:
         bright: the share of a map's values that the colours cover; what lies above has the same colour.
@@ -94,6 +90,7 @@ class MapVisualization(BaseVisualization):
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
         """Gives, for each input, a map per top class."""
+        self.chosen = self.chosen or chosen_by(settings, self.model.info)
         prepared = self.model.preprocess([item.data for item in inputs])
         answers = self.model.predict(prepared.x)
         rows = self.explained(answers, settings.classes)
@@ -108,6 +105,7 @@ class MapVisualization(BaseVisualization):
                 {
                     "maps": [one.as_dict() | next(entries) for one in rows[i]],
                     "answer": answers[i],
+                    **best_beside(self, answers[i]),
                     **prepared.seen(i),
                     **facts,
                 }
@@ -126,7 +124,9 @@ class MapVisualization(BaseVisualization):
             return results(part, self.explain(_targets(prepared.x[part], rows[part], logits), settings, show))
 
         gradual = self.method(settings).gradual
-        for part in parts(len(inputs), 1 if gradual else max(1, self.model.gradient_batch // settings.classes)):
+        for part in parts(
+            len(inputs), 1 if gradual else max(1, self.model.gradient_batch // how_many(settings, self.model.info))
+        ):
             done += look(part)
             if not self.stopped:  # else this part is not whole
                 self.progress(part.stop / len(inputs), f"Looked at {part.stop} of {len(inputs)}", done)

@@ -16,6 +16,7 @@ from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo, usual_window
 from picasso.models.preprocessing import Prepared
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
+from picasso.visualizations.classes import best_beside, chosen_by, classes_field, named_classes, named_field
 from picasso.visualizations.maps import Found, Show
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
@@ -49,7 +50,8 @@ class Occlusion(BaseVisualization):
             json_schema_extra={"unit": "px"},
         )
         fill: Fill = Field("grey", title="Hidden with", description="What covers the hidden part")
-        classes: int = Field(3, ge=1, le=10, title="Classes", description="A map for each of so many best classes")
+        classes: int = classes_field()
+        named: str = named_field()
         score: Literal["probability", "logit"] = Field(
             "probability",
             title="Plot the drop of",
@@ -65,6 +67,7 @@ class Occlusion(BaseVisualization):
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
         """Gives, for each input, a map per top class and all scores at all positions."""
+        self.chosen = self.chosen or chosen_by(settings, self.model.info)
         prepared = self.model.preprocess([item.data for item in inputs])
         done: list[dict[str, Any]] = []
         for index in range(len(inputs)):
@@ -94,6 +97,7 @@ class Occlusion(BaseVisualization):
         )
         facts = {
             "answer": answer,
+            **best_beside(self, answer),
             **prepared.seen(index),
             "plotted": "logit" if logits else self.model.info.score_kind,
             "score_kind": self.model.info.score_kind,
@@ -105,7 +109,7 @@ class Occlusion(BaseVisualization):
         }
         levels = occlusion.coarse_to_fine(windows.corners, TOGETHER)
         for found in occlusion.sweep(self.model, windows, base, logits=logits, preview=preview, levels=levels):
-            result = facts | _maps(found, top)
+            result = _maps(found, top) | facts
             step(len(found.known) / len(windows), result)
             if len(found.known) < len(windows) and self.enough():
                 break
@@ -157,7 +161,8 @@ class Occlusion(BaseVisualization):
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
-        """A window fits into the model's input; logits only where there are some."""
+        """A window fits into the model's input; the named classes are there; logits only where there are some."""
+        named_classes(settings.named, info.labels)
         limit = max(info.input_shape[:2])
         if settings.window > limit:
             raise InvalidSetting(

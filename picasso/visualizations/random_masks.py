@@ -9,7 +9,8 @@ from picasso.attribution.targets import Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
-from picasso.visualizations.maps import Found, MapVisualization, Method, Show, classes_field
+from picasso.visualizations.classes import classes_field, named_classes, named_field
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show
 
 METHOD = Method(
     signed=True,
@@ -47,6 +48,7 @@ class RandomMasks(MapVisualization):
         visible: float = Field(0.5, ge=0.1, le=0.9, title="Visible", description="The chance of a cell to be visible")
         fill: Fill = Field("grey", title="Hidden with", description="What covers the hidden parts")
         classes: int = classes_field()
+        named: str = named_field()
         score: Literal["probability", "logit"] = Field(
             "probability",
             title="Plot",
@@ -93,7 +95,8 @@ class RandomMasks(MapVisualization):
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
-        """Logits only where there are some."""
+        """The named classes are there; logits only where there are some."""
+        named_classes(settings.named, info.labels)
         if settings.score == "logit" and "logits" not in info.capabilities:
             raise InvalidSetting(f"{info.name} has no logit behind a softmax. Choose the probability.", field="score")
 

@@ -19,7 +19,8 @@ from picasso.attribution.targets import Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Cost, Field, Fill, Settings
-from picasso.visualizations.maps import Found, MapVisualization, Method, Show, classes_field
+from picasso.visualizations.classes import classes_field, how_many, named_classes, named_field
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show
 
 ADDS_UP = ("lowers", "raises")
 GUIDED = "guided backpropagation"
@@ -112,6 +113,7 @@ class Saliency(MapVisualization):
             description="How the gradient becomes a map; SmoothGrad and integrated gradients cost more",
         )
         classes: int = classes_field()
+        named: str = named_field()
         samples: int = Field(
             32,
             ge=1,
@@ -218,7 +220,8 @@ class Saliency(MapVisualization):
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
-        """Guided backpropagation only for networks of ReLUs."""
+        """The named classes are there; guided backpropagation only for networks of ReLUs."""
+        named_classes(settings.named, info.labels)
         if settings.method == GUIDED and "guided" not in info.capabilities:
             raise InvalidSetting(
                 f"{GUIDED.capitalize()} is defined for networks whose activations are all ReLUs, which {info.name} is "
@@ -241,7 +244,7 @@ class Saliency(MapVisualization):
     def _gradients_of(cls, settings: Any, info: ModelInfo) -> int:
         """How many gradients each picture takes, at most."""
         each = {"SmoothGrad": int(settings.samples), "integrated gradients": most_points(settings.points)}
-        return min(int(settings.classes), info.classes) * each.get(settings.method, 1)
+        return how_many(settings, info) * each.get(settings.method, 1)
 
     @classmethod
     def stops_early(cls, settings: Any) -> bool:

@@ -13,7 +13,7 @@ from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings, Several
 from picasso.visualizations.checked import METHODS, as_own_settings, changed_settings, method_of, own_settings
 from picasso.visualizations.checking import Checks, Enough
-from picasso.visualizations.maps import classes_field
+from picasso.visualizations.classes import chosen_by, classes_field, how_many, named_classes, named_field
 
 CHEAP: Final = ("gradient", "Grad-CAM", "occlusion")
 MOST_STAGES = 4  # of `cascade`
@@ -56,6 +56,7 @@ class Trust(BaseVisualization):
             "method that has it",
         )
         classes: int = classes_field(1, "The maps of so many best classes are checked; more take longer")
+        named: str = named_field()
         fill: Fill = Field("grey", title="Hidden with", description="What covers the pixels that are hidden")
         steps: int = Field(
             20, ge=10, le=50, multiple_of=10, title="Steps", description="From the whole picture to one all hidden"
@@ -69,6 +70,7 @@ class Trust(BaseVisualization):
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
         """Gives, for each input, the checks of each method's maps of its best classes."""
+        self.chosen = self.chosen or chosen_by(settings, self.model.info)
         info = self.model.info
         prepared = self.model.preprocess([item.data for item in inputs])
         scores = self.model.predict(prepared.x)
@@ -113,7 +115,8 @@ class Trust(BaseVisualization):
 
     @classmethod
     def check_settings(cls, settings: Any, info: ModelInfo) -> None:
-        """The model can do the methods, and their own settings are such as they have."""
+        """The model can do the methods and has the named classes, and the methods have such settings of their own."""
+        named_classes(settings.named, info.labels)
         for name in settings.methods:
             if not METHODS[name].supported(info):
                 raise InvalidSetting(f"{info.name} cannot do {name}. Leave it out.", field="methods")
@@ -161,16 +164,16 @@ class Trust(BaseVisualization):
         chosen = {name, *(other for other in CHEAP if info is None or METHODS[other].supported(info))}
         methods = [other for other in METHODS if other in chosen]
         changed = changed_settings(name, settings, info)
-        classes = {"classes": changed["classes"]} if "classes" in changed else {}
+        classes = {name: value for name, value in changed.items() if name in ("classes", "named")}
         return {"methods": methods, "method_settings": as_own_settings(changed), **classes}
 
 
 def _curves(settings: Any, info: ModelInfo) -> int:
     """Model calls for the curves of one method."""
-    return min(int(settings.classes), info.classes) * (2 + 2 * (int(settings.steps) - 1) * (1 + int(settings.maps)))
+    return how_many(settings, info) * (2 + 2 * (int(settings.steps) - 1) * (1 + int(settings.maps)))
 
 
 def _own(settings: Any, info: ModelInfo) -> dict[str, Settings]:
     """The settings that each chosen method's maps are drawn with."""
     own = own_settings(settings.method_settings, settings.methods)
-    return {name: METHODS[name].settings(own, settings.classes, info) for name in settings.methods}
+    return {name: METHODS[name].settings(own, how_many(settings, info), info) for name in settings.methods}

@@ -185,7 +185,7 @@ class Cell:
         """The model's best class: {"label", "score"}."""
         if self.result is None:
             return None
-        found = self.result.get("maps") or self.result.get("predictions")
+        found = self.result.get("predictions") or self.result.get("maps")
         return found[0] if found else None
 
     @cached_property

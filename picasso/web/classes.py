@@ -38,7 +38,7 @@ def ranked(result: Any) -> list[Class]:
     """The classes that a result lists, the best first."""
     if result is None:
         return []
-    found = result.get("maps") or result.get("predictions") or []
+    found = result.get("predictions") or result.get("maps") or []
     return [Class(one.get("index", at), one["label"]) for at, one in enumerate(found)]
 
 

@@ -88,7 +88,7 @@ def _score(cell: Cell, cls: Class) -> float | None:
     answer = answer_of(cell.result)
     if answer is not None and cls.index < len(answer):
         return float(answer[cls.index])
-    listed = cell.result.get("maps") or cell.result.get("predictions") or []
+    listed = cell.result.get("predictions") or cell.result.get("maps") or []
     return next((float(one["score"]) for one in listed if one["label"] == cls.label), None)
 
 

@@ -105,6 +105,15 @@ def test_tokens_are_in_no_log(program: Program, caplog: pytest.LogCaptureFixture
     assert program.token not in "".join(one["url"] for one in run["results"][0]["artifacts"])
 
 
+def test_an_address_that_is_nearly_right_is_answered_in_json(program: Program) -> None:
+    assert program.get("/api/v1") == program.get(f"{API}/")
+    response = program.ask("GET", "/api//v1/runs?limit=2", 308)
+    assert response.get_json()["location"] == response.headers["Location"]
+    assert response.headers["Location"].endswith(f"{API}/runs?limit=2")
+    for path in ("/api", "/api/", "/api/v2/runs", f"{API}/runs/", f"{API}/nothing"):
+        program.error("GET", path, 404)
+
+
 def test_pages_are_what_they_were(program: Program) -> None:
     response = program.client.get("/nothing")
     assert (response.status_code, response.mimetype) == (404, "text/html")

@@ -45,6 +45,18 @@ def test_one_call_gives_what_a_run_gives_and_keeps_nothing(program: Program) -> 
     assert base64.b64decode(one["data"]) == program.ask("GET", other["url"]).data
 
 
+def test_classes_of_one_call_are_a_number_or_names(program: Program) -> None:
+    def labels(*classes: str) -> list[str]:
+        found = program.ask("POST", "explain", data=body(classes=list(classes))).get_json()
+        return [one["label"] for one in found["results"][0]["content"]["maps"]]
+
+    assert len(labels("2")) == 2
+    assert labels("#2") == ["2"]
+    assert labels("4", "#7") == labels("4;7") == ["4", "7"]
+    error = program.error("POST", "explain", 422, data=body(classes=["elk"]))
+    assert error["field"] == "classes"
+
+
 def test_one_call_gives_an_archive_if_that_is_what_is_accepted(program: Program) -> None:
     response = program.ask("POST", "explain", data=body(), headers={"Accept": "application/zip"})
     assert not kept(program)

@@ -84,6 +84,16 @@ def test_the_same_run_again_is_the_same_run(program: Program) -> None:
         ({"model": "nothing"}, 404, "model"),
         ({"classes": 0}, 422, "classes"),
         ({"classes": 2, "settings": {"classes": 3}}, 422, "classes"),
+        ({"classes": []}, 422, "classes"),
+        ({"classes": True}, 422, "classes"),
+        ({"classes": ["7", 7.5]}, 422, "classes"),
+        ({"classes": "7"}, 422, "classes"),
+        ({"classes": ["elk"]}, 422, "classes"),
+        ({"classes": ["7", " ; "]}, 422, "classes"),
+        ({"classes": [";".join(f"#{number:x}" for number in range(12))]}, 422, "classes"),
+        ({"classes": [10]}, 422, "classes"),
+        ({"classes": ["7"], "settings": {"named": "8"}}, 422, "classes"),
+        ({"classes": ["7"], "visualization": "class-probabilities"}, 422, "classes"),
         ({"seed": -1}, 422, "seed"),
         ({"seed": True}, 422, "seed"),
         ({"seed": 1.5}, 422, "seed"),
@@ -105,7 +115,7 @@ def test_a_body_that_is_no_json_object(program: Program, body: bytes) -> None:
         f"{API}/runs", data=body, content_type="application/json", headers={"Authorization": f"Bearer {program.token}"}
     )
     assert response.status_code in (400, 422)
-    assert response.get_json()["error"]["message"]
+    assert response.get_json()["error"]["message"].startswith("The body ")
 
 
 def test_runs_are_listed_page_by_page(program: Program) -> None:
@@ -213,6 +223,24 @@ def test_another_model_is_named_by_its_reference(make_program: MakeProgram) -> N
     run = program.start("class-probabilities", model="second", classes=1)
     assert run["model"] == "second"
     assert run["results"][0]["predictions"][0]["label"] in "abcdefghij"
+
+
+def test_classes_by_name_and_number(make_program: MakeProgram) -> None:
+    birds = TinyModel(
+        ("crane", "crane", "owl", "barn owl", "wren", "kite", "gull", "rook", "crow", "tern"), CAPABILITIES
+    )
+    program = make_program(
+        others={"birds": birds}, MODELS={"first": {"MODEL_PATH": "a.keras"}, "birds": {"MODEL_PATH": "b.keras"}}
+    )
+    image = program.add()
+    run = program.start("occlusion", image, model="birds", classes=["Barn", 1], settings={"window": 14, "stride": 14})
+    (result,) = run["results"]
+    assert [(one["index"], one["label"]) for one in result["predictions"][:2]] == [(3, "barn owl"), (1, "crane")]
+    assert run["settings"]["named"] == "Barn; #1"
+    body = {"visualization": "occlusion", "images": [image], "model": "birds", "classes": ["crane"]}
+    error = program.error("POST", "runs", 422, json=body)
+    assert (error["code"], error["field"]) == ("invalid_setting", "classes")
+    assert "crane (0), crane (1)" in error["message"]
 
 
 def test_pages_and_programs_see_the_same_runs(program: Program) -> None:
