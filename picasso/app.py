@@ -7,8 +7,10 @@ from datetime import timedelta
 
 from apiflask import APIFlask
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from picasso import __version__
+from picasso.access import Access, refuse_debugging
 from picasso.api import routes
 from picasso.config import Config, load_config
 from picasso.runs.engine import DaskEngine, Engine
@@ -61,7 +63,11 @@ def create_app(
         PERMANENT_SESSION_LIFETIME=timedelta(hours=config.SESSION_HOURS),
         TEMPLATES_AUTO_RELOAD=False,
     )
-    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, read_again or (lambda: unchanged))
+    access = Access.of(config)
+    refuse_debugging(access, debug=app.debug)
+    behind_proxies(app, config.TRUSTED_PROXIES)
+    read_again = read_again or (lambda: unchanged)
+    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again)
     prepare_templates(app, registry)
     pages.install(app)
     routes.install(app)
@@ -69,3 +75,9 @@ def create_app(
     engine.start()
     sessions.start_sweeping()
     return app
+
+
+def behind_proxies(app: Flask, count: int) -> None:
+    """Has what so many proxies say of the visitor, the scheme, the name and the path believed; of none, nothing."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, count, count, count, count, count)  # type: ignore[method-assign]

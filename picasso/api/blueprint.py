@@ -12,9 +12,12 @@ from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
+from picasso.config import MEBIBYTE
 from picasso.errors import InvalidRequest
+from picasso.web.security import refuse_large_bodies
 
 PREFIX = "/api/v1"
+JSON_BYTES = MEBIBYTE  # some hundred times what the largest sensible request has
 blueprint = APIBlueprint("api", "picasso.api", url_prefix=PREFIX, tag="Picasso")
 
 
@@ -34,7 +37,9 @@ class StrictJSON(DefaultJSONProvider):
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Raises ValueError for what is no JSON, or holds text that is no Unicode."""
         try:
-            value = super().loads(s, parse_constant=_refuse, parse_float=_number, **kwargs)
+            value = super().loads(
+                s, parse_constant=_refuse, parse_float=_number, object_pairs_hook=_each_once, **kwargs
+            )
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e999 and lone surrogates
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
@@ -43,6 +48,14 @@ class StrictJSON(DefaultJSONProvider):
 
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What a name means that stands there twice, readers do not agree on."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return value
 
 
 def _number(text: str) -> float | int:
@@ -73,7 +86,10 @@ def refuse_unknown_parameters() -> None:
 
 @blueprint.before_request
 def refuse_other_bodies() -> None:
-    """A body has the type that its route declares."""
+    """A body has the type that its route declares; JSON, which is read into memory, has its own limit."""
+    if request.is_json:
+        request.max_content_length = JSON_BYTES
+        refuse_large_bodies()
     expected = _declared().get("content_type")
     if expected and request.mimetype != expected and (request.mimetype or request.content_length):
         raise UnsupportedMediaType(f"Send {expected}; this was {request.mimetype[:80] or 'sent without a type'}.")

@@ -29,6 +29,7 @@ from picasso.images.reading import encode_png
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
+from picasso.runs.budget import check_budget
 from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
 from picasso.visualizations import base
@@ -169,6 +170,7 @@ class Host:
         found = self.visualizations().get(job.visualization)
         visualization = found(model, progress.report, lambda: job.run in self.enough)
         settings = visualization.parse_settings(job.settings, model.info)
+        check_budget(self.shelf.config, found, settings, model.info, len(job.images))
         inputs = [Input(name, _open(png)) for name, png in job.images]
         random.seed(job.seed)
         np.random.seed(job.seed)
@@ -204,9 +206,9 @@ def _open(png: bytes) -> Image.Image:
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
-    """PNG and JPEG files in a folder, encoded anew as PNG; others are left out."""
+    """PNG and JPEG files in a folder, encoded anew as PNG; others are left out, and links to files elsewhere."""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if not path.is_symlink()):
         try:
             with Image.open(path, formats=OUTPUT_FORMATS) as image:
                 found[path.name] = encode_png(image.convert("RGBA" if "A" in image.getbands() else "RGB"))

@@ -11,6 +11,7 @@ from flask import flash, jsonify, make_response, redirect, render_template, requ
 
 from picasso.checkpoints import training_and_step, trainings
 from picasso.errors import InvalidSetting, NotFound, NotSupported
+from picasso.runs.requests import afford
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
@@ -92,7 +93,9 @@ def _started(wanted: list[Wanted], images: list[str]) -> list[Run]:
     for one in wanted:
         info = services().engine.status(one.model).info
         try:
-            possible.append((one, checked_for(info, one.visualization, one.values)))
+            settings = checked_for(info, one.visualization, one.values)
+            afford(services().engine, one.visualization, settings, one.model, len(images))
+            possible.append((one, settings))
         except NotSupported as error:
             flash(error.message, "error")
     return [started_run(one.visualization, settings, images, one.model) for one, settings in possible]
