@@ -190,8 +190,8 @@ class Config(BaseModel):
     PORT: int = Field(8000, ge=0, le=65535, description="The port to serve on; another when it is taken")
     ACCESS_TOKEN: SecretStr | None = Field(
         None,
-        description="What visitors have to know, 22 characters or more out of A-Z a-z 0-9 _ -; made at each start unless "
-        "given, where other machines can reach the server",
+        description="What visitors have to know, 22 characters or more out of A-Z a-z 0-9 _ -; where others can reach "
+        "the server, made at each start unless given",
     )
     ALLOW_ANONYMOUS: bool = Field(False, description="Let everybody in who reaches the server, without a token")
     ALLOWED_HOSTS: list[str] = Field(
@@ -208,8 +208,8 @@ class Config(BaseModel):
         0,
         ge=0,
         le=10,
-        description="How many proxies stand before the server: so many entries of X-Forwarded-For, -Proto, -Host, -Port "
-        "and -Prefix are believed; none unless given",
+        description="How many proxies stand before the server: so many entries of X-Forwarded-For, -Proto, -Host, "
+        "-Port and -Prefix are believed; none unless given",
     )
 
     # Workers
@@ -275,7 +275,9 @@ class Config(BaseModel):
     def _sites(cls, value: list[str]) -> list[str]:
         for origin in value:
             if not ORIGIN.fullmatch(origin):
-                raise ValueError(f'write origins as browsers send them, such as "https://lab.example.org", not {origin!r}')
+                raise ValueError(
+                    f'write origins as browsers send them, such as "https://lab.example.org", not {origin!r}'
+                )
         return [origin.lower() for origin in value]
 
     @model_validator(mode="after")

@@ -12,12 +12,9 @@ from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
-from picasso.config import MEBIBYTE
 from picasso.errors import InvalidRequest
-from picasso.web.security import refuse_large_bodies
 
 PREFIX = "/api/v1"
-JSON_BYTES = MEBIBYTE  # some hundred times what the largest sensible request has
 blueprint = APIBlueprint("api", "picasso.api", url_prefix=PREFIX, tag="Picasso")
 
 
@@ -86,10 +83,7 @@ def refuse_unknown_parameters() -> None:
 
 @blueprint.before_request
 def refuse_other_bodies() -> None:
-    """A body has the type that its route declares; JSON, which is read into memory, has its own limit."""
-    if request.is_json:
-        request.max_content_length = JSON_BYTES
-        refuse_large_bodies()
+    """A body has the type that its route declares."""
     expected = _declared().get("content_type")
     if expected and request.mimetype != expected and (request.mimetype or request.content_length):
         raise UnsupportedMediaType(f"Send {expected}; this was {request.mimetype[:80] or 'sent without a type'}.")

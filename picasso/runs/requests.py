@@ -46,9 +46,7 @@ def check(
     return visualization.parse_settings(values, info, strict=strict)
 
 
-def afford(
-    engine: Engine, visualization: type[BaseVisualization], settings: Settings, model: str, images: int
-) -> None:
+def afford(engine: Engine, visualization: type[BaseVisualization], settings: Settings, model: str, images: int) -> None:
     """Refuses a run that would be too much work, as far as it is known; the worker, which knows, asks once more.
 
     Raises:

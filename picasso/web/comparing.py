@@ -27,6 +27,7 @@ from picasso.web.views import results_of
 MOST_COLUMNS = 12
 MOST_CHECKPOINTS = 200  # of a time-line; a browser's address holds them
 PARTS_AT_ONCE = 40
+MOST_DIGITS = 9  # of a class's index
 
 
 @blueprint.get("/compare", endpoint="compare")
@@ -190,7 +191,8 @@ def _index(text: str, labels: tuple[str, ...]) -> int | None:
     folded = [label.casefold() for label in labels]
     if text.casefold() in folded:
         return folded.index(text.casefold())
-    return int(text) if text.isdecimal() and (not labels or int(text) < len(labels)) else None
+    number = int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
+    return number if number is not None and (not labels or number < len(labels)) else None
 
 
 def _unknown_class(comparison: Comparison) -> str:

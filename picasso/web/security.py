@@ -6,10 +6,11 @@ import hmac
 from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, Response, abort, redirect, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from werkzeug.wrappers import Response as BaseResponse
 
 from picasso.access import HEADER, PARAMETER, Access, is_loopback
+from picasso.config import MEBIBYTE
 from picasso.errors import NotLetIn, TokenNeeded
 from picasso.web.errors import for_programs
 from picasso.web.services import services
@@ -27,6 +28,8 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+UPLOAD = "multipart/form-data"
+NO_UPLOAD_BYTES = MEBIBYTE  # some hundred times what forms and JSON have
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -39,6 +42,11 @@ FOR_OTHER_SITES = {  # what their scripts may send to REST and read of its answe
 
 class Cookies(SecureCookieSessionInterface):
     """The cookie belongs to the path that the server is under, and travels encrypted where its pages do."""
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """An answer that others may keep carries nobody's cookie."""
+        if not response.cache_control.public:
+            super().save_session(app, session, response)
 
     def get_cookie_path(self, app: Flask) -> str:
         """Two servers under one name do not see each other's."""
@@ -82,14 +90,16 @@ def _with_token(access: Access) -> BaseResponse | None:
         known = access.is_token(given)
     if not known:
         raise TokenNeeded(
-            f"Open the link that Picasso printed when it started, which ends with {PARAMETER}=…, or ask whoever started "
-            f"it. Programs send the token as the header {HEADER}."
+            f"Open the link that Picasso printed when it started, which ends with {PARAMETER}=…, or ask whoever "
+            f"started it. Programs send the token as the header {HEADER}."
         )
     return None
 
 
 def refuse_large_bodies() -> None:
-    """A body that says that it is too large is not waited for, whether the route reads it or not."""
+    """A body that says that it is too large is not read. But for uploads, all are read into memory as a whole."""
+    if request.mimetype != UPLOAD:
+        request.max_content_length = min(NO_UPLOAD_BYTES, request.max_content_length or NO_UPLOAD_BYTES)
     if (request.content_length or 0) > (request.max_content_length or 0):
         abort(413)
 

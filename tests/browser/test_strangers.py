@@ -21,7 +21,14 @@ pytestmark = pytest.mark.slow
 
 PREFIX = "/tools/picasso"
 XSS = "<img src=x onerror=window.hit=1>"
-CODE = [XSS, "<script>window.hit=1</script>", "${window.hit=1}", "{{ 7*7 }}", "');window.hit=1//", '"><svg onload=hit=1>']
+CODE = [
+    XSS,
+    "<script>window.hit=1</script>",
+    "${window.hit=1}",
+    "{{ 7*7 }}",
+    "');window.hit=1//",
+    '"><svg onload=hit=1>',
+]
 LABELS = [f"{code} {number}" for number, code in enumerate([*CODE, *CODE[:4]])]
 PICTURE = ROOT / "examples" / "mnist-keras" / "samples" / "seven.png"
 
@@ -41,7 +48,11 @@ def proxy(target: str) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
             headers |= {"X-Forwarded-For": self.client_address[0], "X-Forwarded-Proto": "http"}
-            headers |= {"X-Forwarded-Host": self.headers["Host"], "X-Forwarded-Prefix": PREFIX, "Host": f"{host}:{port}"}
+            headers |= {
+                "X-Forwarded-Host": self.headers["Host"],
+                "X-Forwarded-Prefix": PREFIX,
+                "Host": f"{host}:{port}",
+            }
             connection = HTTPConnection(str(host), port, timeout=60)
             connection.request(self.command, self.path.removeprefix(PREFIX), body, headers)
             answer = connection.getresponse()
@@ -81,7 +92,11 @@ def nothing_happened(page: Page) -> None:
 def test_behind_a_proxy_names_are_text_and_all_addresses_hold(
     new_context: Callable[..., BrowserContext], tmp_path: Path
 ) -> None:
-    settings = {"SETTINGS": "examples/mnist-keras/config.py", "TRUSTED_PROXIES": "1", "MODEL_LABELS": json.dumps(LABELS)}
+    settings = {
+        "SETTINGS": "examples/mnist-keras/config.py",
+        "TRUSTED_PROXIES": "1",
+        "MODEL_LABELS": json.dumps(LABELS),
+    }
     with serving(tmp_path, **settings) as link, proxy(link) as base:
         context = new_context()
         outside = [f"{base}/"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
-from browsing import MNIST, ExaminingClient, InProcessEngine, TinyModel, Visitor
+from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor
+from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 
 from picasso.app import create_app
 from picasso.config import Config
 
+Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(tempfile.mkdtemp())}  # compiled by an earlier one
 CAPABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
-MakeVisitor = Callable[..., Visitor]
 
 
 def make(folder: Path, *, labels: tuple[str, ...] = tuple("0123456789"), **settings: Any) -> Visitor:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Page, Visitor, picture
-from conftest import MakeVisitor
+from browsing import MakeVisitor, Page, Visitor, picture
 from werkzeug.test import TestResponse
 
 from picasso.access import Access, is_loopback
@@ -45,7 +44,9 @@ def sentence(response: TestResponse) -> str:
 def test_loopback_wants_none_and_every_other_address_makes_one() -> None:
     for host in ("127.0.0.1", "::1", "localhost", "127.3.2.1"):
         assert (access(HOST=host).token, access(HOST=host).anonymous) == (None, False)
-    others: list[dict[str, Any]] = [{"HOST": host} for host in ("0.0.0.0", "::", "192.0.2.1", "", "0", "no.such.invalid")]
+    others: list[dict[str, Any]] = [
+        {"HOST": host} for host in ("0.0.0.0", "::", "192.0.2.1", "", "0", "no.such.invalid")
+    ]
     for settings in [*others, {"ALLOWED_HOSTS": ["picasso.example.org"]}, {"TRUSTED_PROXIES": 1}]:
         made = access(**settings)
         assert re.fullmatch(r"[A-Za-z0-9_-]{22}", made.token or "")  # 128 random bits
@@ -90,7 +91,7 @@ def test_debug_mode_is_for_this_machine_alone(make_visitor: MakeVisitor, monkeyp
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", "", "localhost:99999999", "[::1", "a b",
-     "evil@localhost", "localhost/..", "192.0.2.1", "0.0.0.0", "xn--lcalhost-5wa"],
+     "evil@localhost", "localhost/..", "192.0.2.1", "0.0.0.0"],
 )  # fmt: skip
 def test_other_names_are_refused_on_every_route(visitor: Visitor, host: str) -> None:
     for path in ("/", "/nothing", "/status", "/health/live", "/api/v1/", "/api/v1/nothing", "/colours.json"):
@@ -181,12 +182,12 @@ def test_the_link_leads_nowhere_else(closed: Visitor) -> None:
         assert response.location is None or response.location.startswith("http://localhost/"), response.location
 
 
-@pytest.mark.parametrize("given", ["", "x", TOKEN[:-1], f"{TOKEN}x", TOKEN.lower(), f" {TOKEN}", "ü" * 22, "\udcff"])
-def test_a_wrong_token_lets_nobody_in(closed: Visitor, given: str) -> None:
-    assert closed.client.get("/", query_string={"token": given.encode("utf-8", "surrogatepass")}).status_code == 401
-    header = given.encode("utf-8", "surrogatepass").decode("latin-1")
-    if header == header.strip():  # spaces around a header's value are not part of it
-        assert closed.get("/api/v1/", headers={"Picasso-Token": header}).status_code == 401
+def test_a_wrong_token_lets_nobody_in(closed: Visitor) -> None:
+    for given in ("", "x", TOKEN[:-1], f"{TOKEN}x", TOKEN.lower(), f" {TOKEN}", "ü" * 22, "\udcff"):
+        raw = given.encode("utf-8", "surrogatepass")
+        assert closed.client.get("/", query_string={"token": raw}).status_code == 401
+        if given == given.strip():  # spaces around a header's value are not part of it
+            assert closed.get("/api/v1/", headers={"Picasso-Token": raw.decode("latin-1")}).status_code == 401
     assert closed.get("/").status_code == 401
 
 
@@ -227,14 +228,14 @@ def test_reload_names_the_token_of_the_link(closed: Visitor, monkeypatch: pytest
     def urlopen(request: Any, timeout: float) -> Any:
         asked.append(dict(request.header_items()))
         response = closed.client.open(request.selector, method=request.method, headers=request.header_items())
-        return response.stream
+        return BytesIO(response.data)
 
     monkeypatch.setattr("picasso.remote.urlopen", urlopen)
     with pytest.raises(PicassoError, match="Open the link that Picasso printed"):
         reload_models("http://localhost/")
     _, error = reload_models(f"http://localhost/?token={TOKEN}")
     assert asked[-1]["Picasso-token"] == TOKEN
-    assert error is not None  # there is no file behind the model of these tests
+    assert error is None
 
 
 # Origins
@@ -295,7 +296,7 @@ def test_nothing_is_believed_of_proxies_that_are_not_configured(visitor: Visitor
 def test_behind_a_proxy_under_a_prefix(make_visitor: MakeVisitor) -> None:
     visitor = make_visitor(TRUSTED_PROXIES=1, ALLOWED_HOSTS=["picasso.example.org"], ACCESS_TOKEN=TOKEN)
     public = "https://picasso.example.org/tools/picasso"
-    client = visitor.app.test_client()
+    client = visitor.app.test_client(use_cookies=False)
 
     def ask(path: str, method: str = "GET", **kwargs: Any) -> TestResponse:
         headers = FORWARDED | {"Host": "127.0.0.1:8000"} | kwargs.pop("headers", {})
@@ -328,4 +329,3 @@ def test_behind_a_proxy_under_a_prefix(make_visitor: MakeVisitor) -> None:
 
 def _stream() -> BytesIO:
     return BytesIO(picture())
-

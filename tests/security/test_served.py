@@ -6,8 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from browsing import Visitor, picture
-from conftest import MakeVisitor
+from browsing import MakeVisitor, Visitor, picture
 from PIL import Image, PngImagePlugin
 
 from picasso.runs.worker import _pictures

@@ -86,7 +86,9 @@ def ask(client: FlaskClient, method: str, address: str, owner: Owner, run: str, 
     api = address.startswith("/api/")
     query = "" if api else f"?run={run}&image={owner.image}&visualization=occlusion"
     form = {"run": run, "image": owner.image, "visualization": "occlusion", "sample": "0", "model": "model"}
-    content: dict[str, Any] = {"json": {"visualization": "occlusion", "images": [owner.image]}} if api else {"data": form}
+    content: dict[str, Any] = (
+        {"json": {"visualization": "occlusion", "images": [owner.image]}} if api else {"data": form}
+    )
     response: TestResponse = client.open(
         address + query, method=method, headers=headers, **content if method != "GET" else {}
     )
@@ -97,20 +99,21 @@ def test_no_route_shows_or_changes_what_is_somebody_elses(owner: Owner) -> None:
     app, before = owner.visitor.app, owner.state()
     stranger = Visitor(app)
     program = app.test_client(use_cookies=False)
-    tried = 0
+    token, tried = "", 0
     for rule in app.url_map.iter_rules():
-        for run in (owner.done, owner.waiting):
+        for run in (owner.done, owner.waiting) if "run" in rule.arguments else (owner.done,):
             address = addresses(rule, owner, run)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                stranger.add("theirs.png")  # a session with something in it, also after "start over"
-                token = program_token(app, stranger)
+                if not token or not stranger.services.store.touch_session(stranger.session):  # after "start over"
+                    stranger.add("theirs.png")
+                    token = program_token(app, stranger)
                 for response in (
                     ask(stranger.client, method, address, owner, run),
                     ask(app.test_client(), method, address, owner, run),
                     ask(program, method, address, owner, run, Authorization=f"Bearer {token}"),
                     ask(program, method, address, owner, run),
                 ):
-                    text = response.get_data(as_text=True) + str(response.headers)
+                    text = response.data.decode(errors="replace") + str(response.headers)
                     shown = [secret for secret in owner.secrets if secret in text and secret not in address]
                     if belongs(rule):
                         assert response.status_code in (401, 404), (method, address, response.status_code)
@@ -120,7 +123,7 @@ def test_no_route_shows_or_changes_what_is_somebody_elses(owner: Owner) -> None:
                     assert shown == [], (method, address)
                 tried += 1
             assert owner.state() == before, address
-    assert tried > 100
+    assert tried > 60
 
 
 def program_token(app: Any, visitor: Visitor) -> str:
