@@ -123,7 +123,8 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     app = create_app(config, read_again=partial(load_config, config_file, overrides))
     services = app.extensions["picasso"]
     store = services.store
-    address = _say_where(*listener.getsockname()[:2], services.access)
+    host, port = listener.getsockname()[:2]
+    address = _say_where(host, port, services.access)
     announce(store.folder, store.owner, address)
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, partial(_end, services.draining, config.DRAIN_SECONDS))

@@ -60,8 +60,9 @@ def http_error(error: HTTPException) -> Any:
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
         limit = (request.max_content_length or 0) / MEBIBYTE
-        what = "One upload" if request.mimetype == "multipart/form-data" else "A request that is no upload"
-        advice = f"{what} may have {limit:.3g} MiB, and a form {request.max_form_parts:,} parts. {advice}"
+        upload = request.mimetype == "multipart/form-data"
+        what, more = ("One upload", f"{advice} ") if upload else ("A request that is no upload", "")
+        advice = f"{what} may have {limit:.3g} MiB. {more}A form may have {request.max_form_parts:,} parts."
     if status == 403 or (for_programs() and status in (400, 405, 415)):
         advice = error.description or ""
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}

@@ -99,14 +99,14 @@ def test_no_route_shows_or_changes_what_is_somebody_elses(owner: Owner) -> None:
     app, before = owner.visitor.app, owner.state()
     stranger = Visitor(app)
     program = app.test_client(use_cookies=False)
-    token, tried = "", 0
+    session, token, tried = "", "", 0
     for rule in app.url_map.iter_rules():
         for run in (owner.done, owner.waiting) if "run" in rule.arguments else (owner.done,):
             address = addresses(rule, owner, run)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                if not token or not stranger.services.store.touch_session(stranger.session):  # after "start over"
+                if not stranger.services.store.touch_session(session):  # at first, and after "start over"
                     stranger.add("theirs.png")
-                    token = program_token(app, stranger)
+                    session, token = stranger.session, program_token(app, stranger)
                 for response in (
                     ask(stranger.client, method, address, owner, run),
                     ask(app.test_client(), method, address, owner, run),
