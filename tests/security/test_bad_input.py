@@ -89,6 +89,7 @@ def multipart(parts: int) -> bytes:
     return part * parts + b"--x--\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "kind", "statuses"),
     [
