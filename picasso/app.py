@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from apiflask import APIFlask
 from flask import Flask
+from flask.helpers import get_debug_flag
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from picasso import __version__
@@ -40,6 +41,8 @@ def create_app(
     if config is None:
         config, read_again = load_config(), read_again or load_config
     unchanged = config
+    access = Access.of(config)
+    refuse_debugging(access, debug=get_debug_flag())
     store = Store(config.DATA_DIR)
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)
@@ -63,8 +66,6 @@ def create_app(
         PERMANENT_SESSION_LIFETIME=timedelta(hours=config.SESSION_HOURS),
         TEMPLATES_AUTO_RELOAD=False,
     )
-    access = Access.of(config)
-    refuse_debugging(access, debug=app.debug)
     behind_proxies(app, config.TRUSTED_PROXIES)
     read_again = read_again or (lambda: unchanged)
     app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again)
