@@ -9,7 +9,7 @@ from flask import Blueprint
 from pydantic import ValidationError
 
 from picasso.api import about, document, explain, images, runs
-from picasso.api.blueprint import StrictJSON, blueprint, wrong_field
+from picasso.api.blueprint import StrictJSON, StrictRequest, blueprint, wrong_field
 from picasso.web import errors
 
 MODULES = (about, images, runs, explain)  # importing them adds their routes to the blueprint
@@ -18,6 +18,7 @@ MODULES = (about, images, runs, explain)  # importing them adds their routes to 
 def install(app: APIFlask) -> None:
     """Routes, how JSON is read and written, and what is said of a request that its model refuses."""
     app.json = StrictJSON(app)
+    app.request_class = StrictRequest
     document.set_up(app)
     app.register_blueprint(blueprint)
     app.register_error_handler(HTTPError, _refused)
