@@ -75,8 +75,13 @@ def unexpected_error(error: Exception) -> tuple[Any, int]:
 
 
 def for_programs() -> bool:
-    """Whether the address is one that programs ask, which are answered in JSON."""
-    return f"{request.path}/".startswith(FOR_PROGRAMS) or request.accept_mimetypes.best == "application/json"
+    """Whether errors are told in JSON: under the addresses of programs, and to whoever asks for it."""
+    return in_rest() or request.accept_mimetypes.best == "application/json"
+
+
+def in_rest() -> bool:
+    """Whether the address is one of those for programs."""
+    return f"{request.path}/".startswith(FOR_PROGRAMS)
 
 
 def _headers(error: PicassoError) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from picasso.access import HEADER, PARAMETER, Access, is_loopback
 from picasso.config import MEBIBYTE
 from picasso.errors import NotLetIn, TokenNeeded
-from picasso.web.errors import for_programs
+from picasso.web.errors import in_rest
 from picasso.web.services import services
 from picasso.web.transfers import FOR_GOOD
 
@@ -76,7 +76,7 @@ def let_in() -> BaseResponse | None:
 
 
 def _with_token(access: Access) -> BaseResponse | None:
-    if request.method == "GET" and access.is_token(request.args.get(PARAMETER, "")) and not for_programs():
+    if request.method == "GET" and access.is_token(request.args.get(PARAMETER, "")) and not in_rest():
         session["access"] = access.mark
         session.permanent = True
         rest = [(name, value) for name, value in request.args.items(multi=True) if name != PARAMETER]
@@ -121,7 +121,7 @@ def refuse_other_origins() -> None:
 def other_site() -> str | None:
     """The origin of another site whose script asks REST, if the config allows it."""
     origin = request.headers.get("Origin", "")
-    return origin if origin.lower() in services().config.ALLOWED_ORIGINS and for_programs() else None
+    return origin if origin.lower() in services().config.ALLOWED_ORIGINS and in_rest() else None
 
 
 def add_headers(response: Response) -> Response:
@@ -131,7 +131,7 @@ def add_headers(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    if services().config.ALLOWED_ORIGINS and for_programs():
+    if services().config.ALLOWED_ORIGINS and in_rest():
         response.vary.add("Origin")
         if site := other_site():
             response.headers.update({"Access-Control-Allow-Origin": site, **FOR_OTHER_SITES})

@@ -259,7 +259,7 @@ def test_no_other_site_may_read_unless_it_is_configured(visitor: Visitor, make_v
     assert "Origin" in made.headers["Vary"]
     assert open_to.post("/api/v1/images", headers={"Origin": origin}).status_code == 401
     for path, other in (("/images", origin), ("/api/v1/images", "https://evil.example"), ("/api/v1/images", "null")):
-        refused = open_to.post(path, headers=sent | {"Origin": other})
+        refused = open_to.post(path, headers=sent | {"Origin": other, "Accept": "application/json"})
         assert refused.status_code == 403
         assert "Access-Control-Allow-Origin" not in refused.headers
 
