@@ -10,7 +10,7 @@ PROCESSES := tests/runs tests/test_processes.py
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve install test test-browser test-processes check check-code check-tests docs format bench screenshots clean
+.PHONY: serve install test test-browser test-processes check check-code check-tests docs format audit bench screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -60,6 +60,13 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Known holes in what is installed, by PyPI's list of them; in an environment of its own, which is not looked at.
+audit: .venv/.dev
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit \
+		&& .venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	.venv-audit/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		--skip-editable $(ARGS)
+
 # Picasso beside other libraries; half an hour to forty minutes on a quiet machine. ARGS=--quick shows that it works.
 bench: benchmarks/.venv/.installed install
 	benchmarks/.venv/bin/python -m benchmarks $(ARGS)
@@ -76,4 +83,4 @@ screenshots: .venv/.dev install
 	$(BIN)/python tools/screenshots.py
 
 clean:
-	rm -rf .venv benchmarks/.venv benchmarks/.cache docs/_build build *.egg-info
+	rm -rf .venv .venv-audit benchmarks/.venv benchmarks/.cache docs/_build build *.egg-info

@@ -26,7 +26,7 @@ CORE = [
     "rich>=14",
     "scikit-image>=0.25",  # superpixels, and the pictures of the examples
     "waitress>=3.0.1",
-    "werkzeug>=3.1.6",
+    "werkzeug>=3.1.9",  # before, a number of thousands of digits in an address was an error of the server
 ]
 TENSORFLOW = ["tensorflow>=2.16", "keras>=3.15.1"]
 EXAMPLES = [

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 from apiflask import APIFlask
 from flask import Flask
+from flask.helpers import get_debug_flag
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from picasso import __version__
+from picasso.access import Access, refuse_debugging
 from picasso.api import routes
 from picasso.config import Config, load_config
 from picasso.runs.engine import DaskEngine, Engine
@@ -38,6 +41,8 @@ def create_app(
     if config is None:
         config, read_again = load_config(), read_again or load_config
     unchanged = config
+    access = Access.of(config)
+    refuse_debugging(access, debug=get_debug_flag())
     store = Store(config.DATA_DIR)
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)
@@ -61,7 +66,9 @@ def create_app(
         PERMANENT_SESSION_LIFETIME=timedelta(hours=config.SESSION_HOURS),
         TEMPLATES_AUTO_RELOAD=False,
     )
-    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, read_again or (lambda: unchanged))
+    behind_proxies(app, config.TRUSTED_PROXIES)
+    read_again = read_again or (lambda: unchanged)
+    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again)
     prepare_templates(app, registry)
     pages.install(app)
     routes.install(app)
@@ -69,3 +76,9 @@ def create_app(
     engine.start()
     sessions.start_sweeping()
     return app
+
+
+def behind_proxies(app: Flask, count: int) -> None:
+    """Has what so many proxies say of the visitor, the scheme, the name and the path believed; of none, nothing."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, count, count, count, count, count)  # type: ignore[method-assign]

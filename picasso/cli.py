@@ -16,16 +16,14 @@ from typing import Any
 import click
 
 from picasso import __version__
+from picasso.access import Access
 from picasso.commands.explain import explain
 from picasso.commands.group import Commands
 from picasso.commands.visualizations import visualizations
 from picasso.errors import ConfigError, PicassoError
 
 PORTS_TO_TRY = 50
-THREADS = 16
-REFUSED_BY_SERVER = 8  # times the limit: what is larger never reaches our own page that says what to do
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - how a server on all addresses is reached here
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -125,32 +123,36 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     if overrides["MODEL_PATH"] and not config.MODEL_PREPARE:
         require(config.MODEL_PATH)  # what was typed is checked at once
     listener = _listen(config.HOST, config.PORT)  # first, so that a wrong address is said before anything starts
-    import waitress
-
     from picasso.app import create_app
     from picasso.runs.servers import announce
+    from picasso.serving import make_server
 
     app = create_app(config, read_again=partial(load_config, config_file, overrides))
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     services = app.extensions["picasso"]
     store = services.store
-    announce(store.folder, store.owner, f"http://{REACHED_AT.get(host, shown)}:{port}/")
-    click.echo(f"Picasso is at http://{shown}:{port}/  (Ctrl-C ends it)")
-    if host not in LOOPBACK:
-        click.echo("Anyone who reaches this address can use it: there is no password.", err=True)
+    host, port = listener.getsockname()[:2]
+    address = _say_where(host, port, services.access)
+    announce(store.folder, store.owner, address)
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, partial(_end, services.draining, config.DRAIN_SECONDS))
     try:
-        waitress.serve(
-            app,
-            sockets=[listener],
-            threads=THREADS,
-            max_request_body_size=REFUSED_BY_SERVER * config.MAX_UPLOAD_BYTES,
-            clear_untrusted_proxy_headers=True,
-        )
+        make_server(app, listener, config).run()
     finally:
         app.extensions["picasso"].engine.close()
+
+
+def _say_where(host: str, port: int, access: Access) -> str:
+    """Says how the server is reached, and by whom; returns its address on this machine, which lets in."""
+    shown = REACHED_AT.get(host, f"[{host}]" if ":" in host else host)
+    address = f"http://{shown}:{port}/{access.query}"
+    click.echo(f"Picasso is at {address}  (Ctrl-C ends it)")
+    if host in REACHED_AT:
+        click.echo(f"From other machines it is at http://{socket.gethostname()}:{port}/{access.query}")
+    if access.token:
+        click.echo("Only who knows the token in this address is let in; a browser keeps it.")
+    elif access.anonymous:
+        click.echo("Anyone who reaches this address can use it: ALLOW_ANONYMOUS is on.", err=True)
+    return address
 
 
 def _end(draining: threading.Event, seconds: float, *_: object) -> None:

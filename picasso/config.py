@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import runpy
 import sys
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from picasso.checkpoints import training_and_step, with_checkpoints
 from picasso.errors import ConfigError, blame
@@ -91,6 +92,10 @@ class Preprocessing(BaseModel):
 PREPROCESSING = tuple(Preprocessing.model_fields)
 LABEL_FILES = (".txt", ".json", ".csv", ".tsv")
 LABEL_SETS = ("imagenet",)  # what else MODEL_LABELS names is a function
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{22,200}")  # 22 random ones are more than 128 bits, which nobody can guess
+HOST_NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE)
+ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 
 
 class Config(BaseModel):
@@ -183,6 +188,29 @@ class Config(BaseModel):
     )
     HOST: str = Field("127.0.0.1", description="The address to serve on")
     PORT: int = Field(8000, ge=0, le=65535, description="The port to serve on; another when it is taken")
+    ACCESS_TOKEN: SecretStr | None = Field(
+        None,
+        description="What visitors have to know, 22 characters or more out of A-Z a-z 0-9 _ -; where others can reach "
+        "the server, made at each start unless given",
+    )
+    ALLOW_ANONYMOUS: bool = Field(False, description="Let everybody in who reaches the server, without a token")
+    ALLOWED_HOSTS: list[str] = Field(
+        [],
+        description='Further names that the server is reached by, such as "picasso.example.org", or ".example.org" for '
+        "all below it; requests by other names than these, this machine's and HOST are refused",
+    )
+    ALLOWED_ORIGINS: list[str] = Field(
+        [],
+        description='Other sites whose scripts may use REST, such as "https://lab.example.org" (CORS); they need the '
+        "tokens as every program does",
+    )
+    TRUSTED_PROXIES: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="How many proxies stand before the server: so many entries of X-Forwarded-For, -Proto, -Host, "
+        "-Port and -Prefix are believed; none unless given",
+    )
 
     # Workers
     SCHEDULER: str | None = Field(
@@ -202,6 +230,12 @@ class Config(BaseModel):
     )
 
     # Limits
+    MAX_MODEL_CALLS: int = Field(
+        50_000,
+        gt=0,
+        description="Model calls that a run may take for each picture, as estimated before it begins; what would take "
+        "more, or longer than RUN_TIMEOUT_SECONDS, is refused",
+    )
     MAX_UPLOAD_BYTES: int = Field(128 * MEBIBYTE, gt=0, description="Bytes of one request")
     MAX_IMAGE_BYTES: int = Field(32 * MEBIBYTE, gt=0, description="Bytes of one uploaded file")
     MAX_IMAGE_PIXELS: int = Field(50_000_000, gt=0, description="Width times height of one uploaded image")
@@ -217,6 +251,40 @@ class Config(BaseModel):
         if value != "auto" and not parse_bytes(value) > 0:
             raise ValueError('write "auto" or a number of bytes such as "4GiB"')
         return value
+
+    @field_validator("ACCESS_TOKEN")
+    @classmethod
+    def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "write 22 to 200 characters out of A-Z a-z 0-9 _ -, made with: "
+                'python3 -c "import secrets; print(secrets.token_urlsafe(16))"'
+            )
+        return value
+
+    @field_validator("ALLOWED_HOSTS")
+    @classmethod
+    def _names(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not HOST_NAME.fullmatch(name):
+                raise ValueError(f'write names without scheme and port, such as "picasso.example.org", not {name!r}')
+        return [name.lower() for name in value]
+
+    @field_validator("ALLOWED_ORIGINS")
+    @classmethod
+    def _sites(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f'write origins as browsers send them, such as "https://lab.example.org", not {origin!r}'
+                )
+        return [origin.lower() for origin in value]
+
+    @model_validator(mode="after")
+    def _one_door(self) -> Config:
+        if self.ALLOW_ANONYMOUS and self.ACCESS_TOKEN is not None:
+            raise ValueError("give either ACCESS_TOKEN or ALLOW_ANONYMOUS: they contradict each other")
+        return self
 
     @property
     def model_name(self) -> str:
@@ -422,6 +490,9 @@ def _check_models(models: Mapping[str, Mapping[str, Any]]) -> None:
 def _sentence(error: ValidationError) -> str:
     """The first problem; where a setting may have several forms, that of the form that fits best."""
     first = max(error.errors(), key=lambda one: len(one["loc"]))
+    rule = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:  # several settings do not go together
+        return f"{rule}."
     key, *inner = (str(part) for part in first["loc"])
     inner = [part for part in inner if part in PREPROCESSING or part.isdigit()]
     where = ".".join([key, *inner])
@@ -430,7 +501,9 @@ def _sentence(error: ValidationError) -> str:
         near = difflib.get_close_matches(name, PREPROCESSING, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"The known ones are {', '.join(PREPROCESSING)}."
         return f"{where} has no {name!r}. {hint}"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}."
+    if key == "ACCESS_TOKEN":  # a secret, which is not repeated
+        return f"{where}: {rule}."
+    return f"{where}: {rule}, got {first['input']!r}."
 
 
 def import_function(name: str, key: str) -> Callable[..., Any]:

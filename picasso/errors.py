@@ -116,6 +116,13 @@ class InvalidSetting(PicassoError):
     title = "A setting is not right"
 
 
+class OverBudget(InvalidSetting):
+    """A run would take more model calls, or longer, than the config allows."""
+
+    code = "over_budget"
+    title = "That is too much work"
+
+
 class NotFound(PicassoError):
     """The thing that was asked for does not exist, or belongs to somebody else."""
 
@@ -148,6 +155,22 @@ class TooLarge(ImageRefused):
     code = "too_large"
     status = 413
     title = "That is too large"
+
+
+class NotLetIn(PicassoError):
+    """The server is not open to that visitor, or not by the name that they use for it."""
+
+    code = "not_let_in"
+    status = 403
+    title = "This Picasso is not open to you"
+
+
+class TokenNeeded(NotLetIn):
+    """The visitor did not name the server's token, or named a wrong one."""
+
+    code = "token_needed"
+    status = 401
+    title = "This Picasso needs a token"
 
 
 class NoSession(PicassoError):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
 
+from picasso.access import HEADER, PARAMETER
 from picasso.errors import ConfigError, PicassoError, WorkerLost, kind_of
 from picasso.runs.servers import running
 
@@ -31,7 +33,7 @@ def find_server(folder: Path) -> str:
             "--config, or name its address with --url."
         )
     if len(found) > 1:
-        urls = ", ".join(server.url for server in found)
+        urls = ", ".join(server.url.partition("?")[0] for server in found)  # without their tokens
         raise ConfigError(f"Several servers run over the data folder {folder}: name one of them with --url: {urls}.")
     return found[0].url
 
@@ -39,19 +41,26 @@ def find_server(folder: Path) -> str:
 def reload_models(url: str) -> tuple[list[str], PicassoError | None]:
     """Has a server read its config and models again, and waits until it has.
 
+    Args:
+        url: its address; with the token in it, as the link that it printed, where it wants one.
+
     Returns:
         A sentence for each model, and the error where something could not be opened: what was in use there stays so.
 
     Raises:
         PicassoError: the config is wrong, and nothing was changed; or the server cannot be reached.
     """
-    address = urljoin(url, "/model/reload")
-    answer = _ask(address, method="POST")
+    parts = urlsplit(url)
+    address = parts._replace(path=f"{parts.path.rstrip('/')}/model/reload", query="", fragment="").geturl()
+    headers = {"Accept": "application/json"}
+    for token in parse_qs(parts.query).get(PARAMETER, []):
+        headers[HEADER] = token
+    answer = _ask(address, headers, "POST")
     if "done" not in answer:
         raise _error(answer)
     while not answer["done"]:
         time.sleep(POLL_SECONDS)
-        answer = _ask(address)
+        answer = _ask(address, headers)
     return answer["lines"], _error(answer) if "error" in answer else None
 
 
@@ -59,10 +68,10 @@ def _error(answer: dict[str, Any]) -> PicassoError:
     return kind_of(answer["error"]["code"])(answer["error"]["message"])
 
 
-def _ask(address: str, method: str = "GET") -> dict[str, Any]:
+def _ask(address: str, headers: Mapping[str, str], method: str = "GET") -> dict[str, Any]:
     if urlsplit(address).scheme not in ("http", "https"):
         raise ConfigError(f"--url must be an address such as http://127.0.0.1:8000, got {address!r}.")
-    request = Request(address, headers={"Accept": "application/json"}, method=method)  # noqa: S310 - checked above
+    request = Request(address, headers=dict(headers), method=method)  # noqa: S310 - checked above
     try:
         try:
             with urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310

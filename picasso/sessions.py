@@ -25,7 +25,7 @@ from picasso.errors import ImageRefused, NotFound, TooLarge
 from picasso.images.reading import FORMATS, Limits, check_bytes, encode_png, read_image, shown_name
 from picasso.runs.engine import Engine
 from picasso.runs.run import StoredImage
-from picasso.runs.store import Store, write_whole
+from picasso.runs.store import Store, read_kept, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -171,9 +171,9 @@ def thumbnail_bytes(store: Store, image: StoredImage) -> bytes:
         NotFound: its file is gone.
     """
     path = store.thumbnail_path(image)
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         write_whole(path, small(image_bytes(store, image)))
-    return path.read_bytes()
+    return read_kept(path)
 
 
 def small(data: bytes) -> bytes:
@@ -193,6 +193,6 @@ def image_bytes(store: Store, image: StoredImage) -> bytes:
         NotFound: its file is gone.
     """
     try:
-        return store.image_path(image).read_bytes()
+        return read_kept(store.image_path(image))
     except FileNotFoundError as error:
         raise NotFound(f"The file of \u201c{image.filename}\u201d is gone. Upload it again.") from error

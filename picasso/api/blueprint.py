@@ -7,14 +7,15 @@ import math
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import current_app, request
+from flask import Request, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from picasso.errors import InvalidRequest
 
 PREFIX = "/api/v1"
+MOST_DIGITS = 320  # of an integer: some more than the largest float has
 blueprint = APIBlueprint("api", "picasso.api", url_prefix=PREFIX, tag="Picasso")
 
 
@@ -34,20 +35,51 @@ class StrictJSON(DefaultJSONProvider):
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Raises ValueError for what is no JSON, or holds text that is no Unicode."""
         try:
-            value = super().loads(s, parse_constant=_refuse, parse_float=_number, **kwargs)
+            value = super().loads(
+                s,
+                parse_constant=_refuse,
+                parse_float=_number,
+                parse_int=_integer,
+                object_pairs_hook=_each_once,
+                **kwargs,
+            )
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e999 and lone surrogates
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
         return value
 
 
+class StrictRequest(Request):
+    """A request that says why its body is no JSON."""
+
+    def on_json_loading_failed(self, e: ValueError | None) -> Any:
+        """Raises `BadRequest`; without an error, the body is of another type."""
+        if e is None:
+            return super().on_json_loading_failed(e)
+        raise BadRequest(f"The body is not JSON as it should be: {str(e)[:200]}.") from e
+
+
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What a name means that stands there twice, readers do not agree on."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return value
 
 
 def _number(text: str) -> float | int:
     value = float(text)
     return int(value) if value.is_integer() else value  # 2.0 is an integer in JSON Schema
+
+
+def _integer(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits")
+    return int(text)
 
 
 def _finite(value: Any) -> Any:

@@ -28,7 +28,8 @@ BINARY = {"type": "string", "format": "binary"}
 INTRODUCTION = (
     "Shows what a trained vision model looks at. Upload images, start runs on them, read the results, or have one "
     "image explained in one call. The first answer carries a session's token, which later requests send as "
-    "`Authorization: Bearer`. Every answer from 400 on has the same body."
+    "`Authorization: Bearer`. A server that others can reach wants its own token besides, as `Picasso-Token`, with "
+    "every request. Every answer from 400 on has the same body."
 )
 
 

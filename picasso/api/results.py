@@ -22,7 +22,7 @@ from picasso.runs.artifacts import REFERENCE, load_array
 from picasso.runs.found import Found, read_result
 from picasso.runs.requests import file_of, so_far
 from picasso.runs.run import Run, State
-from picasso.runs.store import MANIFEST
+from picasso.runs.store import MANIFEST, read_kept
 from picasso.sessions import image_bytes
 from picasso.web.services import services
 
@@ -132,8 +132,8 @@ def bundled(run: Run) -> Iterator[bytes]:
     store, engine = services().store, services().engine
     manifest = _manifest(run)
     images = [store.image(run.session, image) for image in run.images]
-    files: list[tuple[str, Read]] = [(MANIFEST, (store.run_folder(run) / MANIFEST).read_bytes)]
-    files += [(f"inputs/{number}.png", store.image_path(image).read_bytes) for number, image in enumerate(images)]
+    files: list[tuple[str, Read]] = [(MANIFEST, partial(read_kept, store.run_folder(run) / MANIFEST))]
+    files += [(f"inputs/{number}.png", partial(image_bytes, store, image)) for number, image in enumerate(images)]
     files += [(name, partial(file_of, store, engine, run, name)) for name in sorted(manifest["files"])]
     return _zipped(files, time.gmtime(run.finished))
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest
 
 from picasso.api import about, document, explain, images, runs
-from picasso.api.blueprint import StrictJSON, blueprint, wrong_field
+from picasso.api.blueprint import StrictJSON, StrictRequest, blueprint, wrong_field
 from picasso.web import errors
 
 API = "/api"
@@ -20,6 +20,7 @@ MODULES = (about, images, runs, explain)  # importing them adds their routes to 
 def install(app: APIFlask) -> None:
     """Routes, how JSON is read and written, and what is said of a request that its model refuses."""
     app.json = StrictJSON(app)
+    app.request_class = StrictRequest
     document.set_up(app)
     app.register_blueprint(blueprint)
     app.register_error_handler(HTTPError, _refused)

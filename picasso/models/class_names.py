@@ -14,7 +14,8 @@ def classes_called(text: str, labels: Sequence[str]) -> list[int]:
     """The classes of exactly that name; else those whose name differs in capitals; else the one of that number."""
     exact = [index for index, label in enumerate(labels) if label == text]
     folded = text.casefold()
-    numbered = [int(text)] if text.isdecimal() and int(text) < len(labels) else []
+    short = text.isdecimal() and len(text) <= len(str(len(labels)))  # Python refuses to read thousands of digits
+    numbered = [int(text)] if short and int(text) < len(labels) else []
     return exact or [index for index, label in enumerate(labels) if label.casefold() == folded] or numbered
 
 

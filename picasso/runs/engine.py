@@ -26,7 +26,7 @@ from picasso.runs.pool import WorkerPool
 from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State
-from picasso.runs.store import Store
+from picasso.runs.store import Store, read_kept
 from picasso.visualizations.discovery import Registry
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class DaskEngine:
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
         self._asking = Asking(self.pool, self.roster)
-        self._turns: dict[str, float] = {}  # when each session last had a run started
+        self._turns: dict[str, float] = {}  # when each session with unfinished runs last had one started
         self._lock = threading.Lock()  # over _flights
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -290,12 +290,15 @@ class DaskEngine:
 
     def _waiting(self) -> list[Run]:
         """Queued runs in the order in which they start: sessions take turns, so that nobody waits for ten."""
-        waiting = [run for run in self.store.unfinished_runs() if run.state is State.QUEUED]
+        unfinished = self.store.unfinished_runs()
+        known = {run.session for run in unfinished}
+        self._turns = {session: turn for session, turn in self._turns.items() if session in known}
+        waiting = [run for run in unfinished if run.state is State.QUEUED]
         return sorted(waiting, key=lambda run: (self._turns.get(run.session, 0.0), run.created))
 
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]
-        pictures = tuple((image.filename, self.store.image_path(image).read_bytes()) for image in images)
+        pictures = tuple((image.filename, read_kept(self.store.image_path(image))) for image in images)
         return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model)
 
     def _look(self) -> None:

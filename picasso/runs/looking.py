@@ -92,9 +92,9 @@ def failure(visualization: str, error: BaseException, *callers: str) -> PluginEr
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
-    """PNG and JPEG files in a folder, encoded anew as PNG; others are left out."""
+    """PNG and JPEG files in a folder, encoded anew as PNG; others are left out, and links to files elsewhere."""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if not path.is_symlink()):
         try:
             with Image.open(path, formats=OUTPUT_FORMATS) as image:
                 found[path.name] = encode_png(image.convert("RGBA" if "A" in image.getbands() else "RGB"))

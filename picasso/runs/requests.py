@@ -10,6 +10,7 @@ from typing import Any
 from picasso.errors import NotFound, NotSupported
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed
+from picasso.runs.budget import check_budget
 from picasso.runs.engine import Engine
 from picasso.runs.keys import run_key
 from picasso.runs.roster import Status
@@ -45,6 +46,17 @@ def check(
     return visualization.parse_settings(values, info, strict=strict)
 
 
+def afford(engine: Engine, visualization: type[BaseVisualization], settings: Settings, model: str, images: int) -> None:
+    """Refuses a run that would be too much work, as far as it is known; the worker, which knows, asks once more.
+
+    Raises:
+        OverBudget: with what it would take.
+    """
+    info = how_is(engine, model).info
+    if info is not None:
+        check_budget(engine.roster.config, visualization, settings, info, images)
+
+
 def ask(
     store: Store,
     engine: Engine,
@@ -64,8 +76,10 @@ def ask(
 
     Raises:
         NotFound: there is no such image in this session.
+        OverBudget: it would be too much work.
     """
     found = [store.image(session, image) for image in images]
+    afford(engine, visualization, settings, model, len(found))
     info = how_is(engine, model).info
     # While the model loads, its defaults are not known: the worker adds them.
     content = settings.model_dump(mode="json", exclude_unset=info is None)

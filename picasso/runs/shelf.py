@@ -99,6 +99,11 @@ class Shelf:
         self._changed = threading.Condition(threading.RLock())  # over all slots
         self._opening = threading.Lock()  # one model at a time: each takes memory and all processors
 
+    @property
+    def config(self) -> Config:
+        """The one whose models these are; another one after a reload."""
+        return self._config
+
     def put(self, model: Model, reference: str = "") -> None:
         """Takes a model that is open already."""
         slot = self._slot(reference)

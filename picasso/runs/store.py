@@ -7,7 +7,9 @@ DATA_DIR/sessions/<session>/runs/<run>/manifest.json     written last: without i
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import secrets
 import shutil
 import sqlite3
@@ -396,7 +398,7 @@ class Store:
     def manifest(self, run: Run) -> dict[str, Any] | None:
         """A run's manifest; None when it has no result."""
         try:
-            return json.loads((self.run_folder(run) / MANIFEST).read_bytes())  # type: ignore[no-any-return]
+            return json.loads(read_kept(self.run_folder(run) / MANIFEST))  # type: ignore[no-any-return]
         except FileNotFoundError:
             return None
 
@@ -404,12 +406,15 @@ class Store:
         """A file of a run's results, by its name in the manifest.
 
         Raises:
-            NotFound: the manifest does not list it.
+            NotFound: the manifest does not list it, or it is gone.
         """
         manifest = self.manifest(run)
         if manifest is None or name not in manifest["files"]:
             raise NotFound("This run has no such file.")
-        return (self.run_folder(run) / name).read_bytes()
+        try:
+            return read_kept(self.run_folder(run) / name)
+        except FileNotFoundError as error:
+            raise NotFound("This file of the run is gone. Run it again.") from error
 
 
 def _close(connections: list[sqlite3.Connection]) -> None:
@@ -423,6 +428,22 @@ def _migrate(db: sqlite3.Connection) -> None:
         # There was one model then, and the column had its digest.
         db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
         db.execute("UPDATE runs SET digest = model, model = ''")
+
+
+def read_kept(path: Path) -> bytes:
+    """The bytes of a file that was written here; a link to a file elsewhere is none.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileNotFoundError(f"{path} is a link") from error
+        raise
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -22,6 +22,7 @@ from picasso.config import Config
 from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError
 from picasso.models.base import Model
 from picasso.runs.artifacts import Packed, pack
+from picasso.runs.budget import check_budget
 from picasso.runs.looking import Outcome, failure, look
 from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
@@ -144,6 +145,7 @@ class Host:
         found = self.visualizations().get(job.visualization)
         visualization = found(model, progress.report, lambda: job.run in self.enough)
         settings = visualization.parse_settings(job.settings, model.info)
+        check_budget(self.shelf.config, found, settings, model.info, len(job.images))
         inputs = [Input(name, _open(png)) for name, png in job.images]
         outcome = look(visualization, settings, inputs, job.seed, checkpoint)
         return replace(outcome, stopped=progress.fraction) if visualization.stopped else outcome

@@ -50,7 +50,9 @@ def listed(value: Any) -> Any:
     """What was chosen, each once: text in which commas part it, as a form or an address has it, or a list."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(one for number, one in enumerate(value) if one not in value[:number])  # JSON has what cannot be hashed
 
 
 def _not_empty(value: Any) -> Any:

@@ -27,7 +27,7 @@ BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
 NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
 RESERVED = {"name", "image", "visualization", "model"}  # what else the pages' forms and addresses carry
-PICTURES = {".webp": "image/webp", ".jpg": "image/jpeg", ".png": "image/png"}  # on the card of a visualization
+PICTURES = (".webp", ".jpg", ".png")  # on the card of a visualization
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from flask import Response, jsonify, make_response, redirect, render_template, request, url_for
 
 from picasso.attribution.fills import FILLS
-from picasso.config import MEBIBYTE
 from picasso.errors import Busy, InvalidSetting, PicassoError
 from picasso.runs.questions import Question
 from picasso.runs.run import StoredImage
@@ -80,7 +79,6 @@ def answer(image: str) -> Answer:
     """
 
     def classes(picture: StoredImage) -> Answer:
-        request.max_content_length = MEBIBYTE
         body = request.get_json(silent=True)
         if not isinstance(body, dict):
             raise InvalidSetting('The question should be JSON: {"region": "92,64,40,40", "what": "hide"}.')

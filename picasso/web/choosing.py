@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,16 +16,20 @@ from flask import (
     send_file,
     url_for,
 )
+from PIL import Image
 
 from picasso.errors import ImageRefused, InvalidSetting, NotFound, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
 from picasso.runs.requests import check
+from picasso.runs.store import read_kept
 from picasso.visualizations.base import BaseVisualization, Settings
-from picasso.visualizations.discovery import PICTURES
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint
 from picasso.web.services import chosen_model, model_field, model_status, page_model, services, session_id
 from picasso.web.transfers import FOR_GOOD
+
+CARD = 640  # pixels, longer side of the picture on a card
+CARD_FORMATS = ["PNG", "JPEG", "WEBP"]
 
 
 @blueprint.get("/visualizations/<name>")
@@ -56,11 +63,25 @@ def choose_pictures(name: str) -> Answer:
 def card_picture(name: str) -> Answer:
     """The picture on a visualization's card."""
     path = services().registry.get(name).picture
-    if path is None or not path.is_file():
+    try:
+        data = _card(path, path.stat().st_mtime) if path is not None else None
+    except Exception as error:  # Pillow raises whatever its parsers meet
+        raise NotFound("The picture of this visualization cannot be read.") from error
+    if data is None:
         raise NotFound("This visualization has no picture of its own.")
-    response = send_file(path, mimetype=PICTURES[path.suffix])
+    response = send_file(BytesIO(data), mimetype="image/webp")
     response.headers["Cache-Control"] = FOR_GOOD  # its address has its date
     return response
+
+
+@lru_cache(maxsize=100)
+def _card(path: Path, _modified: float) -> bytes:
+    """The picture on a card, encoded anew as everything that is served, WebP."""
+    picture = Image.open(BytesIO(read_kept(path)), formats=CARD_FORMATS)
+    picture.thumbnail((CARD, CARD))
+    stream = BytesIO()
+    picture.convert("RGB").save(stream, "WEBP", quality=85)
+    return stream.getvalue()
 
 
 @blueprint.get("/visualizations/<name>/cost")
@@ -179,7 +200,7 @@ def own_page_url(visualization: type[BaseVisualization], form: Any, without: str
     """
     known = {"image", "model", *visualization.settings_model.model_fields} - {without}
     query = [(name, value) for name, values in form.lists() if name in known for value in values]
-    return f"{visualization.settings_page}?{urlencode(query)}".removesuffix("?")
+    return f"{request.script_root}{visualization.settings_page}?{urlencode(query)}".removesuffix("?")
 
 
 def pictures_url(visualization: str, values: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from flask import flash, jsonify, make_response, redirect, render_template, requ
 from picasso.checkpoints import training_and_step, trainings
 from picasso.errors import InvalidSetting, NotFound, NotSupported
 from picasso.models.class_names import classes_called
+from picasso.runs.requests import afford
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
@@ -29,6 +30,7 @@ from picasso.web.views import results_of
 MOST_COLUMNS = 12
 MOST_CHECKPOINTS = 200  # of a time-line; a browser's address holds them
 PARTS_AT_ONCE = 40
+MOST_DIGITS = 9  # of a class's index
 
 
 @blueprint.get("/compare", endpoint="compare")
@@ -104,7 +106,9 @@ def _started(wanted: list[Wanted], images: list[str]) -> list[Run]:
     for one in wanted:
         info = services().engine.status(one.model).info
         try:
-            possible.append((one, checked_for(info, one.visualization, one.values)))
+            settings = checked_for(info, one.visualization, one.values)
+            afford(services().engine, one.visualization, settings, one.model, len(images))
+            possible.append((one, settings))
         except NotSupported as error:
             flash(error.message, "error")
         except InvalidSetting as error:
@@ -196,7 +200,7 @@ def _asked_classes() -> list[str]:
 
 def _index(text: str, labels: tuple[str, ...]) -> int | None:
     if not labels:
-        return int(text) if text.isdecimal() else None
+        return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
     return next(iter(classes_called(text, labels)), None)
 
 

@@ -14,8 +14,7 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 
 from picasso.config import MEBIBYTE
-from picasso.errors import PicassoError
-from picasso.web.services import services
+from picasso.errors import NotLetIn, PicassoError, TokenNeeded
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +39,18 @@ CODES = {
 }
 
 
-def _answer(status: int, code: str, title: str, message: str, field: str | None = None) -> tuple[Any, int]:
-    if _for_programs():
+def _answer(
+    status: int, code: str, title: str, message: str, field: str | None = None, template: str = "error.html"
+) -> tuple[Any, int]:
+    if for_programs():
         return jsonify(error={"code": code, "message": message or title, "field": field}), status
-    return render_template("error.html", status=status, title=title, message=message), status
+    return render_template(template, status=status, title=title, message=message), status
 
 
 def picasso_error(error: PicassoError) -> tuple[Any, ...]:
-    return *_answer(error.status, error.code, error.title, error.message, error.field), _headers(error.status)
+    template = "closed.html" if isinstance(error, NotLetIn) else "error.html"  # which shows nothing of the inside
+    answer = _answer(error.status, error.code, error.title, error.message, error.field, template)
+    return *answer, _headers(error)
 
 
 def http_error(error: HTTPException) -> Any:
@@ -56,9 +59,11 @@ def http_error(error: HTTPException) -> Any:
         return error
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
-        limit = services().config.MAX_UPLOAD_BYTES / MEBIBYTE
-        advice = f"One upload may have {limit:.3g} MiB. {advice}"
-    if status == 403 or (_for_programs() and status in (400, 405, 415)):
+        limit = (request.max_content_length or 0) / MEBIBYTE
+        upload = request.mimetype == "multipart/form-data"
+        what, more = ("One upload", f"{advice} ") if upload else ("A request that is no upload", "")
+        advice = f"{what} may have {limit:.3g} MiB. {more}A form may have {request.max_form_parts:,} parts."
+    if status == 403 or (for_programs() and status in (400, 405, 415)):
         advice = error.description or ""
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     return *_answer(status, CODES.get(status, "error"), title, advice), headers
@@ -69,10 +74,18 @@ def unexpected_error(error: Exception) -> tuple[Any, int]:
     return _answer(500, CODES[500], *ADVICE[500])
 
 
-def _for_programs() -> bool:
+def for_programs() -> bool:
+    """Whether errors are told in JSON: under the addresses of programs, and to whoever asks for it."""
+    return in_rest() or request.accept_mimetypes.best == "application/json"
+
+
+def in_rest() -> bool:
+    """Whether the address is one of those for programs."""
     return f"{request.path}/".startswith(FOR_PROGRAMS)
 
 
-def _headers(status: int) -> Mapping[str, str]:
+def _headers(error: PicassoError) -> Mapping[str, str]:
     """What the protocol wants beside the body."""
-    return {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(status, {})
+    if isinstance(error, TokenNeeded):
+        return {"WWW-Authenticate": "Picasso-Token"}
+    return {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(error.status, {})

@@ -34,7 +34,9 @@ def _where_from() -> str:
     came = urlsplit(request.referrer or "")
     if came.netloc == request.host:
         try:
-            endpoint, values = current_app.url_map.bind(request.host).match(came.path, "GET")
+            endpoint, values = current_app.url_map.bind(request.host).match(
+                came.path.removeprefix(request.script_root), "GET"
+            )
         except HTTPException:
             return url_for("pages.start")
         settings = [(name, value) for name, value in parse_qsl(came.query) if name != "model"]

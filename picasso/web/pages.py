@@ -20,7 +20,9 @@ MODULES = (start, choosing, running, comparing, asking, models)  # importing the
 def install(app: Flask) -> None:
     """Checks, headers, error pages and what every template knows."""
     app.register_blueprint(blueprint)
-    app.before_request(security.refuse_other_origins)
+    app.session_interface = security.Cookies()
+    for check in (security.let_in, security.refuse_other_origins, security.refuse_large_bodies):
+        app.before_request(check)
     app.after_request(security.add_headers)
     app.register_error_handler(PicassoError, errors.picasso_error)
     app.register_error_handler(HTTPException, errors.http_error)

@@ -43,18 +43,18 @@ def create_run() -> Answer:
     """Starts a run, or shows the one that already has the answer."""
     visualization = services().registry.get(request.form.get("visualization", ""))
     values = settings_values(visualization, request.form)
+    ids = list(dict.fromkeys(request.form.getlist("image")))
     try:
         settings = checked(visualization, values)
+        run = started_run(visualization, settings, ids, page_model()) if ids else None
     except InvalidSetting as error:
         if visualization.settings_page:
             flash(error.message, "error")
             return redirect(own_page_url(visualization, request.form, without=error.field), 303)
         return settings_page(visualization, values, error), error.status
-    ids = list(dict.fromkeys(request.form.getlist("image")))
-    if not ids:
+    if run is None:
         flash("Choose at least one picture to run on.", "error")
         return redirect(pictures_url(visualization.name, values), 303)
-    run = started_run(visualization, settings, ids, page_model())
     return redirect(url_for("pages.show_run", run=run.id, kept=1 if run.state.finished else None), 303)
 
 

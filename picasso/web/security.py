@@ -1,11 +1,19 @@
-"""Headers on every answer, and the check that changes come from our own pages."""
+"""Who is let in, the check that changes come from our own pages, the cookie, and headers on every answer."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import hmac
+from urllib.parse import urlencode, urlsplit
 
-from flask import Response, abort, request
+from flask import Flask, Response, abort, redirect, request, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from werkzeug.wrappers import Response as BaseResponse
 
+from picasso.access import HEADER, PARAMETER, Access, is_loopback
+from picasso.config import MEBIBYTE
+from picasso.errors import NotLetIn, TokenNeeded
+from picasso.web.errors import in_rest
+from picasso.web.services import services
 from picasso.web.transfers import FOR_GOOD
 
 POLICY = "; ".join(
@@ -20,12 +28,85 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+UPLOAD = "multipart/form-data"
+NO_UPLOAD_BYTES = MEBIBYTE  # some hundred times what forms and JSON have
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+FOR_OTHER_SITES = {  # what their scripts may send to REST and read of its answers, besides what all may
+    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Picasso-Token, Prefer",
+    "Access-Control-Expose-Headers": "Location, Preference-Applied, Retry-After",
+}
+
+
+class Cookies(SecureCookieSessionInterface):
+    """The cookie belongs to the path that the server is under, and travels encrypted where its pages do."""
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """An answer that others may keep carries nobody's cookie."""
+        if not response.cache_control.public:
+            super().save_session(app, session, response)
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """Two servers under one name do not see each other's."""
+        return request.script_root or "/"
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Only over https, where that is how it is reached."""
+        return request.is_secure
+
+
+def let_in() -> BaseResponse | None:
+    """Before every request, also to what is not there.
+
+    Raises:
+        NotLetIn: it names another server, or comes from another machine and the server is for this one.
+        TokenNeeded: it does not have the token.
+    """
+    access, host = services().access, request.headers.get("Host", "")
+    if not access.answers_to(host):
+        raise NotLetIn(f"This server is not known as {host[:80]!r}. If it is yours, add that name to ALLOWED_HOSTS.")
+    if access.token is None:
+        visitor = request.remote_addr  # none where it came through a Unix socket
+        if not access.anonymous and visitor and not is_loopback(visitor):
+            raise NotLetIn("This server is for its own machine. If it is yours, give it an ACCESS_TOKEN.")
+        return None
+    return _with_token(access)
+
+
+def _with_token(access: Access) -> BaseResponse | None:
+    if request.method == "GET" and access.is_token(request.args.get(PARAMETER, "")) and not in_rest():
+        session["access"] = access.mark
+        session.permanent = True
+        rest = [(name, value) for name, value in request.args.items(multi=True) if name != PARAMETER]
+        return redirect(f"{request.base_url}?{urlencode(rest)}".removesuffix("?"), 303)
+    if request.endpoint == "static" or (request.method == "OPTIONS" and other_site()):
+        return None  # a browser's question whether another site's script may ask carries no token
+    given = request.headers.get(HEADER)
+    if given is None:
+        known = hmac.compare_digest(str(session.get("access", "")), access.mark)
+    else:
+        known = access.is_token(given)
+    if not known:
+        raise TokenNeeded(
+            f"Open the link that Picasso printed when it started, which ends with {PARAMETER}=…, or ask whoever "
+            f"started it. Programs send the token as the header {HEADER}."
+        )
+    return None
+
+
+def refuse_large_bodies() -> None:
+    """A body that says that it is too large is not read. But for uploads, all are read into memory as a whole."""
+    if request.mimetype != UPLOAD:
+        request.max_content_length = min(NO_UPLOAD_BYTES, request.max_content_length or NO_UPLOAD_BYTES)
+    if (request.content_length or 0) > (request.max_content_length or 0):
+        abort(413)
 
 
 def refuse_other_origins() -> None:
     """Changes come from our own pages only; programs that send neither header are let through."""
-    if request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS or other_site():
         return
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -37,6 +118,12 @@ def refuse_other_origins() -> None:
         abort(403, "This request came from another site. Open Picasso itself and try there.")
 
 
+def other_site() -> str | None:
+    """The origin of another site whose script asks REST, if the config allows it."""
+    origin = request.headers.get("Origin", "")
+    return origin if origin.lower() in services().config.ALLOWED_ORIGINS and in_rest() else None
+
+
 def add_headers(response: Response) -> Response:
     """A strict policy; nothing of a session is stored on the way."""
     response.headers.setdefault("Content-Security-Policy", POLICY)
@@ -44,6 +131,10 @@ def add_headers(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    if services().config.ALLOWED_ORIGINS and in_rest():
+        response.vary.add("Origin")
+        if site := other_site():
+            response.headers.update({"Access-Control-Allow-Origin": site, **FOR_OTHER_SITES})
     if request.endpoint == "static" and response.status_code < 400:
         response.headers["Cache-Control"] = FOR_GOOD
     elif "max-age" not in response.headers.get("Cache-Control", ""):

@@ -9,6 +9,7 @@ from typing import cast
 
 from flask import current_app, g, request, session
 
+from picasso.access import Access
 from picasso.config import Config
 from picasso.errors import NotFound
 from picasso.runs.engine import Engine
@@ -28,6 +29,7 @@ class Services:
     engine: Engine
     sessions: Sessions
     registry: Registry
+    access: Access
     read_again: Callable[[], Config]
     draining: threading.Event = field(default_factory=threading.Event)  # no new visitors: it will end soon
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 from browsing import MakeVisitor, Visitor
+from PIL import Image
 
 PLUGIN = """
 from picasso.visualizations.base import BaseVisualization
@@ -49,13 +52,14 @@ def test_static_files_are_kept_for_good_under_addresses_of_their_content(visitor
 
 
 @pytest.mark.parametrize("ending", ["webp", "jpg", "png"])
-def test_a_visualization_brings_a_picture_for_its_card(make_visitor: MakeVisitor, ending: str) -> None:
-    visitor = make_visitor(plugins={"bare.py": PLUGIN, "Bare.html": TEMPLATE, f"Bare.{ending}": "a picture"})
+def test_a_visualization_brings_a_picture_for_its_card(make_visitor: MakeVisitor, tmp_path: Path, ending: str) -> None:
+    visitor = make_visitor(plugins={"bare.py": PLUGIN, "Bare.html": TEMPLATE, f"Bare.{ending}": "not there yet"})
+    Image.new("RGB", (1280, 800), "teal").save(tmp_path / "plugins" / f"Bare.{ending}")
     images = {str(found["src"]) for found in visitor.page("/").all("img")}
     (own,) = [source for source in images if source.startswith("/visualizations/bare/picture?v=")]
     response = visitor.get(own)
-    assert response.data == b"a picture"
-    assert response.mimetype == {"jpg": "image/jpeg"}.get(ending, f"image/{ending}")
+    assert response.mimetype == "image/webp"
+    assert Image.open(BytesIO(response.data), formats=["WEBP"]).size == (640, 400)
     assert "immutable" in response.headers["Cache-Control"]
     for name in visitor.services.registry.visualizations:
         assert any(source.startswith(f"/visualizations/{name}/picture?v=") for source in images), name
