@@ -288,7 +288,7 @@ def test_a_closed_one_that_changed_waits_until_it_is_needed(folder):
 
 FUNCTIONS = """
 import numpy as np
-from picasso_test_constants import LEVEL
+from picasso_shelf_constants import LEVEL
 
 def preprocess(images):
     return np.full((len(images), 6, 8, 1), LEVEL, np.float32)
@@ -296,11 +296,11 @@ def preprocess(images):
 
 
 def test_own_functions_and_the_modules_beside_them_are_imported_anew(folder):
-    (folder / "picasso_test_functions.py").write_text(FUNCTIONS)
-    (folder / "picasso_test_constants.py").write_text("LEVEL = 1")
+    (folder / "picasso_shelf_functions.py").write_text(FUNCTIONS)
+    (folder / "picasso_shelf_constants.py").write_text("LEVEL = 1")
     (folder / "config.py").write_text("")
     time.sleep(0.01)  # what is written while a model is opened counts as changed
-    settings = one(folder, MODEL_PREPROCESS="picasso_test_functions:preprocess")
+    settings = one(folder, MODEL_PREPROCESS="picasso_shelf_functions:preprocess")
     shelf = Shelf(settings, Counting)
 
     def level() -> float:
@@ -312,11 +312,11 @@ def test_own_functions_and_the_modules_beside_them_are_imported_anew(folder):
     assert level() == 1
     (folder / "config.py").write_text("MODEL_NAME = 'nobody imports this'")
     assert reload(shelf, settings) == ("a is unchanged.",)
-    (folder / "picasso_test_constants.py").write_text("LEVEL = 0.25")
+    (folder / "picasso_shelf_constants.py").write_text("LEVEL = 0.25")
     (line,) = reload(shelf, settings)
     assert line.startswith("a was opened anew")
     assert level() == 0.25
-    (folder / "picasso_test_constants.py").write_text("LEVEL = 1 / 0")
+    (folder / "picasso_shelf_constants.py").write_text("LEVEL = 1 / 0")
     (line,) = reload(shelf, settings)
     assert "ZeroDivisionError" in line
     assert line.endswith("stays in use.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def applications() -> dict[str, Flask]:
 
 @pytest.fixture
 def make_visitor(
-    tmp_path_factory: pytest.TempPathFactory, engine: InProcessEngine, applications: dict[str, Flask]
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, engine: InProcessEngine, applications: dict[str, Flask]
 ) -> Iterator[MakeVisitor]:
     """Gives an application with these settings, and a visitor to it; nobody was there before, and nothing is left.
 
@@ -55,9 +56,9 @@ def make_visitor(
         own = plugins is not None or read_again is not None
         app = None if own else applications.get(repr(settings))
         if app is None:
-            folder = tmp_path_factory.mktemp("web")
+            folder = tmp_path if own else tmp_path_factory.mktemp("web")
             if plugins is not None:
-                settings["VISUALIZATION_FOLDERS"] = [folder / "plugins"]
+                settings["VISUALIZATION_FOLDERS"] = [*settings.get("VISUALIZATION_FOLDERS", []), folder / "plugins"]
             for name, text in (plugins or {}).items():
                 path = folder / "plugins" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
