@@ -80,7 +80,7 @@ class PicassoMapTools extends HTMLElement {
 
   // Colours of the kind that the page's maps have; of both where both are there.
   #colours() {
-    const both = make("span", "together");
+    const both = make("span", "together colours");
     const kinds = { unsigned: "picasso-map:not([signed])", signed: "picasso-map[signed]" };
     const labels = Object.keys(kinds).map((kind) => {
       const select = make("select");
