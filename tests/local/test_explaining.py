@@ -176,6 +176,15 @@ def test_an_image_that_fails_costs_the_others_nothing(opened, tmp_path):
     assert [*found[0].files()] == ["output.kept.png"]
 
 
+def test_chance_goes_on_as_if_nothing_had_been(opened):
+    np.random.seed(3)
+    expected = np.random.random(2)
+    np.random.seed(3)
+    found = [np.random.random()]
+    picasso.explain(opened, images(1), "class-probabilities")
+    assert [*found, np.random.random()] == list(expected)
+
+
 def test_it_ends_when_it_is_told_to(opened):
     asked = iter([False, True])
     explainer = Explainer(opened, "occlusion", WINDOWS, stop=lambda: next(asked))
