@@ -92,7 +92,8 @@ def test_a_chosen_class_is_explained_instead_of_the_best_ones(opened):
     picture = images(1)[0]
     worst = worst_class(opened, picture)
     one = picasso.explain(opened, picture, "saliency", class_=opened.info.labels[worst])
-    assert [found.index for found in one.predictions] == one.run["classes"] == [worst]
+    assert (one.predictions[0].index, one.run["classes"]) == (worst, [worst])
+    assert list(one.found.labels.values()) == [opened.info.labels[worst]]
     both = picasso.explain(opened, picture, "saliency", class_=[worst, (worst + 1) % 4])
     assert list(both.maps) == ["maps.0.map", "maps.1.map"]
     np.testing.assert_allclose(both.map(worst), one.map(), atol=1e-7)
@@ -111,7 +112,7 @@ def test_every_visualization_of_classes_explains_the_chosen_one(opened):
     cheap = {"random-masks": {"masks": 50}, "trust": {"methods": "gradient", "maps": 1, "steps": 10}}
     for name in kinds:
         found = picasso.explain(opened, picture, name, class_=worst, **cheap.get(name, {}))
-        assert [one["index"] for one in found.found.predictions if one["score"] is not None] == [worst], name
+        assert (found.predictions[0].index, found.settings["classes"]) == (worst, 1), name
 
 
 @pytest.mark.parametrize(
