@@ -18,6 +18,7 @@ CORE = [
     "flask-compress>=1.17",
     "itsdangerous>=2.2",
     "jinja2>=3.1.6",
+    "markupsafe>=3.0",
     "numpy>=1.26",
     "pillow>=13.0.0",
     "platformdirs>=4.2",

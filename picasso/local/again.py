@@ -140,7 +140,8 @@ def repeat(
                 there.append((one, search.picture(one)))
             except PicassoError as error:
                 found.failures.append(Failure(one.name, None, error))
-        found.failures += _again(there, explainer, found, results, told)
+        if there:
+            found.failures += _again(there, explainer, found, results, told)
     return found
 
 

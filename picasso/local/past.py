@@ -77,6 +77,8 @@ def read_past(path: Path) -> PastRun:
         else:
             manifest = json.loads(path.read_bytes())
         manifest["visualization"]["name"], manifest["settings"], manifest["seed"], manifest["model"]["fingerprint"]
+        if manifest.get("stopped") is not None:
+            raise InvalidRequest(f"The run of {path} was ended early, with what it had: it cannot be repeated.")
         if "images" in manifest:
             results = _of_a_server(manifest, folder)
             return PastRun(manifest, lambda: iter([results]), _digests_of_png)
@@ -106,6 +108,7 @@ def _of_a_folder(results: ResultsFolder) -> Iterator[list[PastResult]]:
         record = results.record(name)
         assert record is not None
         there = [one for one in record["together"] if results.has(one)]
+        there = there if name in there else [name]  # somebody renamed it
         if there[0] == name:
             yield [_of_a_record(results, one) for one in there]
 

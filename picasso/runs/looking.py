@@ -9,7 +9,8 @@ import logging
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,8 @@ def look(
         Exception: whatever the visualization raises; `failure` makes a sentence of it.
     """
     model = visualization.model
-    random.seed(seed)
-    np.random.seed(seed)
     start, calls = time.perf_counter(), model.calls
-    with model.watched(checkpoint), tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
+    with _seeded(seed), model.watched(checkpoint), tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
         results = visualization.make_visualization(
             inputs, Path(folder), None if visualization.settings is None else settings
         )
@@ -80,6 +79,19 @@ def look(
         raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
     packed = [pack(result, str(index)) for index, result in enumerate(results)]
     return Outcome(packed, outputs, model.info, settings.model_dump(mode="json"), seconds, model.calls - calls)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Chance begins with a seed; afterwards it goes on as if nothing had been, in whoever's program this is."""
+    before, numpys = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(numpys)
 
 
 def failure(visualization: str, error: BaseException, *callers: str) -> PluginError:

@@ -118,6 +118,12 @@ def test_a_bundle_of_a_server(opened, tmp_path):
     blocks(1).save(tmp_path / "elsewhere.png")
     found = again(bundle / "manifest.json", opened, tmp_path / "elsewhere.png")
     assert (found.images, len(found.failures)) == (1, 1)
+    (tmp_path / "elsewhere.png").unlink()
+    found = again(bundle / "manifest.json", opened)
+    assert (found.images, len(found.failures)) == (0, 2)
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"stopped": 0.5}))
+    with pytest.raises(InvalidRequest, match="was ended early"):
+        read_past(bundle)
 
 
 def test_what_is_no_manifest_is_refused(tmp_path):

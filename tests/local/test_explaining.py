@@ -92,7 +92,8 @@ def test_a_chosen_class_is_explained_instead_of_the_best_ones(opened):
     picture = images(1)[0]
     worst = worst_class(opened, picture)
     one = picasso.explain(opened, picture, "saliency", class_=opened.info.labels[worst])
-    assert [found.index for found in one.predictions] == one.run["classes"] == [worst]
+    assert (one.predictions[0].index, one.run["classes"]) == (worst, [worst])
+    assert list(one.found.labels.values()) == [opened.info.labels[worst]]
     both = picasso.explain(opened, picture, "saliency", class_=[worst, (worst + 1) % 4])
     assert list(both.maps) == ["maps.0.map", "maps.1.map"]
     np.testing.assert_allclose(both.map(worst), one.map(), atol=1e-7)
@@ -111,7 +112,7 @@ def test_every_visualization_of_classes_explains_the_chosen_one(opened):
     cheap = {"random-masks": {"masks": 50}, "trust": {"methods": "gradient", "maps": 1, "steps": 10}}
     for name in kinds:
         found = picasso.explain(opened, picture, name, class_=worst, **cheap.get(name, {}))
-        assert [one["index"] for one in found.found.predictions if one["score"] is not None] == [worst], name
+        assert (found.predictions[0].index, found.settings["classes"]) == (worst, 1), name
 
 
 @pytest.mark.parametrize(
@@ -174,6 +175,15 @@ def test_an_image_that_fails_costs_the_others_nothing(opened, tmp_path):
     ]
     assert isinstance(found[1].error, PluginError)
     assert [*found[0].files()] == ["output.kept.png"]
+
+
+def test_chance_goes_on_as_if_nothing_had_been(opened):
+    np.random.seed(3)
+    expected = np.random.random(2)
+    np.random.seed(3)
+    found = [np.random.random()]
+    picasso.explain(opened, images(1), "class-probabilities")
+    assert [*found, np.random.random()] == list(expected)
 
 
 def test_it_ends_when_it_is_told_to(opened):
