@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pygments.lexers.templates import HtmlDjangoLexer
 from sphinx.application import Sphinx
 
 from picasso import __version__
@@ -57,9 +58,12 @@ def table_of_contents(index: str) -> str:
 def complete(_app: Sphinx, name: str, source: list[str]) -> None:
     """Adds to a page what only Sphinx needs."""
     text = PICTURE.sub(in_light_and_dark, source[0])
+    outside = "../" * (name.count("/") + 1)  # of this folder: files, not pages
+    text = re.sub(rf"\]\((?={re.escape(outside)}\w)", "](path:", text)
     source[0] = text + table_of_contents(text) if name == "index" else text
 
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.add_lexer("html", HtmlDjangoLexer)  # templates are HTML with Jinja in it
     app.connect("source-read", complete)

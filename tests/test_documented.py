@@ -30,6 +30,7 @@ PARTS_OF_A_PAGE = [
     "Settings",
     "Where it comes from",
 ]
+CALL = re.compile(r"^(?:\S+=\S+ )*(?:\S*/)?picasso (.+)", re.MULTILINE)  # with variables and a folder before it
 COMMENT = re.compile(r"\s+#\s.*")
 GROUP = "picasso"
 
@@ -102,11 +103,8 @@ def test_every_command_and_option_is_documented() -> None:
 def typed(page: Path) -> Iterator[list[str]]:
     """The words of each call of `picasso` in the blocks of a page."""
     for block in blocks(page, "sh", "bash", "console", ""):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(COMMENT.sub("", line)) if line.strip() else []
-            at = [number for number, word in enumerate(words) if Path(word).name == GROUP]
-            if at and at[0] + 1 < len(words) and (at[0] == 0 or "=" in words[0]):
-                yield words[at[0] + 1 :]
+        for call in CALL.findall(block.replace("\\\n", " ")):
+            yield shlex.split(COMMENT.sub("", call))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
