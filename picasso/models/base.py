@@ -88,6 +88,9 @@ class Model(ABC):
         """While this lasts, the weights of these layers, the first of `weighted_layers`, are shuffled."""
         raise NotImplementedError  # an adapter that has `weighted_layers` has this
 
+    def _keep_learnt(self) -> None:
+        """Before weights are shuffled: what an adapter answers others with meanwhile is made here."""
+
     @contextmanager
     def watched(self, checkpoint: Callable[[], None]) -> Iterator[None]:
         """While this lasts, `checkpoint` is called before every batch; it may raise `Cancelled`."""
@@ -297,6 +300,7 @@ class Model(ABC):
         layers = self.weighted_layers
         if not layers:
             raise NotSupported(f"{self.info.name} has no learnt weights that Picasso could shuffle.")
+        self._keep_learnt()
         with self._as_learnt, self._shuffle(layers[:count], seed):
             yield
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
@@ -84,7 +85,7 @@ class KerasModel(Model):
         self._graph = self._fold() if large else None
         self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
         warnings = self._prove()
-        self._unshuffled = self._folded  # has weights of its own
+        self._unshuffled: Any = None  # the folded network with weights of its own, once some are shuffled
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
@@ -218,10 +219,15 @@ class KerasModel(Model):
         outputs = self._trace.outputs(x) if self._folded is None else self._folded(tf.constant(x, tf.float32))
         return tf.cast(outputs[int(logits)], tf.float32).numpy()  # type: ignore[no-any-return]
 
+    def _keep_learnt(self) -> None:
+        if self._unshuffled is None and self._folded is not None:
+            with suppress(Exception):  # whatever a layer's operation raises: then questions wait
+                self._unshuffled = convert_variables_to_constants_v2(self._folded)  # layers not folded have variables
+
     def _scores_beside(self, x: FloatArray, patience: float) -> NDArray[np.float32]:
         if self._unshuffled is None:
             return super()._scores_beside(x, patience)
-        return self._unshuffled(tf.constant(x, tf.float32))[0].numpy()  # type: ignore[no-any-return]
+        return tf.cast(self._unshuffled(tf.constant(x, tf.float32))[0], tf.float32).numpy()  # type: ignore[no-any-return]
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._scored_gradients(x, classes, logits)[1]
