@@ -78,16 +78,13 @@ class Unactivated(keras.Operation):  # type: ignore[misc]
 
     def __init__(self, layer: Any) -> None:
         super().__init__(name=f"{layer.name}_logits")
-        self.layer = layer
+        # Beside the layer, not the layer itself for a moment: another thread may be calling that.
+        self.layer = object.__new__(type(layer))
+        vars(self.layer).update(vars(layer), activation=keras.activations.linear)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the layer; its activation is given back, also after an error."""
-        activation = self.layer.activation
-        self.layer.activation = keras.activations.linear
-        try:
-            return self.layer(*args, **kwargs)
-        finally:
-            self.layer.activation = activation
+        """Calls the layer."""
+        return self.layer(*args, **kwargs)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """The layer's own."""

@@ -7,6 +7,7 @@ CNN Explanations" (Krypton), section 4.
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ class Occluder:
         self._numbers = sorted(self.layout.kept)
         self._values = graph.function(self._numbers)
         self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
+        self._tracing = threading.Lock()  # a second stream waits for what the first one makes
         self._kept: dict[int, Any] = {}
         self._digest = b""
 
@@ -154,7 +156,8 @@ class Occluder:
 
     def _function(self, index: int, patched: bool, to_patches: bool) -> Callable[..., Any]:
         key = (index, patched, to_patches)
-        if key not in self._functions:
-            segment = self.layout.segments[index]
-            self._functions[key] = compiled(self.layout, segment, self._kept, patched=patched, to_patches=to_patches)
-        return self._functions[key]
+        with self._tracing:
+            if key not in self._functions:
+                segment, ways = self.layout.segments[index], {"patched": patched, "to_patches": to_patches}
+                self._functions[key] = compiled(self.layout, segment, self._kept, **ways)
+            return self._functions[key]
