@@ -16,6 +16,7 @@ from picasso.runs.store import Store
 from picasso.sessions import Sessions, secret_key
 from picasso.visualizations.discovery import discover
 from picasso.web import pages
+from picasso.web.plugins import PluginWatch
 from picasso.web.services import Services
 from picasso.web.templates import prepare_templates
 from picasso.web.transfers import compress, static_url_path
@@ -63,6 +64,8 @@ def create_app(
     )
     app.extensions["picasso"] = Services(config, store, engine, sessions, registry, read_again or (lambda: unchanged))
     prepare_templates(app, registry)
+    if config.RELOAD_PLUGINS:
+        PluginWatch(app)
     pages.install(app)
     routes.install(app)
     compress(app)

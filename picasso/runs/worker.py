@@ -24,14 +24,14 @@ import numpy as np
 from PIL import Image
 
 from picasso.config import Config
-from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError, blame
+from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError, origin, place_in
 from picasso.images.reading import encode_png
 from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
 from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
-from picasso.visualizations import base
+from picasso.visualizations import base, changes
 from picasso.visualizations.base import Input
 from picasso.visualizations.discovery import Registry, discover
 
@@ -66,6 +66,7 @@ class Outcome:
     seconds: float = 0.0
     calls: int = 0
     stopped: float | None = None
+    source: str = ""  # the digest of the visualization's source
     error: PicassoError | None = None
 
 
@@ -121,6 +122,8 @@ class Host:
         self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and a model has one checkpoint
         self.cancelled: set[str] = set()  # also of runs that have not begun here
         self.enough: set[str] = set()  # runs that are to return what they have
+        self.plugins = 0  # how often the visualizations in folders had changed when this process was told last
+        self._read = 0  # and when it read them last
         self._discovering = threading.Lock()
 
     def load(self) -> None:
@@ -131,10 +134,14 @@ class Host:
             thread.join()
 
     def visualizations(self) -> Registry:
-        """The visualizations, found when first asked for."""
+        """The visualizations, found when first asked for, and again after they have changed."""
         with self._discovering:
+            news, folders = self._read != self.plugins, self.config.VISUALIZATION_FOLDERS
+            self._read = self.plugins
             if self.registry is None:
-                self.registry = discover(self.config.VISUALIZATION_FOLDERS)
+                self.registry = discover(folders)
+            elif news:
+                self.registry = changes.read_again(folders, self.registry)
             return self.registry
 
     def execute(self, job: Job) -> Outcome:
@@ -147,8 +154,7 @@ class Host:
             return Outcome(error=error)
         except (Exception, SystemExit) as error:
             log.exception("Run %s failed", job.run)
-            callers = (__file__, base.__file__)
-            return Outcome(error=PluginError(f"{job.visualization} failed{blame(error, *callers)}"))
+            return Outcome(error=self._blamed(job.visualization, error))
         finally:
             del self.runs[job.run]
             self.cancelled.discard(job.run)
@@ -186,7 +192,13 @@ class Host:
         packed = [pack(result, str(index)) for index, result in enumerate(results)]
         stopped = progress.fraction if visualization.stopped else None
         content = settings.model_dump(mode="json")
-        return Outcome(packed, outputs, model.info, content, seconds, model.calls - calls, stopped)
+        return Outcome(packed, outputs, model.info, content, seconds, model.calls - calls, stopped, found.digest)
+
+    def _blamed(self, name: str, error: BaseException) -> PluginError:
+        """What is said of an error in a visualization's own code."""
+        found = self.visualizations().visualizations.get(name)
+        place = place_in(error, {str(found.file)} if found else ()) or origin(error, __file__, base.__file__)
+        return PluginError.of(name, error, place, source=self.config.RELOAD_PLUGINS)
 
     def snapshot(self, seen: dict[str, dict[int, int]]) -> Snapshot:
         """How this worker is doing; `seen` has, by run and result, the versions that the asker already has."""
@@ -218,19 +230,22 @@ def _pictures(folder: Path) -> dict[str, bytes]:
 _host: Host | None = None
 
 
-def setup(config: Config, token: str = "") -> None:
+def setup(config: Config, token: str = "", plugins: int = 0) -> None:
     """Makes this process a worker for `config`, or has it go over to that; models are opened in a thread.
 
     Args:
         config: with paths that hold in this process.
         token: what `News` of going over is known by.
+        plugins: how often the visualizations in folders have changed.
     """
     global _host
     if _host is not None:
-        if not token or _host.shelf.news.token != token:  # the same is sent again when another worker did not answer
+        _host.plugins = plugins
+        if _host.shelf.news.token != token:  # the same is sent again when another worker did not answer
             _host.shelf.reload(config, token)
         return
     _host = Host(config)
+    _host.plugins = plugins
     _host.shelf.news = News(token)
     threading.Thread(target=_host.load, name="load-model", daemon=True).start()
 

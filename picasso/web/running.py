@@ -20,7 +20,7 @@ from flask import (
 )
 from numpy.typing import NDArray
 
-from picasso.errors import InvalidSetting, NotFound, PicassoError
+from picasso.errors import InvalidSetting, NotFound, PicassoError, PluginError, place_in
 from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import load_array
@@ -89,9 +89,10 @@ def show_run(run: str) -> Answer:
         raise
     except Exception as error:
         log.exception("The template of %s failed", found.visualization)
-        raise PicassoError(
-            f"The template {context['current_vis'].template} failed: {type(error).__name__}: {error}"
-        ) from error
+        template, may_see = context["current_vis"].template, services().config.RELOAD_PLUGINS
+        place = place_in(error, {str(template)})
+        what = "The template" if place else f"The template {template.name}"
+        raise PluginError.of(what, error, place, source=may_see) from error
 
 
 @blueprint.post("/runs/<run>/cancel")
