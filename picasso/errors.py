@@ -92,14 +92,16 @@ def place_in(error: BaseException, files: Container[str]) -> Place | None:
     if (place := _syntax(error)) is not None:
         return place
     frames = traceback.extract_tb(error.__traceback__)
-    return next((Place(one.filename, one.lineno or 0) for one in reversed(frames) if one.filename in files), None)
+    own = (Place(one.filename, one.lineno or 0) for one in reversed(frames) if one.filename in files)
+    return next(own, None)
 
 
 def _syntax(error: BaseException) -> Place | None:
     """Where a file cannot be parsed, one of Python's or a template."""
     file, line = getattr(error, "filename", None), getattr(error, "lineno", None)
-    parsed = isinstance(file, str) and isinstance(line, int) and Path(file).is_absolute()
-    return Place(file, line) if parsed else None
+    if isinstance(file, str) and isinstance(line, int) and Path(file).is_absolute():
+        return Place(file, line)
+    return None
 
 
 def blame(error: BaseException, *callers: str) -> str:

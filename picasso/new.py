@@ -92,5 +92,6 @@ def _write(place: Path, names: dict[str, str]) -> None:
 
 def _next_step(where: Path, config: Config) -> str:
     if where.resolve() not in [folder.resolve() for folder in config.VISUALIZATION_FOLDERS]:
-        return f"Name its folder in your config: VISUALIZATION_FOLDERS = [{str(where.resolve())!r}]. Then start the server."
+        named = f"VISUALIZATION_FOLDERS = [{str(where.resolve())!r}]"
+        return f"Name its folder in your config: {named}. Then start the server."
     return "It is on the start page of a server that was started with --reload-plugins; of another after a restart."

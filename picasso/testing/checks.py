@@ -31,7 +31,7 @@ def it_describes_itself(case: Case) -> None:
     require(cls.title[:1].isupper(), f"Its title should begin with a capital letter, got {cls.title!r}.")
     require(cls.version, "Its version is empty: write text, such as the usual '1'.")
     for field in form_fields(cls, {}) if isinstance(cls.settings, type) else ():  # the plain form has no place for it
-        sentence = f'The setting {field.name!r} has no description: Field(..., description="...") is the help beside it.'
+        sentence = f'The setting {field.name!r} has no description, its help: Field(..., description="...").'
         require(field.help, sentence)
 
 
@@ -95,7 +95,8 @@ def progress_never_goes_back_and_ends_at_one(case: Case) -> None:
 
     case.run(inputs=inputs, report=report)
     for before, after in pairwise(told):
-        require(before <= after <= 1, f"Progress went from {before:.3g} to {after:.3g}: it goes from 0 to 1, never back.")
+        sentence = f"Progress went from {before:.3g} to {after:.3g}: it goes from 0 to 1, never back."
+        require(before <= after <= 1, sentence)
     ends = len(told) == 1 or np.isclose(told[-1], 1)  # what tells nothing is done when it ends
     require(ends, f"Progress was {told[-1]:.3g} when the run ended; the last call should say 1.")
 
@@ -137,8 +138,9 @@ def one_that_has_enough_returns_what_it_has(case: Case) -> None:
         made = cls(model, lambda fraction, *_: told.append(fraction), lambda: True)
         results = case.make(made, inputs=inputs)
     require(1 <= len(results) <= len(inputs), f"Told that it is enough, it returned {len(results)} results.")
-    sentence = "stoppable is True, but it never asks enough()" if cls.stoppable else "It asks enough(): stoppable = True"
-    require(made.stopped == cls.stoppable, f"{sentence}.")
+    asks = "It asks enough(), but stoppable is not True: there is no button for that."
+    sentence = "stoppable is True, but it never asks enough()." if cls.stoppable else asks
+    require(made.stopped == cls.stoppable, sentence)
     if cls.stoppable:
         others = len(inputs) - 1  # whose scores are asked for too
         require(told[-1] <= 1 / len(inputs), "Told that it is enough, it went on after the first picture.")
@@ -235,7 +237,8 @@ def walk(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 def _one_for_each(results: Any, inputs: int, said: str) -> None:
     got = "None" if results is None else f"{len(results)} results"
-    require(results is not None and len(results) == inputs, f"{said}It must return one result per image: {inputs}, got {got}.")
+    sentence = f"{said}It must return one result per image: {inputs}, got {got}."
+    require(results is not None and len(results) == inputs, sentence)
 
 
 def _check_number(place: str, value: Any) -> None:
@@ -255,13 +258,18 @@ def _kept(result: Any, index: int) -> Any:
     except PluginError as error:
         raise ContractBroken(f"results[{index}] cannot be kept. {error.message}") from error
     content = json.loads(json.dumps(packed.content, allow_nan=False))
-    found = [value for _, value in walk(unpack(content, str, packed.files.__getitem__), "") if isinstance(value, Artifact)]
+    back = unpack(content, str, packed.files.__getitem__)
+    found = [value for _, value in walk(back, "") if isinstance(value, Artifact)]
     arrays = [value for _, value in walk(result, "") if isinstance(value, np.ndarray)]
-    back = [one.load() for one in found if one.kind == "array"]
-    same = len(arrays) == len(back) and all(np.array_equal(a.astype(b.dtype), b) for a, b in zip(arrays, back, strict=True))
+    loaded = [one.load() for one in found if one.kind == "array"]
+    same = len(arrays) == len(loaded) and all(map(_same, arrays, loaded))
     require(same, f"The arrays of results[{index}] did not come back as they were kept.")
     require({one.url for one in found} == set(packed.files), f"Files of results[{index}] were lost when it was kept.")
     return content, packed.files
+
+
+def _same(array: NDArray[Any], loaded: NDArray[Any]) -> bool:
+    return np.array_equal(array.astype(loaded.dtype), loaded, equal_nan=loaded.dtype.kind == "f")
 
 
 def _probe(model: Model) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State
 from picasso.runs.store import Store
 from picasso.runs.worker import Host, Job, Outcome
-from picasso.visualizations.discovery import discover
+from picasso.visualizations.discovery import Registry, discover
 
 
 class InProcessEngine:
@@ -43,11 +43,16 @@ class InProcessEngine:
 
     def open(self, config: Config, model: Model, **others: Model) -> None:
         """Opens a model, and others by reference, and, as workers do, finds the visualizations."""
+        host = self.host_of(config, discover(config.VISUALIZATION_FOLDERS, frameworks=False))
+        for reference, one in {"": model, **others}.items():
+            host.shelf.put(one, reference)
+
+    def host_of(self, config: Config, registry: Registry) -> Host:
+        """Begins anew, without a model."""
         self.roster = Roster(config)
         self.host = Host(config)
-        self.host.registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
-        for reference, one in {"": model, **others}.items():
-            self.host.shelf.put(one, reference)
+        self.host.registry = registry
+        return self.host
 
     def start(self) -> None:
         """Nothing to start."""

@@ -61,7 +61,10 @@ class TinyModel(Model):
         return values if logits else _softmax(values)
 
     def _activations(self, x: FloatArray, layer: str) -> FloatArray:
-        return np.maximum(sum(_part(x, offset) @ self.weights["conv"][offset] for offset in OFFSETS), 0)
+        found = np.zeros((len(x), *self.info.layers[0].shape), np.float32)
+        for offset in OFFSETS:
+            found += _part(x, offset) @ self.weights["conv"][offset]
+        return np.maximum(found, 0)
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         activations, gradients = self._layer_gradients(x, classes, "conv", logits)
@@ -116,5 +119,6 @@ def _part(x: NDArray[Any], offset: tuple[int, int]) -> NDArray[Any]:
 
 
 def _softmax(values: FloatArray) -> FloatArray:
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers: FloatArray = np.exp(values - values.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 import time
+from functools import cache
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
+
+from flask import Flask
 
 from picasso.app import create_app
 from picasso.config import Config
@@ -18,39 +22,43 @@ from picasso.testing.case import Case, ContractBroken, pictures, require
 from picasso.testing.engine import InProcessEngine
 from picasso.visualizations.discovery import Registry
 from picasso.web.plugins import author_error
-from picasso.web.templates import broken_templates
+from picasso.web.templates import broken_templates, forget_templates
 
 
 def every_page_is_made(case: Case) -> None:
     """The settings page, and that of a run: while it waits, with its first result only, and when it is done."""
-    with tempfile.TemporaryDirectory() as folder:
-        visit = Visit(case, Path(folder))
-        try:
-            visit.go()
-        finally:
-            visit.store.close()
+    Visit(case).go()
+
+
+@cache
+def application() -> Flask:
+    """One for all, which takes half a second to make; errors leave it rather than become pages."""
+    folder = tempfile.TemporaryDirectory(prefix="picasso-testing-")
+    app = create_app(Config(DATA_DIR=Path(folder.name), RELOAD_PLUGINS=True), InProcessEngine())  # shows the source
+    atexit.register(folder.cleanup)
+    atexit.register(app.extensions["picasso"].store.close)
+    app.testing = True
+    app.error_handler_spec.clear()
+    return app
 
 
 class Visit:
     """Somebody who looks at two pictures."""
 
-    def __init__(self, case: Case, folder: Path) -> None:
-        config = Config(DATA_DIR=folder, RELOAD_PLUGINS=True)  # errors show the source
+    def __init__(self, case: Case) -> None:
         self.case = case
         self.name = case.visualization.name
-        self.engine = InProcessEngine()
-        self.engine.open(config, case.model)
-        self.app = create_app(config, self.engine)
-        self.app.testing = True
-        self.app.error_handler_spec.clear()  # errors come here rather than becoming pages
-        self.store = self.engine.store = self.app.extensions["picasso"].store
-        self.client = self.app.test_client()
-        registry = self.app.extensions["picasso"].registry
+        self.app = application()
+        services = self.app.extensions["picasso"]
+        registry, self.store, self.engine = services.registry, services.store, services.engine
         registry.become(Registry({self.name: case.visualization}))
+        forget_templates(self.app.jinja_env)
         for broken in broken_templates(self.app.jinja_env, registry):
             raise ContractBroken(f"{broken.error}\n{broken.excerpt}")
-        assert self.engine.host is not None
-        self.engine.host.registry = registry
+        self.engine.store = self.store
+        self.engine.waiting = True
+        self.engine.host_of(services.config, registry).shelf.put(case.model)
+        self.client = self.app.test_client()
 
     def go(self) -> None:
         """Asks for one page after the other."""
@@ -59,8 +67,8 @@ class Visit:
         self.client.post("/images", data={"file": files})
         with self.client.session_transaction() as cookie:
             images = self.store.images(cookie["id"])
-        asked = {"visualization": self.name, "image": [image.id for image in images], **dict(self.case.costs())}
-        self.engine.waiting = True
+        settings = {name: [*one] if isinstance(one, tuple) else one for name, one in self.case.costs()}
+        asked = {"visualization": self.name, "image": [image.id for image in images], **settings}
         address = self.client.post("/runs", data=asked).location
         self.page(address)
 

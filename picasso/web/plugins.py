@@ -11,7 +11,7 @@ from picasso.runs.watching import Looks, look
 from picasso.visualizations.changes import files_in, read_again
 from picasso.visualizations.discovery import BUILT_IN
 from picasso.web.services import services
-from picasso.web.templates import broken_templates
+from picasso.web.templates import broken_templates, forget_templates
 
 
 class PluginWatch:
@@ -33,7 +33,7 @@ class PluginWatch:
             if now == self._seen:
                 return
             registry.become(read_again(folders, registry, frameworks=False))
-            self._env.cache.clear()  # type: ignore[union-attr]  # there is one unless it is switched off
+            forget_templates(self._env)
             registry.become(registry.without(broken_templates(self._env, registry)))
             self._seen = look(files_in(folders)) | now  # also what has been imported just now
             services().engine.plugins_changed()

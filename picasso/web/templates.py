@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 
 import jinja2
@@ -42,6 +43,15 @@ def prepare_templates(app: Flask, registry: Registry) -> None:
 
     env.loader = jinja2.ChoiceLoader([core, jinja2.FunctionLoader(visualization_source)])  # type: ignore[list-item]
     registry.become(registry.without(broken_templates(env, registry)))
+
+
+def forget_templates(env: jinja2.Environment) -> None:
+    """Visualizations' own templates are read from their files again."""
+    cache = env.cache if env.cache is not None else {}
+    for key in list(cache):
+        if str(key[1]).startswith(PREFIX):
+            with suppress(KeyError):  # another thread was quicker
+                del cache[key]
 
 
 def broken_templates(env: jinja2.Environment, registry: Registry) -> Iterator[Broken]:

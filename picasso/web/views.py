@@ -23,7 +23,6 @@ from picasso.web.plugins import author_error
 from picasso.web.remaining import seconds_left
 from picasso.web.services import chosen_model, model_status, services
 
-
 log = logging.getLogger(__name__)
 
 

@@ -1,7 +1,8 @@
-"""The contract of `picasso.testing` for every visualization that discovery finds, and what is asked of our own besides."""
+"""The contract of `picasso.testing` for every visualization that discovery finds; of our own, more is asked."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,11 @@ def test_our_own_say_where_they_come_from(visualization):
     assert visualization.reference_link.startswith("https://")
 
 
-def test_a_model_without_a_need_is_refused_in_words(visualization, tiny_model):
+def test_what_a_model_lacks_is_said_in_words(visualization, tiny_model):
     assert visualization.unsupported_reason(tiny_model.info) is None
     assert visualization.unsupported_reason(GREY.info) is None
+    bare = replace(tiny_model.info, capabilities=frozenset())
+    assert visualization.unsupported_reason(bare).startswith("Needs ")
 
 
 def test_weights_are_the_very_same_afterwards(visualization, tiny_model):

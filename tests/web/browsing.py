@@ -22,7 +22,7 @@ from picasso.models.base import Model
 from picasso.models.info import Layer, ModelInfo
 from picasso.models.preprocessing import ReadyMade
 from picasso.runs.run import Run
-from picasso.testing.engine import InProcessEngine
+from picasso.testing.engine import InProcessEngine as InProcessEngine  # for the tests beside this
 from picasso.web import security
 from picasso.web.services import Services
 
