@@ -138,9 +138,14 @@ def test_built_in_ones_run_too(host):
     ],
 )
 def test_a_plugin_that_fails_is_named_with_the_authors_line(host, tmp_path, body, line, what):
-    message = failed(host(body), PluginError)
-    assert message.startswith(f"mine failed at {tmp_path / 'mine.py'}, line {BODY_LINE + line - 1}: ")
+    made, number = host(body), BODY_LINE + line - 1
+    message = failed(made, PluginError)
+    assert message.startswith(f"mine failed at mine.py, line {number}: ")  # nothing of the machine
     assert what in message
+    made.config = made.config.model_copy(update={"RELOAD_PLUGINS": True})
+    longer, _, source = failed(made, PluginError).partition(f"\n  {number - 3} |")
+    assert longer == message.replace("mine.py", str(tmp_path / "mine.py"), 1)
+    assert f"\n> {number} |         {body.splitlines()[line - 1]}\n" in f"{source}\n"
 
 
 @pytest.mark.parametrize(
