@@ -46,7 +46,7 @@ def contract(visualization: type[BaseVisualization], model: Model | None = None)
         reason = case.visualization.unsupported_reason(model.info)
         if reason:
             pytest.skip(reason)
-        check(case)
+        case.keeps_to(check)
 
     return test_contract
 
@@ -59,7 +59,7 @@ def problems(visualization: type[BaseVisualization], model: Model | None = None)
             try:
                 case = Case.of(visualization, one)
                 if not case.visualization.unsupported_reason(one.info):
-                    check(case)
+                    case.keeps_to(check)
             except ContractBroken as error:
                 found.append(str(error))
     return list(dict.fromkeys(found))

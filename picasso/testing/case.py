@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,30 @@ class Case:
         given = None if self.visualization.settings is None else settings
         try:
             with tempfile.TemporaryDirectory() as folder:
-                return made.make_visualization(pictures() if inputs is None else inputs, Path(folder), given)
+                results = made.make_visualization(pictures() if inputs is None else inputs, Path(folder), given)
         except (Cancelled, ContractBroken):
             raise
         except Exception as error:
             place = place_in(error, {str(self.visualization.file)}) or origin(error, __file__, base.__file__)
             raise ContractBroken(PluginError.of("make_visualization", error, place, source=True).message) from error
+        sentence = f"It must return a list with one result per image, got {type(results).__name__}."
+        require(isinstance(results, Sequence), sentence)
+        return results
+
+    def keeps_to(self, check: Callable[[Case], None]) -> None:
+        """Checks it.
+
+        Raises:
+            ContractBroken: it does not; or another method of its author failed, with the line.
+        """
+        __tracebackhide__ = True
+        try:
+            check(self)
+        except ContractBroken:
+            raise
+        except Exception as error:
+            place = place_in(error, {str(self.visualization.file)})
+            raise ContractBroken(PluginError.of(check.__name__, error, place, source=True).message) from error
 
     def said(self, values: Mapping[str, Any]) -> str:
         """Settings for a sentence."""

@@ -58,7 +58,8 @@ def results_are_as_they_should_be(case: Case) -> None:
     inputs, size = pictures(), case.model.info.input_shape[:2]
     for values in case.variants():
         results, said = case.run(values, inputs), case.said(values)
-        _one_for_each(results, len(inputs), said)
+        got = f"{said}It must return one result per image: {len(inputs)}, got {len(results)} results."
+        require(len(results) == len(inputs), got)
         for place, value in walk(list(results), "results"):
             _check_number(f"{said}{place}", value)
             if place.endswith("['map']") and isinstance(value, np.ndarray):
@@ -69,15 +70,14 @@ def results_are_as_they_should_be(case: Case) -> None:
 def a_run_can_be_repeated_and_changes_nothing(case: Case) -> None:
     """The same seed gives the same, in a form that can be kept; pictures and model stay what they were."""
     inputs, before = pictures(), _probe(case.model)
-    first, second = case.run(inputs=inputs), case.run(inputs=inputs)
-    kept = [_kept(result, index) for index, result in enumerate(first)]
-    again = [_kept(result, index) for index, result in enumerate(second)]
-    sentence = "The same run twice gave different results. Take chance from `random` and `np.random`, which are seeded"
-    require(kept == again, f"{sentence} for each run; np.random.default_rng() without a seed is not.")
+    first = [_kept(result, index) for index, result in enumerate(case.run(inputs=inputs))]
     for item, as_it_was in zip(inputs, pictures(), strict=True):
         same = np.array_equal(np.asarray(item.data), np.asarray(as_it_was.data))
         require(same, f"The run changed its input {item.filename}: work on a copy.")
     _unchanged(case.model, before, "A run")
+    second = [_kept(result, index) for index, result in enumerate(case.run(inputs=inputs))]
+    sentence = "The same run twice gave different results. Take chance from `random` and `np.random`, which are seeded"
+    require(first == second, f"{sentence} for each run; np.random.default_rng() without a seed is not.")
 
 
 def progress_never_goes_back_and_ends_at_one(case: Case) -> None:
@@ -233,12 +233,6 @@ def walk(value: Any, place: str) -> Iterator[tuple[str, Any]]:
             yield from walk(item, f"{place}[{index}]")
     else:
         yield place, value
-
-
-def _one_for_each(results: Any, inputs: int, said: str) -> None:
-    got = "None" if results is None else f"{len(results)} results"
-    sentence = f"{said}It must return one result per image: {inputs}, got {got}."
-    require(results is not None and len(results) == inputs, sentence)
 
 
 def _check_number(place: str, value: Any) -> None:

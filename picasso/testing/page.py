@@ -15,7 +15,7 @@ from flask import Flask
 
 from picasso.app import create_app
 from picasso.config import Config
-from picasso.errors import PicassoError
+from picasso.errors import NotFound, PicassoError
 from picasso.images.reading import encode_png
 from picasso.runs.run import State
 from picasso.testing.case import Case, ContractBroken, pictures, require
@@ -27,7 +27,11 @@ from picasso.web.templates import broken_templates, forget_templates
 
 def every_page_is_made(case: Case) -> None:
     """The settings page, and that of a run: while it waits, with its first result only, and when it is done."""
-    Visit(case).go()
+    visit = Visit(case)
+    try:
+        visit.go()
+    finally:
+        visit.leave()
 
 
 @cache
@@ -65,14 +69,14 @@ class Visit:
         self.page(f"/visualizations/{self.name}")
         files = [(BytesIO(encode_png(item.data)), item.filename) for item in pictures(2)]
         self.client.post("/images", data={"file": files})
-        with self.client.session_transaction() as cookie:
-            images = self.store.images(cookie["id"])
+        session = self.session()
+        images = self.store.images(session)
         settings = {name: [*one] if isinstance(one, tuple) else one for name, one in self.case.costs()}
         asked = {"visualization": self.name, "image": [image.id for image in images], **settings}
         address = self.client.post("/runs", data=asked).location
         self.page(address)
 
-        (run,) = self.store.unfinished_runs()
+        run = self.store.run(session, address.split("/")[2])
         self.store.change_run(run.id, (State.QUEUED,), state=State.RUNNING, started=time.time())
         outcome = self.engine.execute(run)
         require(outcome.error is None, str(outcome.error))
@@ -83,7 +87,23 @@ class Visit:
             found = urljoin(address, link)
             if urlsplit(found).path.startswith(urlsplit(address).path):
                 sentence = f"The page shows {link}, which is not there: was it written into output_dir, as PNG or JPEG?"
-                require(self.client.get(found).status_code == 200, sentence)
+                require(self.is_there(found), sentence)
+
+    def is_there(self, address: str) -> bool:
+        """Whether something can be fetched."""
+        try:
+            return self.client.get(address).status_code == 200
+        except NotFound:
+            return False
+
+    def session(self) -> str:
+        """Made by the first upload; "" before that."""
+        with self.client.session_transaction() as cookie:
+            return str(cookie.get("id", ""))
+
+    def leave(self) -> None:
+        """Leaves nothing behind."""
+        self.app.extensions["picasso"].sessions.delete(self.session())
 
     def page(self, address: str) -> Parsed:
         """A page, which must be made and must not need what the policy forbids."""

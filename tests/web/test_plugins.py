@@ -1,0 +1,164 @@
+"""Visualizations of one's own that change while the application runs, and those whose code fails in its pages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from browsing import MakeVisitor, Visitor
+
+from picasso.runs.run import State
+
+CODE = """
+from picasso.visualizations.base import BaseVisualization
+
+class Mine(BaseVisualization):
+    description = "Mine"
+    settings = {"Kind": ["one", "two"]}
+
+    def make_visualization(self, inputs, output_dir, settings):
+        return [{"text": "first"} for _ in inputs]
+"""
+TEMPLATE = '{% extends "result.html" %}{% block vis %}<p>{{ results[0].text }}!</p>{% endblock %}'
+PLUGINS = {"mine.py": CODE, "Mine.html": TEMPLATE}
+
+
+@pytest.fixture
+def visitor(make_visitor: MakeVisitor) -> Visitor:
+    """A visitor to an application that reads changed files again."""
+    return make_visitor(plugins=PLUGINS, RELOAD_PLUGINS=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "plugins"
+
+
+def shown(visitor: Visitor, **settings: str) -> str:
+    """What a run's page has in it."""
+    run = visitor.start("mine", **settings)
+    return visitor.page(f"/runs/{run.id}/", 200).text
+
+
+def test_a_change_of_the_same_size_at_the_same_second(visitor: Visitor, folder: Path) -> None:
+    """Compiled code that Python keeps has its source's date in whole seconds and its size."""
+    assert "first!" in shown(visitor)
+    code = folder / "mine.py"
+    second = int(code.stat().st_mtime)
+    for text, nanoseconds in (("third", 300), ("sixth", 600)):
+        code.write_text(CODE.replace("first", text))
+        os.utime(code, ns=(second * 10**9 + nanoseconds, second * 10**9 + nanoseconds))
+        assert f"{text}!" in shown(visitor)  # a run of its own, not the kept one
+    (folder / "Mine.html").write_text(TEMPLATE.replace("!", "?"))
+    assert "sixth?" in shown(visitor)
+    run = visitor.start("mine", visitor.add("again.png"))
+    assert visitor.start("mine", *run.images).id == run.id  # nothing has changed: the kept one
+
+
+def test_modules_beside_a_class_are_read_again_too(
+    visitor: Visitor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "_words_of_mine.py").write_text("word = 'helped'")
+    code = CODE.replace("from picasso", "from _words_of_mine import word\nfrom picasso", 1).replace('"first"', "word")
+    (folder / "mine.py").write_text(code)
+    assert "helped!" in shown(visitor)
+    (folder / "_words_of_mine.py").write_text("word = 'better'")
+    assert "better!" in shown(visitor)
+
+
+def test_settings_that_change(visitor: Visitor, folder: Path) -> None:
+    run = visitor.start("mine", Kind="two")
+    (folder / "mine.py").write_text(CODE.replace('"Kind": ["one", "two"]', '"Size": ["1", "2"]'))
+    assert visitor.page("/visualizations/mine").all("select", name="Size")
+    assert "first!" in visitor.page(f"/runs/{run.id}/").text  # also of settings that are not there any more
+
+
+def test_new_ones_broken_ones_and_removed_ones(visitor: Visitor, folder: Path) -> None:
+    run = visitor.start("mine")
+    (folder / "other.py").write_text(CODE.replace("Mine", "Other"))
+    page = visitor.page("/")
+    assert "Its template is missing: write Other.html" in page.text
+    (folder / "Other.html").write_text(TEMPLATE)
+    assert "Other" in visitor.page("/").text
+    (folder / "mine.py").write_text(CODE + "\nx = (")
+    page = visitor.page("/")
+    assert str(folder / "mine.py") in page.text
+    assert "mine.py, line 11: SyntaxError: '(' was never closed" in page.text
+    assert "> 11 | x = (" in page.text
+    for path in ("/visualizations/mine", f"/runs/{run.id}/"):
+        text = visitor.page(path, 500).text
+        assert "The visualization failed" in text
+        assert "> 11 | x = (" in text
+    assert visitor.get("/api/v1/visualizations/mine").json["error"]["code"] == "plugin"
+    (folder / "mine.py").write_text(CODE)
+    assert "first!" in visitor.page(f"/runs/{run.id}/").text
+    (folder / "Mine.html").write_text("{{ 1 + }}")
+    assert "Mine.html, line 1: TemplateSyntaxError" in visitor.page(f"/runs/{run.id}/", 500).text
+    (folder / "mine.py").unlink()
+    assert "There is no visualization 'mine'" in visitor.page(f"/runs/{run.id}/", 404).text
+    assert "Mine" not in visitor.page("/").text
+
+
+def test_a_template_that_fails_shows_its_line(visitor: Visitor, folder: Path) -> None:
+    (folder / "Mine.html").write_text(
+        '{% extends "result.html" %}\n{% block vis %}\n{{ results[0].no }}\n{% endblock %}'
+    )
+    text = visitor.page(f"/runs/{visitor.start('mine').id}/", 500).text
+    assert f"The template failed at {folder / 'Mine.html'}, line 3: UndefinedError" in text
+    assert "> 3 | {{ results[0].no }}{% endblock %}" in text
+
+
+FAILS = """
+    @classmethod
+    def {method}:
+        raise ZeroDivisionError("on purpose")
+"""
+
+
+@pytest.mark.parametrize("reads_again", [True, False])
+@pytest.mark.parametrize(
+    ("method", "pages"),
+    [
+        ("unsupported_reason(cls, info)", ["/visualizations/mine", "/visualizations/mine/pictures"]),
+        ("limits(cls, info)", ["/visualizations/mine"]),
+        ("model_calls(cls, settings, info)", ["/visualizations/mine"]),
+        ("goes_on_from(cls, visualization, settings, info)", []),
+    ],
+)
+def test_code_that_fails_in_pages(make_visitor: MakeVisitor, reads_again: bool, method: str, pages: list[str]) -> None:
+    """Its own pages say where, with the source for its author; all others are as they were."""
+    code = CODE + dedent(FAILS).replace("\n", "\n    ").format(method=method)
+    line = 1 + code[: code.index("raise")].count("\n")
+    visitor = make_visitor(plugins={"mine.py": code, "Mine.html": TEMPLATE}, RELOAD_PLUGINS=reads_again)
+    assert visitor.page("/").all("a", href="/visualizations/occlusion")
+    run = visitor.start("occlusion")
+    assert run.state is State.DONE
+    visitor.page(f"/runs/{run.id}/")
+    for path in pages:
+        text = visitor.page(path, 500).text
+        assert "The visualization failed" in text
+        assert f"mine.py, line {line}: ZeroDivisionError: on purpose" in text
+        assert (f"> {line} |" in text) is reads_again
+        assert ("/plugins/mine.py" in text) is reads_again  # nothing of the machine otherwise
+
+
+def test_nothing_of_the_machine_is_shown_to_strangers(make_visitor: MakeVisitor, tmp_path: Path) -> None:
+    broken = {"broken.py": "import nothing_of_that_name", "again.py": CODE}
+    failing = {"failing.py": CODE.replace("Mine", "Failing").replace('"first"', "1 / 0"), "Failing.html": ""}
+    visitor = make_visitor(plugins=PLUGINS | broken | failing, VISUALIZATION_FOLDERS=[tmp_path / "nowhere"])
+    text = visitor.page("/").text
+    for sentence in ("broken.py, line 1: ModuleNotFoundError", "already taken by plugins/again.py", "nowhere"):
+        assert sentence in text
+    run = visitor.start("failing")
+    assert run.error == "failing failed at failing.py, line 9: ZeroDivisionError: division by zero"
+    assert str(tmp_path) not in text + visitor.page(f"/runs/{run.id}/").text
+
+
+def test_without_it_a_change_waits_for_the_next_start(make_visitor: MakeVisitor, folder: Path) -> None:
+    visitor = make_visitor(plugins=PLUGINS)
+    assert "first!" in shown(visitor)
+    (folder / "mine.py").write_text(CODE.replace("first", "third"))
+    assert "first!" in shown(visitor)
