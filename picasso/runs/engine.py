@@ -24,7 +24,7 @@ from picasso.runs.manifest import make_manifest
 from picasso.runs.pool import WorkerPool
 from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
-from picasso.runs.run import Run, State
+from picasso.runs.run import Run, State, distinct_names
 from picasso.runs.store import Store
 from picasso.visualizations.discovery import Registry
 
@@ -308,7 +308,10 @@ class DaskEngine:
 
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]
-        pictures = tuple((image.filename, self.store.image_path(image).read_bytes()) for image in images)
+        pictures = tuple(
+            (name, self.store.image_path(image).read_bytes())
+            for name, image in zip(distinct_names(images), images, strict=True)
+        )
         return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model)
 
     def _look(self) -> None:

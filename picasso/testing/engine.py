@@ -14,7 +14,7 @@ from picasso.runs.artifacts import Packed
 from picasso.runs.manifest import make_manifest
 from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
-from picasso.runs.run import Run, State
+from picasso.runs.run import Run, State, distinct_names
 from picasso.runs.store import Store
 from picasso.runs.worker import Host, Job, Outcome
 from picasso.visualizations.discovery import Registry, discover
@@ -69,7 +69,10 @@ class InProcessEngine:
     def execute(self, run: Run) -> Outcome:
         """What a worker gives."""
         images = [self.store.image(run.session, image) for image in run.images]
-        pictures = tuple((image.filename, self.store.image_path(image).read_bytes()) for image in images)
+        pictures = tuple(
+            (name, self.store.image_path(image).read_bytes())
+            for name, image in zip(distinct_names(images), images, strict=True)
+        )
         assert self.host is not None
         return self.host.execute(Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model))
 

@@ -25,7 +25,7 @@ from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import load_array
 from picasso.runs.requests import ask
-from picasso.runs.run import Run
+from picasso.runs.run import Run, distinct_names
 from picasso.sessions import image_bytes
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import FormField, form_fields
@@ -156,9 +156,10 @@ def labels_of_run(run: str) -> Answer:
 def run_input(run: str, name: str) -> Answer:
     """A run's picture by its own name, for templates with relative links."""
     found = _own_run(run)
-    for image in (services().store.image(found.session, image) for image in found.images):
-        if image.filename == name:
-            return png(image_bytes(services().store, image))
+    images = [services().store.image(found.session, image) for image in found.images]
+    known = dict(zip(distinct_names(images), images, strict=True))
+    if name in known:
+        return png(image_bytes(services().store, known[name]))
     raise NotFound("This run has no such picture.")
 
 

@@ -16,7 +16,7 @@ from picasso.images.colours import DIVERGING, SEQUENTIAL
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import unpack
 from picasso.runs.requests import file_of, so_far
-from picasso.runs.run import Run, State, StoredImage
+from picasso.runs.run import Run, State, StoredImage, distinct_names
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
 from picasso.web.plugins import author_error
@@ -143,14 +143,14 @@ def input_views(images: list[StoredImage]) -> list[InputView]:
     """The images of a run."""
     return [
         InputView(
-            image.filename,
+            name,
             url_for("pages.image", image=image.id),
             image.width,
             image.height,
             image.notes,
             number,
         )
-        for number, image in enumerate(images)
+        for number, (name, image) in enumerate(zip(distinct_names(images), images, strict=True))
     ]
 
 

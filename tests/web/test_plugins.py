@@ -108,7 +108,48 @@ def test_a_template_that_fails_shows_its_line(visitor: Visitor, folder: Path) ->
     )
     text = visitor.page(f"/runs/{visitor.start('mine').id}/", 500).text
     assert f"The template failed at {folder / 'Mine.html'}, line 3: UndefinedError" in text
-    assert "> 3 | {{ results[0].no }}{% endblock %}" in text
+    assert "> 3 | {{ results[0].no }}" in text
+
+
+PLAIN = """
+import os
+from picasso.visualizations.base import BaseVisualization
+
+class Plain(BaseVisualization):
+    description = "The plain form"
+    settings = {"Size of it": ["0.50", "0.25"]}
+
+    def make_visualization(self, inputs, output_dir, settings=None):
+        results = []
+        for number, item in enumerate(inputs):
+            item["data"].save(os.path.join(output_dir, f"{number}.png"))
+            results.append({"name": item["filename"], "output": f"{number}.png", "size": settings["Size of it"]})
+        return results
+"""
+PLAIN_TEMPLATE = """
+{% extends "result.html" %}
+{% block vis %}{% for result in results %}
+<p>{{ result["name"] }} {{ result.size }}</p>
+<img class="in" src="inputs/{{ inputs[loop.index0]["filename"]|urlencode }}">
+<img class="out" src="outputs/{{ result["output"] }}">
+{% endfor %}{% endblock %}
+"""
+
+
+def test_pictures_of_the_same_name_are_told_apart(make_visitor: MakeVisitor) -> None:
+    visitor = make_visitor(plugins={"plain.py": PLAIN, "Plain.html": PLAIN_TEMPLATE})
+    names = ["cat.png", "cat.png", "cat (2).png", "50% #1?.png"]
+    images = [visitor.add(name, seed) for seed, name in enumerate(names)]
+    run = visitor.start("plain", *images, **{"Size of it": "0.25"})
+    page = visitor.page(f"/runs/{run.id}/")
+    for shown_as in ("cat.png 0.25", "cat (2).png 0.25", "cat (2) (2).png 0.25", "50% #1?.png 0.25"):
+        assert shown_as in page.text
+    fetched = {
+        kind: [visitor.get(f"/runs/{run.id}/{one['src']}").data for one in page.all("img", **{"class": kind})]
+        for kind in ("in", "out")
+    }
+    assert fetched["in"] == fetched["out"] == [visitor.get(f"/images/{image}.png").data for image in images]
+    assert len(set(fetched["in"])) == 4
 
 
 FAILS = """
