@@ -26,14 +26,7 @@ from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, name
 BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
 NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
-RESERVED = {
-    "name",
-    "image",
-    "visualization",
-    "model",
-    "endpoint",
-    "file",
-}  # what else the pages' forms and addresses carry
+RESERVED = {"name", "image", "visualization", "model", "endpoint", "file"}  # what else forms and addresses carry
 PICTURES = {".webp": "image/webp", ".jpg": "image/jpeg", ".png": "image/png"}  # on the card of a visualization
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
