@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from flask import Flask
+
 from picasso.config import Config
 from picasso.errors import Busy, PicassoError
 from picasso.models.base import Model
@@ -17,7 +19,7 @@ from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State, distinct_names
 from picasso.runs.store import Store
 from picasso.runs.worker import Host, Job, Outcome
-from picasso.visualizations.discovery import Registry, discover
+from picasso.web.services import Services
 
 
 class InProcessEngine:
@@ -29,11 +31,15 @@ class InProcessEngine:
         wanted, stopped, sent: what it was asked for: models, runs to be ended with what they have, pictures.
     """
 
+    host: Host | None
+    roster: Roster
     store: Store
 
-    def __init__(self) -> None:
-        self.host: Host | None = None
-        self.roster = Roster(Config())
+    def begin(self, app: Flask) -> None:
+        """Works for that application, like a new one: no model is open yet, and of earlier runs it knows nothing."""
+        services: Services = app.extensions["picasso"]
+        self.host, self.roster, self.store = None, Roster(services.config), services.store
+        self.registry = services.registry
         self.error: PicassoError | None = None
         self.wanted: list[str] = []
         self.stopped: list[str] = []
@@ -41,18 +47,12 @@ class InProcessEngine:
         self.waiting = False
         self.partials: dict[str, list[Packed]] = {}
 
-    def open(self, config: Config, model: Model, **others: Model) -> None:
-        """Opens a model, and others by reference, and, as workers do, finds the visualizations."""
-        host = self.host_of(config, discover(config.VISUALIZATION_FOLDERS, frameworks=False))
+    def open(self, model: Model, **others: Model) -> None:
+        """Opens a model, and others by reference."""
+        self.host = Host(self.roster.config)
+        self.host.registry = self.registry
         for reference, one in {"": model, **others}.items():
-            host.shelf.put(one, reference)
-
-    def host_of(self, config: Config, registry: Registry) -> Host:
-        """Begins anew, without a model."""
-        self.roster = Roster(config)
-        self.host = Host(config)
-        self.host.registry = registry
-        return self.host
+            self.host.shelf.put(one, reference)
 
     def start(self) -> None:
         """Nothing to start."""
@@ -81,12 +81,10 @@ class InProcessEngine:
         if outcome.error is not None:
             self.end(run, State.FAILED, outcome.error)
             return
-        assert self.host is not None
-        assert self.host.registry is not None
         images = [self.store.image(run.session, image) for image in run.images]
         files = {name: data for packed in outcome.results for name, data in packed.files.items()}
         files |= {f"output.{name}": data for name, data in outcome.outputs.items()}
-        visualization = self.host.registry.get(run.visualization)
+        visualization = self.registry.get(run.visualization)
         self.store.write_results(run, files, make_manifest(run, run.key, visualization, images, outcome))
         self.store.change_run(run.id, (State.RUNNING,), state=State.DONE, progress=1.0, finished=time.time())
 
@@ -124,9 +122,7 @@ class InProcessEngine:
         self.status()
 
     def plugins_changed(self) -> None:
-        """Has the host read visualizations in folders again."""
-        if self.host is not None:
-            self.host.plugins += 1
+        """The host has the registry of the pages."""
 
     def ask(self, question: Question, png: Callable[[], bytes]) -> Any:
         """Answers at once; notes whether the picture had to be sent."""

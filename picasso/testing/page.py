@@ -55,13 +55,13 @@ class Visit:
         self.app = application()
         services = self.app.extensions["picasso"]
         registry, self.store, self.engine = services.registry, services.store, services.engine
+        self.engine.begin(self.app)
+        self.engine.open(case.model)
+        self.engine.waiting = True
         registry.become(Registry({self.name: case.visualization}))
         forget_templates(self.app.jinja_env)
         for broken in broken_templates(self.app.jinja_env, registry):
             raise ContractBroken(f"{broken.error}\n{broken.excerpt}")
-        self.engine.store = self.store
-        self.engine.waiting = True
-        self.engine.host_of(services.config, registry).shelf.put(case.model)
         self.client = self.app.test_client()
 
     def go(self) -> None:

@@ -20,7 +20,6 @@ from programs import CAPABILITIES, MakeProgram, Program
 from picasso.app import create_app
 from picasso.config import Config
 from picasso.models.base import Model
-from picasso.runs.roster import Roster
 
 Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(tempfile.mkdtemp())}  # compiled by an earlier one
 
@@ -80,10 +79,8 @@ def make_app(
     """An application over that engine."""
     settings.setdefault("VISUALIZATION_FOLDERS", [MNIST.parent / "plugin"])
     config = Config(DATA_DIR=folder / "data", **settings)
-    if model:
-        engine.open(config, TinyModel(tuple("0123456789"), capabilities), **(others or {}))
-    else:
-        engine.roster = Roster(config)
     app = create_app(config, engine)
-    engine.store = app.extensions["picasso"].store
+    engine.begin(app)
+    if model:
+        engine.open(TinyModel(tuple("0123456789"), capabilities), **(others or {}))
     return app

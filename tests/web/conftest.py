@@ -14,7 +14,6 @@ from jinja2.bccache import Bucket, BytecodeCache
 from picasso.app import create_app
 from picasso.config import Config
 from picasso.models.base import Model
-from picasso.runs.roster import Roster
 
 
 class CompiledTemplates(BytecodeCache):
@@ -67,13 +66,11 @@ def make_visitor(tmp_path: Path, engine: InProcessEngine) -> MakeVisitor:
             folders.append(tmp_path / "plugins")
         settings.setdefault("SAMPLE_IMAGES", [str(MNIST / "samples" / f"{name}.png") for name in ("zero", "three")])
         config = Config(DATA_DIR=tmp_path / "data", VISUALIZATION_FOLDERS=folders, **settings)
-        if model:
-            engine.open(config, TinyModel(labels, capabilities), **(others or {}))
-        else:
-            engine.roster = Roster(config)
         app = create_app(config, engine, read_again)
-        engine.store = app.extensions["picasso"].store
         app.test_client_class = ExaminingClient
+        engine.begin(app)
+        if model:
+            engine.open(TinyModel(labels, capabilities), **(others or {}))
         return Visitor(app)
 
     return make
