@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from flask import Flask, request
@@ -12,6 +13,8 @@ from picasso.visualizations.changes import files_in, read_again
 from picasso.visualizations.discovery import BUILT_IN
 from picasso.web.services import services
 from picasso.web.templates import broken_templates, forget_templates
+
+log = logging.getLogger(__name__)
 
 
 class PluginWatch:
@@ -51,3 +54,12 @@ def author_error(error: BaseException) -> PluginError | None:
     if place is None or place.file not in owners:
         return None
     return PluginError.of(owners[place.file].name, error, place, source=services().config.RELOAD_PLUGINS)
+
+
+def author_sentence(error: Exception) -> str:
+    """What is said on a page that is about more than the visualization to blame; any other error is raised again."""
+    blamed = author_error(error)
+    if blamed is None:
+        raise error
+    log.error("A visualization failed", exc_info=error)
+    return blamed.message.partition("\n")[0]

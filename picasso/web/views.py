@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +18,9 @@ from picasso.runs.requests import file_of, so_far
 from picasso.runs.run import Run, State, StoredImage, distinct_names
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
-from picasso.web.plugins import author_error
+from picasso.web.plugins import author_sentence
 from picasso.web.remaining import seconds_left
 from picasso.web.services import chosen_model, model_status, services
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,19 +110,10 @@ def _card(cls: type[BaseVisualization], info: ModelInfo | None) -> Card:
         reason = cls.unsupported_reason(info) if info else None
         seconds = None if reason else expected(cls, {}, info, 1)
     except Exception as error:  # of its author: the other cards are shown
-        reason, seconds = _author_sentence(error), None
+        reason, seconds = author_sentence(error), None
     version = int(cls.picture.stat().st_mtime) if cls.picture and cls.picture.is_file() else None
     picture = url_for("pages.card_picture", name=cls.name, v=version) if version else None
     return Card(cls.name, cls.title, cls.description, reason, picture, seconds)
-
-
-def _author_sentence(error: Exception) -> str:
-    """What is said of an error in a visualization's own code; any other is raised again."""
-    blamed = author_error(error)
-    if blamed is None:
-        raise error
-    log.error("A visualization failed", exc_info=error)
-    return blamed.message.partition("\n")[0]
 
 
 def expected(
@@ -216,7 +204,7 @@ def _goes_on(
         try:
             values = other.goes_on_from(visualization, settings, info)
         except Exception as error:
-            _author_sentence(error)
+            author_sentence(error)
             continue
         if values is not None:
             found.append((other, values))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from browsing import MakeVisitor, Visitor
@@ -59,23 +58,19 @@ def test_a_change_of_the_same_size_at_the_same_second(visitor: Visitor, folder: 
     assert visitor.start("mine", *run.images).id == run.id  # nothing has changed: the kept one
 
 
-def test_modules_beside_a_class_are_read_again_too(
+def test_settings_and_modules_beside_a_class_are_read_again_too(
     visitor: Visitor, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run = visitor.start("mine", Kind="two")
     monkeypatch.syspath_prepend(str(folder))
     (folder / "_words_of_mine.py").write_text("word = 'helped'")
     code = CODE.replace("from picasso", "from _words_of_mine import word\nfrom picasso", 1).replace('"first"', "word")
-    (folder / "mine.py").write_text(code)
+    (folder / "mine.py").write_text(code.replace('"Kind": ["one", "two"]', '"Size": ["1", "2"]'))
+    assert visitor.page("/visualizations/mine").all("select", name="Size")
+    assert "first!" in visitor.page(f"/runs/{run.id}/").text  # also of settings that are not there any more
     assert "helped!" in shown(visitor)
     (folder / "_words_of_mine.py").write_text("word = 'better'")
     assert "better!" in shown(visitor)
-
-
-def test_settings_that_change(visitor: Visitor, folder: Path) -> None:
-    run = visitor.start("mine", Kind="two")
-    (folder / "mine.py").write_text(CODE.replace('"Kind": ["one", "two"]', '"Size": ["1", "2"]'))
-    assert visitor.page("/visualizations/mine").all("select", name="Size")
-    assert "first!" in visitor.page(f"/runs/{run.id}/").text  # also of settings that are not there any more
 
 
 def test_new_ones_broken_ones_and_removed_ones(visitor: Visitor, folder: Path) -> None:
@@ -97,20 +92,15 @@ def test_new_ones_broken_ones_and_removed_ones(visitor: Visitor, folder: Path) -
     assert visitor.get("/api/v1/visualizations/mine").json["error"]["code"] == "plugin"
     (folder / "mine.py").write_text(CODE)
     assert "first!" in visitor.page(f"/runs/{run.id}/").text
+    (folder / "Mine.html").write_text('{% extends "result.html" %}\n{% block vis %}\n{{ results[0].no }}{% endblock %}')
+    text = visitor.page(f"/runs/{run.id}/", 500).text
+    assert f"The template failed at {folder / 'Mine.html'}, line 3: UndefinedError" in text
+    assert "> 3 | {{ results[0].no }}" in text
     (folder / "Mine.html").write_text("{{ 1 + }}")
     assert "Mine.html, line 1: TemplateSyntaxError" in visitor.page(f"/runs/{run.id}/", 500).text
     (folder / "mine.py").unlink()
     assert "There is no visualization 'mine'" in visitor.page(f"/runs/{run.id}/", 404).text
     assert "Mine" not in visitor.page("/").text
-
-
-def test_a_template_that_fails_shows_its_line(visitor: Visitor, folder: Path) -> None:
-    (folder / "Mine.html").write_text(
-        '{% extends "result.html" %}\n{% block vis %}\n{{ results[0].no }}\n{% endblock %}'
-    )
-    text = visitor.page(f"/runs/{visitor.start('mine').id}/", 500).text
-    assert f"The template failed at {folder / 'Mine.html'}, line 3: UndefinedError" in text
-    assert "> 3 | {{ results[0].no }}" in text
 
 
 PLAIN = """
@@ -156,54 +146,51 @@ def test_pictures_of_the_same_name_are_told_apart(make_visitor: MakeVisitor) -> 
         assert [pixels(f"/runs/{run.id}/{one['src']}") for one in page.all("img", **{"class": kind})] == uploaded
 
 
-FAILS = """
-    @classmethod
-    def {method}:
-        raise ZeroDivisionError("on purpose")
-"""
+FAILING = {
+    "Unsupported": ("unsupported_reason(cls, info)", ["", "/pictures"]),
+    "Limits": ("limits(cls, info)", [""]),
+    "Calls": ("model_calls(cls, settings, info)", [""]),
+    "Offers": ("goes_on_from(cls, visualization, settings, info)", []),
+}
 
 
 @pytest.mark.parametrize("reads_again", [True, False])
-@pytest.mark.parametrize(
-    ("method", "pages"),
-    [
-        ("unsupported_reason(cls, info)", ["/visualizations/mine", "/visualizations/mine/pictures"]),
-        ("limits(cls, info)", ["/visualizations/mine"]),
-        ("model_calls(cls, settings, info)", ["/visualizations/mine"]),
-        ("goes_on_from(cls, visualization, settings, info)", []),
-    ],
-)
-def test_code_that_fails_in_pages(make_visitor: MakeVisitor, reads_again: bool, method: str, pages: list[str]) -> None:
+def test_code_that_fails_in_pages(make_visitor: MakeVisitor, reads_again: bool) -> None:
     """Its own pages say where, with the source for its author; all others are as they were."""
-    code = CODE + dedent(FAILS).replace("\n", "\n    ").format(method=method)
-    line = 1 + code[: code.index("raise")].count("\n")
-    visitor = make_visitor(plugins={"mine.py": code, "Mine.html": TEMPLATE}, RELOAD_PLUGINS=reads_again)
-    assert visitor.page("/").all("a", href="/visualizations/occlusion")
+    plugins = {}
+    for name, (method, _) in FAILING.items():
+        plugins[f"{name.lower()}.py"] = (
+            CODE.replace("Mine", name) + f"\n    @classmethod\n    def {method}:\n        1 / 0\n"
+        )
+        plugins[f"{name}.html"] = TEMPLATE
+    visitor = make_visitor(plugins=plugins, RELOAD_PLUGINS=reads_again)
+    page = visitor.page("/")
+    assert page.all("a", href="/visualizations/occlusion")
+    assert page.text.count("line 13: ZeroDivisionError: division by zero") == 3  # those that are asked for a card
+    listed = {one["name"]: one for one in visitor.get("/api/v1/visualizations").json["visualizations"]}
+    assert "line 13: ZeroDivisionError" in listed["unsupported"]["reason"]
+    assert listed["occlusion"]["available"]
     run = visitor.start("occlusion")
     assert run.state is State.DONE
     visitor.page(f"/runs/{run.id}/")
-    for path in pages:
-        text = visitor.page(path, 500).text
-        assert "The visualization failed" in text
-        assert f"mine.py, line {line}: ZeroDivisionError: on purpose" in text
-        assert (f"> {line} |" in text) is reads_again
-        assert ("/plugins/mine.py" in text) is reads_again  # nothing of the machine otherwise
+    for name, (_, pages) in FAILING.items():
+        for path in pages:
+            text = visitor.page(f"/visualizations/{name.lower()}{path}", 500).text
+            assert "The visualization failed" in text
+            assert f"{name.lower()}.py, line 13: ZeroDivisionError: division by zero" in text
+            assert ("> 13 |" in text) is reads_again
+            assert ("/plugins/" in text) is reads_again  # nothing of the machine otherwise
 
 
 def test_nothing_of_the_machine_is_shown_to_strangers(make_visitor: MakeVisitor, tmp_path: Path) -> None:
     broken = {"broken.py": "import nothing_of_that_name", "again.py": CODE}
     failing = {"failing.py": CODE.replace("Mine", "Failing").replace('"first"', "1 / 0"), "Failing.html": ""}
-    visitor = make_visitor(plugins=PLUGINS | broken | failing, VISUALIZATION_FOLDERS=[tmp_path / "nowhere"])
+    visitor = make_visitor(plugins=broken | failing | PLUGINS, VISUALIZATION_FOLDERS=[tmp_path / "nowhere"])
     text = visitor.page("/").text
     for sentence in ("broken.py, line 1: ModuleNotFoundError", "already taken by plugins/again.py", "nowhere"):
         assert sentence in text
     run = visitor.start("failing")
     assert run.error == "failing failed at failing.py, line 9: ZeroDivisionError: division by zero"
     assert str(tmp_path) not in text + visitor.page(f"/runs/{run.id}/").text
-
-
-def test_without_it_a_change_waits_for_the_next_start(make_visitor: MakeVisitor, folder: Path) -> None:
-    visitor = make_visitor(plugins=PLUGINS)
-    assert "first!" in shown(visitor)
-    (folder / "mine.py").write_text(CODE.replace("first", "third"))
-    assert "first!" in shown(visitor)
+    (tmp_path / "plugins" / "failing.py").unlink()  # a change waits for the next start
+    assert visitor.page("/visualizations/failing").all("select", name="Kind")
