@@ -188,7 +188,8 @@ def test_the_lesson_word_for_word(author: Author) -> None:
 
 def test_the_plain_form(author: Author) -> None:
     author.write("halves.py", block("python", "class Halves"))
-    author.write("Halves.html", block("html", "outputs/"))
+    knows = "<b>{{ app_state.model }}|{{ current_vis.title }}|{{ reference_link }}|{{ duration|seconds }}</b>"
+    author.write("Halves.html", block("html", "outputs/").replace("{% endfor %}", f"{{% endfor %}}{knows}"))
     page = author.page("visualizations/halves")
     assert re.findall(r"<option[^>]*>([^<]+)</option>", page)[-4:] == ["upper", "lower", "0.50", "0.25"]
     assert "selected>upper" in page
@@ -197,6 +198,7 @@ def test_the_plain_form(author: Author) -> None:
         address, page = author.run("halves", Half=half)
         assert f"seven.png: {half}" in page
         assert 'src="inputs/seven.png"' in page
+        assert re.search(r"<b>model\|Halves\|\|[\d.]+ s</b>", page)
         author.shown(address, page)
 
 
