@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
@@ -13,15 +12,14 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from picasso.errors import Cancelled, InvalidSetting, PluginError
+from picasso.errors import Cancelled, InvalidSetting
 from picasso.models.base import Model
-from picasso.runs.artifacts import Artifact, pack, unpack
 from picasso.testing.case import Case, ContractBroken, pictures, require
 from picasso.testing.page import every_page_is_made
+from picasso.testing.results import check_number, kept, walk
 from picasso.visualizations.forms import form_fields
 
 Check = Callable[[Case], None]
-KINDS_OF_NUMBERS = "biu"  # beside float32
 
 
 def it_describes_itself(case: Case) -> None:
@@ -61,7 +59,7 @@ def results_are_as_they_should_be(case: Case) -> None:
         got = f"{said}It must return one result per image: {len(inputs)}, got {len(results)} results."
         require(len(results) == len(inputs), got)
         for place, value in walk(list(results), "results"):
-            _check_number(f"{said}{place}", value)
+            check_number(f"{said}{place}", value)
             if place.endswith("['map']") and isinstance(value, np.ndarray):
                 sentence = f"{said}{place} has the shape {value.shape}; a map has the height and width of the model's"
                 require(value.shape == size, f"{sentence} input, {size}.")
@@ -70,12 +68,12 @@ def results_are_as_they_should_be(case: Case) -> None:
 def a_run_can_be_repeated_and_changes_nothing(case: Case) -> None:
     """The same seed gives the same, in a form that can be kept; pictures and model stay what they were."""
     inputs, before = pictures(), _probe(case.model)
-    first = [_kept(result, index) for index, result in enumerate(case.run(inputs=inputs))]
+    first = [kept(result, index) for index, result in enumerate(case.run(inputs=inputs))]
     for item, as_it_was in zip(inputs, pictures(), strict=True):
         same = np.array_equal(np.asarray(item.data), np.asarray(as_it_was.data))
         require(same, f"The run changed its input {item.filename}: work on a copy.")
     _unchanged(case.model, before, "A run")
-    second = [_kept(result, index) for index, result in enumerate(case.run(inputs=inputs))]
+    second = [kept(result, index) for index, result in enumerate(case.run(inputs=inputs))]
     sentence = "The same run twice gave different results. Take chance from `random` and `np.random`, which are seeded"
     require(first == second, f"{sentence} for each run; np.random.default_rng() without a seed is not.")
 
@@ -91,7 +89,7 @@ def progress_never_goes_back_and_ends_at_one(case: Case) -> None:
             f"progress() was given {len(partial or ())} results for {len(inputs)} images.",
         )
         for index, result in enumerate(partial or ()):
-            _kept(result, index)
+            kept(result, index)
 
     case.run(inputs=inputs, report=report)
     for before, after in pairwise(told):
@@ -109,7 +107,7 @@ def cancelling_stops_it_and_leaves_the_model_usable(case: Case) -> None:
         asked[0] += 1
 
     with case.model.watched(count):
-        expected = [_kept(result, index) for index, result in enumerate(case.run())]
+        expected = [kept(result, index) for index, result in enumerate(case.run())]
     checkpoints = asked[0]
     require(checkpoints, "It can never be cancelled: it neither calls the model nor progress().")
     for allowed in {0, checkpoints // 2, checkpoints - 1}:
@@ -126,7 +124,7 @@ def cancelling_stops_it_and_leaves_the_model_usable(case: Case) -> None:
             continue
         raise ContractBroken("It went on after it was cancelled: Cancelled, which the model raises, must pass.")
     _unchanged(case.model, before, "A cancelled run")
-    after = [_kept(result, index) for index, result in enumerate(case.run())]
+    after = [kept(result, index) for index, result in enumerate(case.run())]
     require(after == expected, "After a cancelled run, the next one gave other results.")
 
 
@@ -149,7 +147,7 @@ def one_that_has_enough_returns_what_it_has(case: Case) -> None:
         sentence = f"Told that it is enough, it called the model {calls} times; a whole picture takes {said}."
         require(said is None or calls <= said, sentence)
     for index, result in enumerate(results):
-        _kept(result, index)
+        kept(result, index)
 
 
 def the_cost_that_it_says_is_the_cost_that_it_has(case: Case) -> None:
@@ -219,51 +217,6 @@ CHECKS: tuple[Check, ...] = (
     unknown_settings_are_refused,
     every_page_is_made,
 )
-
-
-def walk(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Everything in results that is no container, each with where it is: "results[0]['map']"."""
-    if is_dataclass(value) and not isinstance(value, type | Artifact):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from walk(item, f"{place}[{name!r}]")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from walk(item, f"{place}[{index}]")
-    else:
-        yield place, value
-
-
-def _check_number(place: str, value: Any) -> None:
-    if isinstance(value, np.ndarray):
-        plain = value.dtype == np.float32 or value.dtype.kind in KINDS_OF_NUMBERS
-        require(plain, f"{place} is an array of {value.dtype}; make it .astype(np.float32), which pages read.")
-    if isinstance(value, float | np.floating | np.ndarray):
-        bad = int(np.sum(~np.isfinite(value)))
-        many = f"{bad} values of {place} are" if np.ndim(value) else f"{place} is"
-        require(not bad, f"{many} NaN or infinite: there is nothing to show there.")
-
-
-def _kept(result: Any, index: int) -> Any:
-    """A result as it comes back after it was kept: JSON, and files."""
-    try:
-        packed = pack(result, str(index))
-    except PluginError as error:
-        raise ContractBroken(f"results[{index}] cannot be kept. {error.message}") from error
-    content = json.loads(json.dumps(packed.content, allow_nan=False))
-    back = unpack(content, str, packed.files.__getitem__)
-    found = [value for _, value in walk(back, "") if isinstance(value, Artifact)]
-    arrays = [value for _, value in walk(result, "") if isinstance(value, np.ndarray)]
-    loaded = [one.load() for one in found if one.kind == "array"]
-    same = len(arrays) == len(loaded) and all(map(_same, arrays, loaded))
-    require(same, f"The arrays of results[{index}] did not come back as they were kept.")
-    require({one.url for one in found} == set(packed.files), f"Files of results[{index}] were lost when it was kept.")
-    return content, packed.files
-
-
-def _same(array: NDArray[Any], loaded: NDArray[Any]) -> bool:
-    return np.array_equal(array.astype(loaded.dtype), loaded, equal_nan=loaded.dtype.kind == "f")
 
 
 def _probe(model: Model) -> NDArray[np.float32]:
