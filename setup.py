@@ -68,7 +68,7 @@ setup(
     packages=find_packages(include=["picasso", "picasso.*"]),
     include_package_data=True,
     package_data={
-        "picasso": ["templates/**/*.html", "static/**/*", "py.typed"],
+        "picasso": ["templates/**/*.html", "static/**/*", "scaffold/*.py", "scaffold/*.html", "py.typed"],
         "picasso.models": ["families.json"],
         "picasso.visualizations": ["*.html", "*.webp"],
     },

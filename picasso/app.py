@@ -19,6 +19,7 @@ from picasso.runs.store import Store
 from picasso.sessions import Sessions, secret_key
 from picasso.visualizations.discovery import discover
 from picasso.web import pages
+from picasso.web.plugins import PluginWatch
 from picasso.web.services import Services
 from picasso.web.templates import prepare_templates
 from picasso.web.transfers import compress, static_url_path
@@ -70,6 +71,8 @@ def create_app(
     read_again = read_again or (lambda: unchanged)
     app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again)
     prepare_templates(app, registry)
+    if config.RELOAD_PLUGINS:
+        PluginWatch(app)
     pages.install(app)
     routes.install(app)
     compress(app)

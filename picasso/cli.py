@@ -1,4 +1,4 @@
-"""The command line: `picasso serve`, `explain`, `inspect`, `visualizations`, `reload`."""
+"""The command line: `picasso serve`, `explain`, `inspect`, `visualizations`, `new`, `reload`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,14 @@ main.add_command(visualizations)
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to serve on; the next free one when it is taken.")
 @click.option("--host", help="Address to serve on; this machine only unless given.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file; ./config.py unless given.")
-def serve(model: Path | None, port: int | None, host: str | None, config_file: Path | None) -> None:
+@click.option(
+    "--reload-plugins",
+    is_flag=True,
+    help="For who writes a visualization: changed files are used at once, and errors show the source.",
+)
+def serve(
+    model: Path | None, port: int | None, host: str | None, config_file: Path | None, reload_plugins: bool
+) -> None:
     """Serves the pages until Ctrl-C.
 
     \b
@@ -49,10 +56,12 @@ def serve(model: Path | None, port: int | None, host: str | None, config_file: P
       picasso serve
       picasso serve --model my_model.keras
       picasso serve --config examples/mnist-keras/config.py --port 9000
+      picasso serve --reload-plugins
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        _serve(config_file, {"MODEL_PATH": model, "PORT": port, "HOST": host})
+        options = {"MODEL_PATH": model, "PORT": port, "HOST": host, "RELOAD_PLUGINS": reload_plugins or None}
+        _serve(config_file, options)
     except PicassoError as error:
         click.echo(f"picasso: {error.message}", err=True)
         sys.exit(error.exit_code)
@@ -110,6 +119,31 @@ def reload(config_file: Path | None, url: str | None) -> None:
                 click.echo(line)
         if error is not None:
             raise error
+    except PicassoError as error:
+        click.echo(f"picasso: {error.message}", err=True)
+        sys.exit(error.exit_code)
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where to write it; the config's first folder unless given."
+)
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file; ./config.py unless given.")
+def new(name: str, folder: Path | None, config_file: Path | None) -> None:
+    """Writes a visualization that works, to be changed into your own: a class, a template, a test.
+
+    \b
+    Examples:
+      picasso new my_view
+      picasso new my_view --folder my_visualizations
+    """
+    from picasso.config import load_config
+    from picasso.new import write_visualization
+
+    try:
+        for line in write_visualization(name, load_config(config_file), folder):
+            click.echo(line)
     except PicassoError as error:
         click.echo(f"picasso: {error.message}", err=True)
         sys.exit(error.exit_code)

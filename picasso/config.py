@@ -180,6 +180,11 @@ class Config(BaseModel):
         [], description='Pictures offered on the start page: paths, or "package:path" inside an installed package'
     )
     VISUALIZATION_FOLDERS: list[Path] = Field([], description="Folders with your own visualizations")
+    RELOAD_PLUGINS: bool = Field(
+        False,
+        description="For who writes a visualization: those in VISUALIZATION_FOLDERS are read again when their files "
+        "change, and errors show the source. Everybody who reaches the pages sees it",
+    )
 
     # Where things are, and who may come
     DATA_DIR: Path = Field(

@@ -6,8 +6,11 @@ The message is a sentence that names the thing, the rule, the value and the reme
 
 from __future__ import annotations
 
+import linecache
 import os
 import traceback
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -46,26 +49,68 @@ def kind_of(code: str) -> type[PicassoError]:
     return PicassoError
 
 
-def origin(error: BaseException, *callers: str) -> str:
-    """Where code that is not ours failed: "FILE, line N"; empty when it was not entered.
+@dataclass(frozen=True)
+class Place:
+    """A line of code that is not ours: the file's absolute path, and the line's number."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}"
+
+    @property
+    def short(self) -> str:
+        """Without the folders, which say much of a machine."""
+        return f"{Path(self.file).name}, line {self.line}"
+
+    def source(self, before: int = 3, after: int = 2) -> str:
+        """The line as it is in the file now, marked, among those around it; "" where the file cannot be read."""
+        linecache.checkcache(self.file)
+        lines = linecache.getlines(self.file)
+        first, last = max(1, self.line - before), min(len(lines), self.line + after)
+        return "\n".join(
+            f"{'>' if number == self.line else ' '} {number:>{len(str(last))}} | {lines[number - 1].rstrip()}".rstrip()
+            for number in range(first, last + 1)
+        )
+
+
+def origin(error: BaseException, *callers: str) -> Place | None:
+    """Where code that is not ours failed; None when it was not entered.
 
     Args:
         error: what it raised.
         callers: our files that called it. The first other file is the author's: its last line is named, not the
             line of a library that it called.
     """
-    if isinstance(error, SyntaxError) and Path(error.filename or "").is_absolute():
-        return f"{error.filename}, line {error.lineno}"
+    if (place := _syntax(error)) is not None:
+        return place
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
     theirs = [frame for frame in frames if frame.filename not in callers]
-    own = [frame for frame in theirs if frame.filename == theirs[0].filename]
-    return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
+    return place_in(error, {theirs[0].filename}) if theirs else None
+
+
+def place_in(error: BaseException, files: Container[str]) -> Place | None:
+    """The last line of these files that an error passed; None where it passed none."""
+    if (place := _syntax(error)) is not None:
+        return place
+    frames = traceback.extract_tb(error.__traceback__)
+    own = (Place(one.filename, one.lineno or 0) for one in reversed(frames) if one.filename in files)
+    return next(own, None)
+
+
+def _syntax(error: BaseException) -> Place | None:
+    """Where a file cannot be parsed, one of Python's or a template."""
+    file, line = getattr(error, "filename", None), getattr(error, "lineno", None)
+    if isinstance(file, str) and isinstance(line, int) and Path(file).is_absolute():
+        return Place(file, line)
+    return None
 
 
 def blame(error: BaseException, *callers: str) -> str:
     """What follows "... failed" in a sentence: the author's line (see `origin`), the kind of error, its message."""
     where = origin(error, *callers)
-    return f"{' at ' if where else ''}{where}: {type(error).__name__}: {error}"
+    return f"{f' at {where}' if where else ''}: {type(error).__name__}: {error}"
 
 
 def _is_machinery(filename: str) -> bool:
@@ -207,11 +252,22 @@ class TookTooLong(PicassoError):
 
 
 class PluginError(PicassoError):
-    """A visualization's own code or template failed."""
+    """A visualization's own code or template failed. While it is written, the source follows on lines of its own."""
 
     code = "plugin"
     exit_code = 7
     title = "The visualization failed"
+
+    @classmethod
+    def of(cls, what: str, error: BaseException, place: Place | None, *, source: bool) -> PluginError:
+        """`what` failed with an error there.
+
+        Args:
+            source: whether whoever reads it may see the file's path and source text.
+        """
+        where = "" if place is None else f" at {place if source else place.short}"
+        sentence = f"{what} failed{where}: {type(error).__name__}: {error}"
+        return cls(f"{sentence}\n{place.source()}" if source and place else sentence)
 
 
 class WorkerLost(PicassoError):

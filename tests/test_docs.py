@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import re
 from pathlib import Path
 
@@ -11,13 +10,10 @@ import pytest
 from PIL import Image
 
 from picasso.config import Config, load_config
-from picasso.images.reading import encode_png
-from picasso.runs.worker import Host, Job
 from picasso.visualizations.discovery import discover
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-DIGITS = ROOT / "examples" / "mnist-keras" / "config.py"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -64,25 +60,6 @@ def test_settings_page_is_current() -> None:
     spec.loader.exec_module(module)
     assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == module.page()
     assert all(f"`{name}`" in module.page() for name in Config.model_fields)
-
-
-@pytest.mark.slow
-def test_tutorial_word_for_word(tmp_path: Path) -> None:
-    page = ROOT / "docs" / "visualizations.md"
-    (tmp_path / "brightness.py").write_text(blocks(page, "python")[0], encoding="utf-8")
-    (tmp_path / "Brightness.html").write_text(blocks(page, "html")[0], encoding="utf-8")
-    config = load_config(DIGITS, {"VISUALIZATION_FOLDERS": [tmp_path], "DATA_DIR": tmp_path / "data"}, environ={})
-    registry = discover([tmp_path], frameworks=False)
-    assert "brightness" in registry.visualizations
-    assert registry.broken == []
-    host = Host(config)
-    host.load()
-    picture = (ROOT / "examples" / "mnist-keras" / "samples" / "seven.png").read_bytes()
-    png = encode_png(Image.open(io.BytesIO(picture)).convert("L"))
-    outcome = host.execute(Job("run", "brightness", {"steps": 3}, (("seven.png", png),), 0))
-    assert outcome.error is None
-    assert outcome.results[0].content["label"] == "7"
-    assert len(outcome.results[0].content["steps"]) == 3
 
 
 def test_readme_names_the_two_commands_and_they_exist() -> None:

@@ -13,8 +13,9 @@ HEAD = """# Settings
 
 Later wins: the defaults, the config file (`config.py` in the working directory, or the file that `PICASSO_SETTINGS` or
 `--config` names), the environment (`PICASSO_` + the name; lists and dictionaries as JSON), the command line (`--model`,
-`--port`, `--host`). A name that is not below is an error that names the nearest one. What a `config.py` that nobody
-named says about its model does not count where `--model` or `PICASSO_MODEL_PATH` names another one.
+`--port`, `--host`, `--reload-plugins`). A name that is not below is an error that names the nearest one. What a
+`config.py` that nobody named says about its model does not count where `--model` or `PICASSO_MODEL_PATH` names another
+one.
 
 Made from `picasso/config.py` by `python tools/document_settings.py`.
 

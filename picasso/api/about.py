@@ -26,6 +26,7 @@ from picasso.runs.requests import how_is
 from picasso.runs.roster import Status
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import settings_schema
+from picasso.web.plugins import author_sentence
 from picasso.web.services import services
 
 
@@ -132,7 +133,10 @@ def visualization(name: str, query_data: ModelChoice) -> VisualizationDetails:
 
 
 def _facts(cls: type[BaseVisualization], status: Status) -> dict[str, Any]:
-    reason = _reason(cls, status.info, status.error)
+    try:
+        reason = _reason(cls, status.info, status.error)
+    except Exception as error:  # of its author: the others are listed
+        reason = author_sentence(error)
     return {
         "name": cls.name,
         "title": cls.title,

@@ -73,7 +73,7 @@ class Explainer:
         self.limits = Limits(model.config.MAX_IMAGE_BYTES, model.config.MAX_IMAGE_PIXELS)
         content = self.settings.model_dump(mode="json")
         decided = decided_by(model.info, self.visualization, content, seed, self.classes)
-        key = run_key(model.info, self.visualization, content, [], seed, self.classes)
+        key = run_key(model.info, self.visualization, self.visualization.digest, content, [], seed, self.classes)
         self.run: dict[str, Any] = {**decided, "key": key, "opened_with": model.opened_with}
 
     def _with_classes(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Explainer:
         except PicassoError:
             raise
         except (Exception, SystemExit) as error:
-            raise failure(self.visualization.name, error, __file__) from error
+            raise failure(self.visualization.name, self.visualization.file, error, __file__) from error
         names, count = tuple(picture.name for picture in pictures), len(pictures)
         return [
             Explanation(

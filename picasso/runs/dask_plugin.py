@@ -30,4 +30,4 @@ def _setup(parcel: Parcel, folder: Path) -> None:
         config = parcel.unpack(folder)
     except OSError as error:
         raise ModelError(f"What the config needs could not be written on the worker: {error}.") from error
-    worker.setup(config, parcel.token)
+    worker.setup(config, parcel.token, parcel.plugins)

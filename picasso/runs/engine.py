@@ -25,7 +25,7 @@ from picasso.runs.manifest import make_manifest
 from picasso.runs.pool import WorkerPool
 from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
-from picasso.runs.run import Run, State
+from picasso.runs.run import Run, State, distinct_names
 from picasso.runs.store import Store, read_kept
 from picasso.visualizations.discovery import Registry
 
@@ -64,6 +64,9 @@ class Engine(Protocol):
 
     def reload(self, config: Config) -> None:
         """Begins to read the models of another config, or of the same, again; `roster.reload` says how it goes."""
+
+    def plugins_changed(self) -> None:
+        """Has visualizations in folders read again by whatever computes, before the next run begins."""
 
     def ask(self, question: Question, png: Callable[[], bytes]) -> Any:
         """The value of an `Answer`, while somebody waits for it. `png` gives the picture's file.
@@ -105,7 +108,8 @@ class DaskEngine:
         self.registry = registry
         self.pool = WorkerPool(config)
         self.roster = Roster(config)
-        self._told = ""  # the token of the last config that all workers have
+        self._plugins = 0  # how often the visualizations in folders have changed
+        self._told = ("", 0)  # what all workers have: the token of a config, and that number
         self._telling = threading.Thread()
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
@@ -173,6 +177,11 @@ class DaskEngine:
         self.roster.begin_reload(config)
         self._wake.set()
 
+    def plugins_changed(self) -> None:
+        """Has the workers read visualizations in folders again; no run begins before they know."""
+        self._plugins += 1
+        self._wake.set()
+
     def partial(self, run: str) -> list[Packed]:
         """Results of an unfinished run that are there already, without gaps from the first image on."""
         with self._lock:
@@ -212,7 +221,7 @@ class DaskEngine:
                     self._closing.wait(5)
                     continue
                 try:
-                    self._reload()
+                    self._tell_workers()
                     self._look()
                     self._start_runs()
                     self._stop_runs()
@@ -220,7 +229,7 @@ class DaskEngine:
                 except Exception:  # one bad turn must not end the service
                     log.exception("The engine stumbled")
                     self._closing.wait(1)
-                busy = self._flights or self.roster.busy()
+                busy = self._flights or self.roster.busy() or self._plugins != self._told[1]
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
                 self._wake.clear()
         finally:
@@ -230,41 +239,46 @@ class DaskEngine:
         """Starts the workers, or starts them anew; runs that were lost with them are seen to by `_finish_runs`."""
         self.pool.close()
         self._pids.clear()
-        self._told = ""
+        told = (self.roster.reload.token, self._plugins)
+        self.pool.config = self.roster.config
         try:
-            self.pool.connect()
+            self.pool.connect(*told)
         except Exception as error:
             log.exception("Cannot start %s", self.pool.place)
             sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again."
             self.roster.reached(ModelError(sentence))
             self.pool.close()
             return False
+        self._told = told
         self.roster.reached()
         return True
 
-    def _reload(self) -> None:
-        """Sends the workers a new config, where there is one, and asks for models that were chosen."""
-        reload = self.roster.reload
-        if not reload.done and reload.token != self._told and not self._telling.is_alive():
+    def _tell_workers(self) -> None:
+        """Sends the workers what has changed of config and plugins, and asks for models that were chosen."""
+        news = (self.roster.reload.token, self._plugins)
+        if news != self._told and not self._telling.is_alive():
             self.pool.config = self.roster.config
             # In a thread: a worker that hangs does not answer, and it is this thread here that ends it.
-            self._telling = threading.Thread(target=self._tell, args=(reload.token,), name="tell-workers", daemon=True)
+            self._telling = threading.Thread(target=self._tell, args=news, name="tell-workers", daemon=True)
             self._telling.start()
         for reference in self.roster.wanted():
             self.pool.ask(worker.want, reference)
 
-    def _tell(self, token: str) -> None:
+    def _tell(self, token: str, plugins: int) -> None:
         try:
-            self.pool.set_up(token)
-            self._told = token
+            self.pool.set_up(token, plugins)
+            self._told = (token, plugins)
         except OSError as error:
             log.warning("A worker could not be told of the new config; it is tried again: %s", error)
         except Exception as error:
             log.exception("The workers could not be told of the new config")
+            self._told = (token, plugins)  # not tried again, until there is something new
             sentence = f"The workers could not be told of the new config: {type(error).__name__}: {error}"
             self.roster.end_reload(error=ModelError(sentence))
 
     def _start_runs(self) -> None:
+        if self._plugins != self._told[1]:
+            return  # they would be of code that is not there any more
         taken = {flight.worker for flight in self._flights.values()}
         free = [address for address in self._pids if address not in taken]
         if not free:
@@ -298,7 +312,10 @@ class DaskEngine:
 
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]
-        pictures = tuple((image.filename, read_kept(self.store.image_path(image))) for image in images)
+        pictures = tuple(
+            (name, read_kept(self.store.image_path(image)))
+            for name, image in zip(distinct_names(images), images, strict=True)
+        )
         return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model)
 
     def _look(self) -> None:
@@ -392,7 +409,9 @@ class DaskEngine:
         images = [self.store.image(run.session, image) for image in run.images]
         visualization = self.registry.get(run.visualization)
         whole = outcome.stopped is None
-        key = run_key(outcome.info, visualization, outcome.settings, images, run.seed) if whole else None
+        key = (
+            run_key(outcome.info, visualization, outcome.source, outcome.settings, images, run.seed) if whole else None
+        )
         files = {name: data for packed in outcome.results for name, data in packed.files.items()}
         files |= {f"output.{name}": data for name, data in outcome.outputs.items()}
         size, limit = sum(map(len, files.values())), self.config.SESSION_MAX_BYTES

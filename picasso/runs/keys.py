@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from picasso import __version__
@@ -18,6 +16,7 @@ from picasso.visualizations.base import BaseVisualization
 def run_key(
     info: ModelInfo | None,
     visualization: type[BaseVisualization],
+    source: str,
     settings: Mapping[str, Any],
     images: Sequence[StoredImage],
     seed: int,
@@ -25,14 +24,14 @@ def run_key(
 ) -> str | None:
     """A digest of everything that decides a result; None while the model is not known.
 
-    Args:
-        classes: those that a person chose to have explained.
+    The names of the images count, because results show them.
 
-    The names of the images count, because results show them; so does the visualization's own source.
+    Args:
+        source: the digest of the visualization's own source, as it was or will be run.
+        classes: those that a person chose to have explained.
     """
     if info is None:
         return None
-    source = Path(inspect.getfile(visualization))
     parts = [
         __version__,
         info.fingerprint,
@@ -41,7 +40,7 @@ def run_key(
         info.labels,
         visualization.name,
         visualization.version,
-        sha256(source.read_bytes()).hexdigest() if source.is_file() else "",
+        source,
         dict(settings),
         [(image.filename, image.digest) for image in images],
         seed,

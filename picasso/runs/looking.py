@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from picasso.errors import PicassoError, PluginError, blame
+from picasso.errors import PicassoError, PluginError, origin, place_in
 from picasso.images.reading import encode_png
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed, pack
@@ -42,6 +42,7 @@ class Outcome:
     seconds: float = 0.0
     calls: int = 0
     stopped: float | None = None
+    source: str = ""  # the digest of the visualization's source
     error: PicassoError | None = None
 
 
@@ -78,7 +79,8 @@ def look(
         got = "None" if results is None else f"{len(results)} results"
         raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
     packed = [pack(result, str(index)) for index, result in enumerate(results)]
-    return Outcome(packed, outputs, model.info, settings.model_dump(mode="json"), seconds, model.calls - calls)
+    content, calls = settings.model_dump(mode="json"), model.calls - calls
+    return Outcome(packed, outputs, model.info, content, seconds, calls, source=visualization.digest)
 
 
 @contextmanager
@@ -94,13 +96,18 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(numpys)
 
 
-def failure(visualization: str, error: BaseException, *callers: str) -> PluginError:
+def failure(
+    visualization: str, file: Path | None, error: BaseException, *callers: str, source: bool = False
+) -> PluginError:
     """What to say of an exception in a visualization's own code: its author's file and line.
 
     Args:
+        file: the visualization's own, where it is known.
         callers: our files that called it, beside those of this package.
+        source: whether whoever reads it may see the file's path and source text.
     """
-    return PluginError(f"{visualization} failed{blame(error, __file__, base.__file__, *callers)}")
+    place = place_in(error, {str(file)} if file else ()) or origin(error, __file__, base.__file__, *callers)
+    return PluginError.of(visualization, error, place, source=source)
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:

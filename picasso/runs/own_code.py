@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from picasso.config import Config
@@ -37,14 +38,17 @@ def package_files(folder: Path, name: str) -> dict[str, bytes]:
 
 def code_in(folder: Path) -> dict[str, bytes]:
     """The small text files of a folder, at any depth, by their path in it."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix in CODE_SUFFIXES
-        and "__pycache__" not in path.parts
-        and path.stat().st_size <= MAX_CODE_BYTES
-    }
+    found = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # an editor is replacing it: that is a change of its own
+            if (
+                path.suffix in CODE_SUFFIXES
+                and "__pycache__" not in path.parts
+                and path.is_file()
+                and path.stat().st_size <= MAX_CODE_BYTES
+            ):
+                found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
 
 
 def imported(config: Config) -> dict[str, Path]:

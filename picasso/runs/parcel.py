@@ -26,20 +26,22 @@ class Parcel:
         search_path: folders for `sys.path`, as they are here.
         roots: for a worker elsewhere, the files of each folder: {folder here: {relative path: content}}.
         token: tells what was sent anew apart from what was sent before.
+        plugins: counts how often the visualizations in folders have changed.
     """
 
     config: Config
     search_path: list[str] = field(default_factory=list)
     roots: dict[str, dict[str, bytes]] = field(default_factory=dict)
     token: str = ""
+    plugins: int = 0
 
     @classmethod
-    def local(cls, config: Config, token: str = "") -> Parcel:
+    def local(cls, config: Config, token: str = "", plugins: int = 0) -> Parcel:
         """For a worker process on this machine: nothing is copied."""
-        return cls(config, list(sys.path), token=token)
+        return cls(config, list(sys.path), token=token, plugins=plugins)
 
     @classmethod
-    def packed(cls, config: Config, token: str = "") -> Parcel:
+    def packed(cls, config: Config, token: str = "", plugins: int = 0) -> Parcel:
         """For workers elsewhere: with the config's functions, plugin folders and the files of every model."""
         roots = {str(folder): code_in(folder) for folder in config.VISUALIZATION_FOLDERS if folder.is_dir()}
         search_path = set()
@@ -57,7 +59,7 @@ class Parcel:
                 files = model_files(place, model.MODEL_CHECKPOINT)
                 content = {file.relative_to(place.parent).as_posix(): file.read_bytes() for file in files}
                 roots[f"{MODEL}{place}"] = roots.get(f"{MODEL}{place}", {}) | content
-        return cls(config, sorted(search_path), roots, token)
+        return cls(config, sorted(search_path), roots, token, plugins)
 
     def unpack(self, base: Path) -> Config:
         """Called in the worker: puts files and search path in place.

@@ -54,8 +54,12 @@ class WorkerPool:
         """Where the workers are, for sentences."""
         return self.config.SCHEDULER or "the worker process"
 
-    def connect(self) -> None:
-        """Connects to the scheduler, or starts a worker process here; raises whatever Dask raises."""
+    def connect(self, token: str = "", plugins: int = 0) -> None:
+        """Connects to the scheduler, or starts a worker process here; raises whatever Dask raises.
+
+        Args:
+            token, plugins: as of `set_up`.
+        """
         import dask
         from distributed import Client
 
@@ -66,13 +70,14 @@ class WorkerPool:
         else:
             self._cluster = self._local_cluster()
             self._client = Client(self._cluster, name="picasso")
-        self.set_up()
+        self.set_up(token, plugins)
 
-    def set_up(self, token: str = "") -> None:
+    def set_up(self, token: str, plugins: int) -> None:
         """Gives all workers the config, those that come later too; those that have one go over to it.
 
         Args:
-            token: what they call the news of that.
+            token: what they call the news of that. With the one that they have, models stay as they are.
+            plugins: how often the visualizations in folders have changed. They read them again when that is new.
 
         Raises:
             ModelError: a file that they need cannot be read here or written there.
@@ -80,7 +85,7 @@ class WorkerPool:
         """
         from picasso.runs.dask_plugin import PicassoWorker
 
-        self._client.register_plugin(PicassoWorker(self._parcel(token)))
+        self._client.register_plugin(PicassoWorker(self._parcel(token, plugins)))
 
     def _local_cluster(self) -> Any:
         from distributed import LocalCluster
@@ -98,11 +103,11 @@ class WorkerPool:
             silence_logs=logging.CRITICAL,
         )
 
-    def _parcel(self, token: str) -> Parcel:
+    def _parcel(self, token: str, plugins: int) -> Parcel:
         if not self.config.SCHEDULER:
-            return Parcel.local(self.config, token)
+            return Parcel.local(self.config, token, plugins)
         try:
-            return Parcel.packed(self.config, token)
+            return Parcel.packed(self.config, token, plugins)
         except OSError as error:
             raise ModelError(f"What the workers need cannot be read: {error}.") from error
 

@@ -83,7 +83,7 @@ def ask(
     info = how_is(engine, model).info
     # While the model loads, its defaults are not known: the worker adds them.
     content = settings.model_dump(mode="json", exclude_unset=info is None)
-    key = run_key(info, visualization, content, found, seed)
+    key = run_key(info, visualization, visualization.digest, content, found, seed)
     with _asking:
         known = store.run_of_key(session, key) if key else None
         if known is not None and (known.state is not State.DONE or store.manifest(known)):

@@ -63,7 +63,7 @@ class Roster:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.catalogue = Catalogue(config)
-        self.reload = Reload()
+        self.reload = Reload(secrets.token_hex(8))
         self._statuses: dict[str, Status] = {}
         self._wanted: set[str] = set()
         self._lock = threading.RLock()

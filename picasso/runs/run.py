@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any
 
 
@@ -76,3 +79,16 @@ class StoredImage:
     digest: str
     notes: list[str]
     created: float
+
+
+def distinct_names(images: Sequence[StoredImage]) -> list[str]:
+    """The file names of a run's images; where several have the same one, the later ones get a number: "cat (2).png".
+
+    Templates may link to an image by its name.
+    """
+    names: list[str] = []
+    for image in images:
+        path = PurePosixPath(image.filename)
+        counted = (f"{path.stem} ({count}){path.suffix}" for count in itertools.count(2))
+        names.append(next(name for name in itertools.chain([image.filename], counted) if name not in names))
+    return names

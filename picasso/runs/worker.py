@@ -26,6 +26,7 @@ from picasso.runs.budget import check_budget
 from picasso.runs.looking import Outcome, failure, look
 from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
+from picasso.visualizations import changes
 from picasso.visualizations.base import Input
 from picasso.visualizations.discovery import Registry, discover
 
@@ -98,6 +99,8 @@ class Host:
         self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and a model has one checkpoint
         self.cancelled: set[str] = set()  # also of runs that have not begun here
         self.enough: set[str] = set()  # runs that are to return what they have
+        self.plugins = 0  # how often the visualizations in folders had changed when this process was told last
+        self._read = 0  # and when it read them last
         self._discovering = threading.Lock()
 
     def load(self) -> None:
@@ -108,10 +111,14 @@ class Host:
             thread.join()
 
     def visualizations(self) -> Registry:
-        """The visualizations, found when first asked for."""
+        """The visualizations, found when first asked for, and again after they have changed."""
         with self._discovering:
+            news, folders = self._read != self.plugins, self.config.VISUALIZATION_FOLDERS
+            self._read = self.plugins
             if self.registry is None:
-                self.registry = discover(self.config.VISUALIZATION_FOLDERS)
+                self.registry = discover(folders)
+            elif news:
+                self.registry = changes.read_again(folders, self.registry)
             return self.registry
 
     def execute(self, job: Job) -> Outcome:
@@ -124,7 +131,7 @@ class Host:
             return Outcome(error=error)
         except (Exception, SystemExit) as error:
             log.exception("Run %s failed", job.run)
-            return Outcome(error=failure(job.visualization, error, __file__))
+            return Outcome(error=self._blamed(job.visualization, error))
         finally:
             del self.runs[job.run]
             self.cancelled.discard(job.run)
@@ -150,6 +157,11 @@ class Host:
         outcome = look(visualization, settings, inputs, job.seed, checkpoint)
         return replace(outcome, stopped=progress.fraction) if visualization.stopped else outcome
 
+    def _blamed(self, name: str, error: BaseException) -> PluginError:
+        """What is said of an error in a visualization's own code."""
+        found = self.visualizations().visualizations.get(name)
+        return failure(name, found and found.file, error, __file__, source=self.config.RELOAD_PLUGINS)
+
     def snapshot(self, seen: dict[str, dict[int, int]]) -> Snapshot:
         """How this worker is doing; `seen` has, by run and result, the versions that the asker already has."""
         runs = {
@@ -168,19 +180,22 @@ def _open(png: bytes) -> Image.Image:
 _host: Host | None = None
 
 
-def setup(config: Config, token: str = "") -> None:
+def setup(config: Config, token: str = "", plugins: int = 0) -> None:
     """Makes this process a worker for `config`, or has it go over to that; models are opened in a thread.
 
     Args:
         config: with paths that hold in this process.
         token: what `News` of going over is known by.
+        plugins: how often the visualizations in folders have changed.
     """
     global _host
     if _host is not None:
-        if not token or _host.shelf.news.token != token:  # the same is sent again when another worker did not answer
+        _host.plugins = plugins
+        if _host.shelf.news.token != token:  # the same is sent again when another worker did not answer
             _host.shelf.reload(config, token)
         return
     _host = Host(config)
+    _host.plugins = plugins
     _host.shelf.news = News(token)
     threading.Thread(target=_host.load, name="load-model", daemon=True).start()
 

@@ -157,6 +157,8 @@ class BaseVisualization(ABC):
     # Filled in by discovery.
     name: ClassVar[str] = ""
     settings_model: ClassVar[type[Settings]] = Settings
+    file: ClassVar[Path | None] = None
+    digest: ClassVar[str] = ""  # of its source
     template: ClassVar[Path | None] = None
     picture: ClassVar[Path | None] = None
 
@@ -304,6 +306,11 @@ def spaced(class_name: str) -> str:
     """Words of a class name: "ClassProbabilities" -> "Class probabilities"."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+", class_name)
     return " ".join([words[0], *(word if word.isupper() else word.lower() for word in words[1:])])
+
+
+def name_of(class_name: str) -> str:
+    """What addresses and programs call a visualization: "ClassProbabilities" -> "class-probabilities"."""
+    return spaced(class_name).lower().replace(" ", "-")
 
 
 def settings_model(declared: type[Settings] | Mapping[str, Sequence[str]] | None) -> type[Settings]:

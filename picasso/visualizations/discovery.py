@@ -13,50 +13,98 @@ import inspect
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from importlib.metadata import entry_points
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from picasso.errors import NotFound, origin
-from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, settings_model, spaced
+from picasso.errors import NotFound, PluginError, origin
+from picasso.visualizations.base import NEEDS, BaseVisualization, Settings, name_of, settings_model, spaced
 
 BUILT_IN = Path(__file__).parent
 ENTRY_POINTS = "picasso.visualizations"
 NOT_PLUGINS = {"base.py", "discovery.py", "forms.py", "setup.py", "conftest.py"}
-RESERVED = {"name", "image", "visualization", "model"}  # what else the pages' forms and addresses carry
+RESERVED = {"name", "image", "visualization", "model", "endpoint", "file"}  # what else forms and addresses carry
 PICTURES = (".webp", ".jpg", ".png")  # on the card of a visualization
 FRAMEWORKS = {"tensorflow", "keras", "torch", "jax"}
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A visualization that cannot be used: where it is, and why, as a sentence."""
+    """A visualization that cannot be used.
+
+    Attributes:
+        source: the file, or the entry point.
+        error: why, as a sentence; with the names of files, without their folders.
+        name: the visualization's, where it is known.
+        excerpt: the source around the line that failed, where one did.
+    """
 
     source: str
     error: str
+    name: str = ""
+    excerpt: str = ""
+
+    @classmethod
+    def by(cls, source: str, error: BaseException, name: str = "") -> Broken:
+        """One that an error broke: with the author's own file and line, not those of the import machinery."""
+        place = origin(error, __file__)
+        message = error.msg if isinstance(error, SyntaxError) else str(error).partition("\n")[0]
+        sentence = f"{type(error).__name__}: {message}"
+        return cls(source, f"{place.short}: {sentence}" if place else sentence, name, place.source() if place else "")
+
+    @property
+    def short_source(self) -> str:
+        """The source without its folders."""
+        return Path(self.source).name
+
+    def as_error(self) -> PluginError:
+        """What is said to somebody who asks for it while it is written."""
+        return PluginError(f"{self.source} is broken: {self.error}\n{self.excerpt}".rstrip())
 
 
 @dataclass
 class Registry:
-    """All visualizations, by name, in the order found; and the broken ones."""
+    """All visualizations, by name, in the order found; and the broken ones.
+
+    What it has is replaced as wholes, never changed: other threads may be reading it.
+
+    Attributes:
+        homes: while visualizations are written, in which files each was found, so that one that has been broken since
+            is known.
+    """
 
     visualizations: dict[str, type[BaseVisualization]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    homes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def get(self, name: str) -> type[BaseVisualization]:
         """The visualization of that name.
 
         Raises:
             NotFound: there is none; the sentence lists those there are.
+            PluginError: there was, and its file has been broken since.
         """
-        try:
-            return self.visualizations[name]
-        except KeyError:
-            known = ", ".join(self.visualizations)
-            raise NotFound(f"There is no visualization {name[:80]!r}. There are: {known}.") from None
+        found = self.visualizations
+        if name in found:
+            return found[name]
+        for one in self.broken:
+            if one.source.startswith(self.homes.get(name, ())):
+                raise one.as_error()
+        raise NotFound(f"There is no visualization {name[:80]!r}. There are: {', '.join(found)}.")
+
+    def without(self, broken: Iterable[Broken]) -> Registry:
+        """The same, less visualizations that proved to be broken after all."""
+        more = list(broken)
+        names = {one.name for one in more}
+        kept = {name: cls for name, cls in self.visualizations.items() if name not in names}
+        return replace(self, visualizations=kept, broken=[*self.broken, *more])
+
+    def become(self, other: Registry) -> None:
+        """Takes over what another has, for all who hold this one."""
+        self.homes, self.broken, self.visualizations = other.homes, other.broken, other.visualizations
 
 
 def discover(folders: Iterable[Path] = (), *, frameworks: bool = True) -> Registry:
@@ -77,19 +125,23 @@ def discover(folders: Iterable[Path] = (), *, frameworks: bool = True) -> Regist
             for path in _modules(folder):
                 _take(registry, str(path), partial(_import, path))
         for entry in entry_points(group=ENTRY_POINTS):
-            _take(registry, f"{entry.value} (installed package)", entry.load)
+            _take(registry, f"{entry.value} (installed package)", partial(_from_package, entry))
     return registry
 
 
 def _modules(folder: Path) -> list[Path]:
     """Python files in a folder and in its direct subfolders, tests and private ones left out."""
-    files = [*folder.glob("*.py"), *folder.glob("*/*.py")]
-    return sorted(
-        path
-        for path in files
-        if path.name not in NOT_PLUGINS
+    return sorted(path for path in (*folder.glob("*.py"), *folder.glob("*/*.py")) if may_hold_one(path, folder))
+
+
+def may_hold_one(path: Path, folder: Path) -> bool:
+    """Whether a Python file in a folder of visualizations is taken for one, by its name."""
+    subfolder = path.parent.relative_to(folder).name
+    return (
+        path.name not in NOT_PLUGINS
         and not path.name.startswith(("_", "test_", "."))
-        and path.parent.name not in ("tests", "__pycache__")
+        and subfolder not in ("tests", "__pycache__")
+        and not subfolder.startswith(".")  # copies that editors keep
     )
 
 
@@ -112,19 +164,26 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
+def _from_package(entry: EntryPoint) -> Any:
+    loaded = entry.load()
+    if inspect.ismodule(loaded) and not _classes(loaded):
+        raise ImportError(f"{entry.value} has no visualization in it. Name the class: {entry.value}:MyVisualization.")
+    return loaded
+
+
 def _take(registry: Registry, source: str, load: Any) -> None:
     try:
         loaded = load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit; the rest must work
-        registry.broken.append(Broken(source, _where(error)))
+        registry.broken.append(Broken.by(source, error))
         return
     for cls in [loaded] if inspect.isclass(loaded) else _classes(loaded):
         try:
-            _add(registry, cls)
+            add(registry, cls)
         except Exception as error:
-            registry.broken.append(Broken(f"{source}: {cls.__name__}", str(error)))
+            registry.broken.append(Broken(f"{source}: {cls.__name__}", str(error), name_of(cls.__name__)))
 
 
 def _classes(module: ModuleType) -> list[type[BaseVisualization]]:
@@ -138,11 +197,18 @@ def _classes(module: ModuleType) -> list[type[BaseVisualization]]:
     ]
 
 
-def _add(registry: Registry, cls: type[Any]) -> None:
+def add(registry: Registry, cls: type[Any]) -> None:
+    """Takes a class into a registry, and fills in what is found out about it.
+
+    Raises:
+        Exception: it is not what it should be; the sentence says why.
+    """
     if not issubclass(cls, BaseVisualization):
         raise TypeError(f"{cls.__name__} is not a BaseVisualization.")
     cls.title = cls.__dict__.get("title") or spaced(cls.__name__)
-    cls.name = spaced(cls.__name__).lower().replace(" ", "-")
+    cls.name = name_of(cls.__name__)
+    cls.file = Path(inspect.getfile(cls))
+    cls.digest = _digest(cls.file)
     cls.template = _template(cls)
     cls.picture = _picture(cls)
     cls.settings_model = settings_model(cls.settings)
@@ -157,9 +223,12 @@ def _add(registry: Registry, cls: type[Any]) -> None:
     required = [name for name, field in cls.settings_model.model_fields.items() if field.is_required()]
     if required:
         raise ValueError(f"Every setting needs a default; {', '.join(required)} has none.")
-    if cls.name in registry.visualizations:
-        other = inspect.getfile(registry.visualizations[cls.name])
-        raise ValueError(f"The name {cls.name} is already taken by {other}. Give this class another name.")
+    other = registry.visualizations.get(cls.name)
+    if other is cls:  # found through two doors
+        return
+    if other is not None and other.file is not None:
+        where = Path(other.file.parent.name, other.file.name)
+        raise ValueError(f"The name {cls.name} is already taken by {where}. Give this class another name.")
     registry.visualizations[cls.name] = cls
 
 
@@ -180,12 +249,18 @@ def _beside(cls: type[BaseVisualization], ending: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _where(error: BaseException) -> str:
-    """The error with the author's own file and line, not those of the import machinery."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: {error.msg}"
-    where = origin(error, __file__)
-    return f"{where}{': ' if where else ''}{type(error).__name__}: {error}"
+def _digest(file: Path) -> str:
+    """Of a module and those beside it, which it may use."""
+    files = sorted({file, *file.parent.glob("*.py")})
+    return _digest_of(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+
+
+@lru_cache(maxsize=256)
+def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 class _NoFrameworks:

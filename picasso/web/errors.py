@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from picasso.config import MEBIBYTE
 from picasso.errors import NotLetIn, PicassoError, TokenNeeded
+from picasso.web.plugins import author_error
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +70,10 @@ def http_error(error: HTTPException) -> Any:
     return *_answer(status, CODES.get(status, "error"), title, advice), headers
 
 
-def unexpected_error(error: Exception) -> tuple[Any, int]:
+def unexpected_error(error: Exception) -> tuple[Any, ...]:
     log.error("Request %s %s failed", request.method, request.path, exc_info=error)
-    return _answer(500, CODES[500], *ADVICE[500])
+    blamed = author_error(error)
+    return _answer(500, CODES[500], *ADVICE[500]) if blamed is None else picasso_error(blamed)
 
 
 def for_programs() -> bool:

@@ -20,12 +20,12 @@ from flask import (
 )
 from numpy.typing import NDArray
 
-from picasso.errors import InvalidSetting, NotFound, PicassoError
+from picasso.errors import InvalidSetting, NotFound, PicassoError, PluginError, place_in
 from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import load_array
 from picasso.runs.requests import ask
-from picasso.runs.run import Run
+from picasso.runs.run import Run, distinct_names
 from picasso.sessions import image_bytes
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import FormField, form_fields
@@ -89,9 +89,10 @@ def show_run(run: str) -> Answer:
         raise
     except Exception as error:
         log.exception("The template of %s failed", found.visualization)
-        raise PicassoError(
-            f"The template {context['current_vis'].template} failed: {type(error).__name__}: {error}"
-        ) from error
+        template, may_see = context["current_vis"].template, services().config.RELOAD_PLUGINS
+        place = place_in(error, {str(template)})
+        what = "The template" if place else f"The template {template.name}"
+        raise PluginError.of(what, error, place, source=may_see) from error
 
 
 @blueprint.post("/runs/<run>/cancel")
@@ -155,9 +156,10 @@ def labels_of_run(run: str) -> Answer:
 def run_input(run: str, name: str) -> Answer:
     """A run's picture by its own name, for templates with relative links."""
     found = _own_run(run)
-    for image in (services().store.image(found.session, image) for image in found.images):
-        if image.filename == name:
-            return png(image_bytes(services().store, image))
+    images = [services().store.image(found.session, image) for image in found.images]
+    known = dict(zip(distinct_names(images), images, strict=True))
+    if name in known:
+        return png(image_bytes(services().store, known[name]))
     raise NotFound("This run has no such picture.")
 
 

@@ -37,6 +37,7 @@ def _start_page(refused: list[ImageRefused] | None = None) -> str:
         runs=titled(services().store.runs(session)[:4]) if session else [],
         cards=cards(),
         broken=services().registry.broken,
+        show_source=services().config.RELOAD_PLUGINS,
         refused=refused or [],
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 
 import jinja2
@@ -23,7 +25,7 @@ def template_name(visualization: type[BaseVisualization]) -> str:
 
 
 def prepare_templates(app: Flask, registry: Registry) -> None:
-    """Sets up the environment; a visualization whose template has a syntax error is moved to the broken ones."""
+    """Sets up the environment; a visualization whose template cannot be parsed is moved to the broken ones."""
     env = app.jinja_env
     env.autoescape = True  # whatever the file is called
     env.undefined = jinja2.StrictUndefined
@@ -40,13 +42,25 @@ def prepare_templates(app: Flask, registry: Registry) -> None:
         return cls.template.read_text(encoding="utf-8"), str(cls.template), None
 
     env.loader = jinja2.ChoiceLoader([core, jinja2.FunctionLoader(visualization_source)])  # type: ignore[list-item]
-    for name, cls in list(registry.visualizations.items()):
+    registry.become(registry.without(broken_templates(env, registry)))
+
+
+def forget_templates(env: jinja2.Environment) -> None:
+    """Visualizations' own templates are read from their files again."""
+    cache = env.cache if env.cache is not None else {}
+    for key in list(cache):
+        if str(key[1]).startswith(PREFIX):
+            with suppress(KeyError):  # another thread was quicker
+                del cache[key]
+
+
+def broken_templates(env: jinja2.Environment, registry: Registry) -> Iterator[Broken]:
+    """The visualizations whose templates cannot be parsed."""
+    for name, cls in registry.visualizations.items():
         try:
             env.get_template(template_name(cls))
         except (jinja2.TemplateError, OSError, UnicodeError) as error:
-            line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
-            registry.broken.append(Broken(str(cls.template), f"{cls.template}{line}: {error}"))
-            del registry.visualizations[name]
+            yield Broken.by(str(cls.template), error, name)
 
 
 def number(value: float | None) -> str:

@@ -15,9 +15,10 @@ from picasso.images.colours import DIVERGING, SEQUENTIAL
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import unpack
 from picasso.runs.requests import file_of, so_far
-from picasso.runs.run import Run, State, StoredImage
+from picasso.runs.run import Run, State, StoredImage, distinct_names
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
+from picasso.web.plugins import author_sentence
 from picasso.web.remaining import seconds_left
 from picasso.web.services import chosen_model, model_status, services
 
@@ -105,10 +106,14 @@ def cards() -> list[Card]:
 
 
 def _card(cls: type[BaseVisualization], info: ModelInfo | None) -> Card:
-    reason = cls.unsupported_reason(info) if info else None
+    try:
+        reason = cls.unsupported_reason(info) if info else None
+        seconds = None if reason else expected(cls, {}, info, 1)
+    except Exception as error:  # of its author: the other cards are shown
+        reason, seconds = author_sentence(error), None
     version = int(cls.picture.stat().st_mtime) if cls.picture and cls.picture.is_file() else None
     picture = url_for("pages.card_picture", name=cls.name, v=version) if version else None
-    return Card(cls.name, cls.title, cls.description, reason, picture, None if reason else expected(cls, {}, info, 1))
+    return Card(cls.name, cls.title, cls.description, reason, picture, seconds)
 
 
 def expected(
@@ -126,14 +131,14 @@ def input_views(images: list[StoredImage]) -> list[InputView]:
     """The images of a run."""
     return [
         InputView(
-            image.filename,
+            name,
             url_for("pages.image", image=image.id),
             image.width,
             image.height,
             image.notes,
             number,
         )
-        for number, image in enumerate(images)
+        for number, (name, image) in enumerate(zip(distinct_names(images), images, strict=True))
     ]
 
 
@@ -196,7 +201,11 @@ def _goes_on(
     info = info_of(run)
     found = []
     for other in services().registry.visualizations.values():
-        values = other.goes_on_from(visualization, settings, info)
+        try:
+            values = other.goes_on_from(visualization, settings, info)
+        except Exception as error:
+            author_sentence(error)
+            continue
         if values is not None:
             found.append((other, values))
     return found

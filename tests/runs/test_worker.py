@@ -16,6 +16,9 @@ from PIL import Image, PngImagePlugin
 from picasso.config import Config
 from picasso.errors import Cancelled, ConfigError, InvalidSetting, ModelError, NotFound, PluginError
 from picasso.images.reading import encode_png
+from picasso.runs import worker
+from picasso.runs.parcel import Parcel
+from picasso.runs.shelf import News
 from picasso.runs.worker import Host, Job, Progress
 from picasso.visualizations.discovery import discover
 
@@ -138,9 +141,14 @@ def test_built_in_ones_run_too(host):
     ],
 )
 def test_a_plugin_that_fails_is_named_with_the_authors_line(host, tmp_path, body, line, what):
-    message = failed(host(body), PluginError)
-    assert message.startswith(f"mine failed at {tmp_path / 'mine.py'}, line {BODY_LINE + line - 1}: ")
+    made, number = host(body), BODY_LINE + line - 1
+    message = failed(made, PluginError)
+    assert message.startswith(f"mine failed at mine.py, line {number}: ")  # nothing of the machine
     assert what in message
+    made.config = made.config.model_copy(update={"RELOAD_PLUGINS": True})
+    longer, _, source = failed(made, PluginError).partition(f"\n  {number - 3} |")
+    assert longer == message.replace("mine.py", str(tmp_path / "mine.py"), 1)
+    assert f"\n> {number} |         {body.splitlines()[line - 1]}\n" in f"{source}\n"
 
 
 @pytest.mark.parametrize(
@@ -178,6 +186,33 @@ def test_a_worker_stays_well_after_an_error(host, tiny_model):
     failed(made, PluginError, settings={"size": 1})
     assert made.execute(job()).results[0].content == 3
     assert (made.runs, made.cancelled) == ({}, set())
+
+
+def test_visualizations_that_travel_are_read_again_and_the_model_is_not(host, tmp_path, tiny_model, monkeypatch):
+    """As on a cluster: what changed is unpacked, and the worker is told that it is new."""
+    host("return ['one']")
+    own = tmp_path / "own"
+    own.mkdir()
+    code = own / "mine.py"
+    code.write_text((tmp_path / "mine.py").read_text())
+    (own / "Mine.html").write_text("")
+    config = Config(VISUALIZATION_FOLDERS=[own], DATA_DIR=tmp_path)
+    made = Host(Parcel.packed(config).unpack(tmp_path / "worker"))
+    made.shelf.put(tiny_model)
+    made.shelf.news = News("token")
+    monkeypatch.setattr(worker, "_host", made)
+    first = made.execute(job())
+    for count, word in enumerate(["two", "six"], 1):
+        code.write_text(code.read_text().replace(first.results[0].content, word))
+        worker.setup(Parcel.packed(config, plugins=count).unpack(tmp_path / "worker"), "token", count)
+        outcome = made.execute(job())
+        assert outcome.results[0].content == word
+        assert outcome.source != first.source
+        first = outcome
+    assert (made.shelf.news.token, made.shelf.news.done) == ("token", True)
+    code.write_text("(")
+    worker.setup(Parcel.packed(config, plugins=3).unpack(tmp_path / "worker"), "token", 3)
+    assert "mine.py, line 1: SyntaxError: '(' was never closed" in failed(made, PluginError)
 
 
 # Pictures in output_dir

@@ -974,7 +974,7 @@ def test_a_template_that_fails_is_named(make_visitor: MakeVisitor) -> None:
     visitor = make_visitor(plugins=one_plugin(MAKE, template))
     run = visitor.start("mine")
     page = visitor.page(f"/runs/{run.id}/", 500)
-    assert "Mine.html failed: UndefinedError" in page.text
+    assert "The template failed at Mine.html, line 1: UndefinedError" in page.text
     assert visitor.get("/").status_code == 200
 
 

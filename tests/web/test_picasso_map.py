@@ -14,7 +14,7 @@ from picasso.images import colours
 from picasso.runs.artifacts import load_array
 from picasso.runs.run import State
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "visualizations.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "your-own-visualization.md"
 
 
 def block(language: str, word: str) -> str:

@@ -1,4 +1,4 @@
-// <picasso-map>: a map of numbers over the picture that it explains. docs/visualizations.md tells how to use it.
+// <picasso-map>: a map of numbers over the picture that it explains. docs/your-own-visualization.md tells how to use it.
 
 import { tables } from "./colours.js";
 import { nextFrame } from "./frame.js";
