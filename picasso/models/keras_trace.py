@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from picasso.models.compiled import cut_out, in_turn
+from picasso.models.keras_compiled import cut_out, in_turn
 
 v1 = tf.compat.v1
 Forward = Callable[[Any, dict[int, Callable[[Any], Any]]], list[Any]]

@@ -160,7 +160,7 @@ class Host:
     def _blamed(self, name: str, error: BaseException) -> PluginError:
         """What is said of an error in a visualization's own code."""
         found = self.visualizations().visualizations.get(name)
-        return failure(name, found and found.file, error, __file__, source=self.config.RELOAD_PLUGINS)
+        return failure(name, found.file if found else None, error, __file__, source=self.config.RELOAD_PLUGINS)
 
     def snapshot(self, seen: dict[str, dict[int, int]]) -> Snapshot:
         """How this worker is doing; `seen` has, by run and result, the versions that the asker already has."""

@@ -13,12 +13,13 @@ from picasso.config import Config
 from picasso.errors import Busy, PicassoError
 from picasso.models.base import Model
 from picasso.runs.artifacts import Packed
+from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
 from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
 from picasso.runs.run import Run, State, distinct_names
-from picasso.runs.store import Store
-from picasso.runs.worker import Host, Job, Outcome
+from picasso.runs.store import Store, read_kept
+from picasso.runs.worker import Host, Job
 from picasso.web.services import Services
 
 
@@ -70,7 +71,7 @@ class InProcessEngine:
         """What a worker gives."""
         images = [self.store.image(run.session, image) for image in run.images]
         pictures = tuple(
-            (name, self.store.image_path(image).read_bytes())
+            (name, read_kept(self.store.image_path(image)))
             for name, image in zip(distinct_names(images), images, strict=True)
         )
         assert self.host is not None

@@ -170,7 +170,7 @@ def test_an_image_that_fails_costs_the_others_nothing(opened, tmp_path):
     found = list(Explainer(model, "picky", {}).stream([(f"{n}.png", one) for n, one in enumerate(three)]))
     assert [one.content["size"] if isinstance(one, Explanation) else one.error.message for one in found] == [
         4,
-        f"picky failed at {tmp_path / 'picky.py'}, line 4: ZeroDivisionError: integer division or modulo by zero",
+        "picky failed at picky.py, line 4: ZeroDivisionError: integer division or modulo by zero",
         4,
     ]
     assert isinstance(found[1].error, PluginError)

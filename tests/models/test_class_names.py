@@ -59,7 +59,9 @@ def test_the_field_of_pages_begins_with_what_begins_so():
 def test_names_of_imagenet():
     labels = imagenet_labels.labels()
     assert labels[find_class("espresso", labels)] == "espresso"
-    with pytest.raises(InvalidSetting, match=r"'crane' may be any of 2 classes: crane \(134\), crane \(517\)\."):
+    with pytest.raises(
+        InvalidSetting, match=r"'crane' may be any of 2 classes: crane bird \(134\), construction crane \(517\)\."
+    ):
         find_class("crane", labels)
     with pytest.raises(InvalidSetting, match="Egyptian cat"):
         find_class("cat", labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
 from browsing import MNIST, ExaminingClient, InProcessEngine, MakeVisitor, TinyModel, Visitor
-from flask import Flask
-from jinja2 import FileSystemBytecodeCache
 
 from picasso.app import create_app
 from picasso.config import Config
 
-Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(tempfile.mkdtemp())}  # compiled by an earlier one
 CAPABILITIES = frozenset({"predict", "gradients", "logits", "activations"})
 
 
@@ -27,9 +23,9 @@ def make(folder: Path, *, labels: tuple[str, ...] = tuple("0123456789"), **setti
     settings.setdefault("SAMPLE_IMAGES", [str(MNIST / "samples" / "zero.png")])
     config = Config(DATA_DIR=folder / "data", **settings)
     engine = InProcessEngine()
-    engine.open(config, TinyModel(labels, CAPABILITIES))
     app = create_app(config, engine)
-    engine.store = app.extensions["picasso"].store
+    engine.begin(app)
+    engine.open(TinyModel(labels, CAPABILITIES))
     app.test_client_class = ExaminingClient
     return Visitor(app)
 

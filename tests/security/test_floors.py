@@ -18,7 +18,9 @@ def requirements() -> dict[str, Requirement]:
     """What setup.py names, by name."""
     tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
     lists = [node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)]
-    found = [Requirement(ast.literal_eval(item)) for one in lists for item in one.elts]
+    found = [
+        Requirement(ast.literal_eval(item)) for one in lists for item in one.elts if not isinstance(item, ast.Starred)
+    ]
     return {requirement.name: requirement for requirement in found}
 
 

@@ -9,7 +9,7 @@ import pytest
 from browsing import MakeVisitor, Visitor, picture
 from PIL import Image, PngImagePlugin
 
-from picasso.runs.worker import _pictures
+from picasso.runs.looking import _pictures
 
 XSS = "<img src=x onerror=document.title=1>"
 PLUGIN = """
@@ -34,11 +34,11 @@ def test_pictures_are_encoded_anew_without_what_else_was_in_them(visitor: Visito
     Image.new("RGB", (20, 10), "red").save(stream, "PNG", pnginfo=notes)
     assert visitor.upload(("a.png", stream.getvalue() + XSS.encode())).status_code == 303
     (image,) = visitor.services.store.images(visitor.session)
-    for path in (f"/images/{image.id}.png", f"/images/{image.id}/thumbnail.png"):
+    for path, kind in ((f"/images/{image.id}.png", "png"), (f"/images/{image.id}/thumbnail.webp", "webp")):
         response = visitor.get(path)
-        assert response.mimetype == "image/png"
+        assert response.mimetype == f"image/{kind}"
         assert b"onerror" not in response.data
-        assert Image.open(BytesIO(response.data), formats=["PNG"]).size == (20, 10)
+        assert Image.open(BytesIO(response.data), formats=[kind]).size == (20, 10)
 
 
 def test_links_in_the_data_folder_are_not_followed(visitor: Visitor, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_links_in_the_data_folder_are_not_followed(visitor: Visitor, tmp_path: P
     file = next(iter(manifest["files"]))
     kept = store.image(visitor.session, image)
     for path, address in [
-        (store.thumbnail_path(kept), f"/images/{image}/thumbnail.png"),
+        (store.thumbnail_path(kept), f"/images/{image}/thumbnail.webp"),
         (store.run_folder(run) / file, f"/runs/{run.id}/files/{file}"),
         (store.image_path(kept), f"/images/{image}.png"),
     ]:

@@ -157,7 +157,7 @@ def test_ids_are_128_random_bits(owner: Owner) -> None:
 
 def test_what_nobody_owns_may_be_kept(visitor: Visitor) -> None:
     visitor.add()
-    for path in ("/colours/vik.png", "/colours.json", "/samples/0.png"):
+    for path in ("/colours/vik.png", "/colours.json", "/samples/0.webp"):
         response = visitor.get(path)
         assert "public" in response.headers["Cache-Control"]
         assert "Set-Cookie" not in response.headers

@@ -44,6 +44,11 @@ def test_a_folder_that_the_config_does_not_name(folder):
         write_visualization("my_view", Config())
 
 
+def written(folder):
+    """All files in a folder but those that Python makes when it looks at it."""
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -71,11 +76,11 @@ def test_a_folder_that_the_config_does_not_name(folder):
 def test_names_that_cannot_be_had(folder, name, sentence):
     (folder / "taken").mkdir(parents=True)
     (folder / "a_file.py").touch()
-    before = sorted(folder.rglob("*"))
+    before = written(folder)
     with pytest.raises(ConfigError) as caught:
         write_visualization(name, Config(VISUALIZATION_FOLDERS=[folder]))
     assert sentence in caught.value.message
-    assert sorted(folder.rglob("*")) == before
+    assert written(folder) == before
 
 
 def test_one_that_another_folder_has(folder, tmp_path):

@@ -12,9 +12,9 @@ import keras
 import tensorflow as tf
 
 from picasso.errors import NotSupported
-from picasso.models.compiled import cut_out
 from picasso.models.incremental.known import calling, is_identity, known
 from picasso.models.incremental.steps import Step
+from picasso.models.keras_compiled import cut_out
 from picasso.models.keras_flat import Flat
 from picasso.models.keras_history import inference, leading_to
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from picasso.models.compiled import in_turn
 from picasso.models.incremental.gathering import Places
 from picasso.models.incremental.layout import Layout, Segment
 from picasso.models.incremental.steps import Local, Mean, Step
+from picasso.models.keras_compiled import in_turn
 
 Tensor = Any
 
