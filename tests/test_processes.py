@@ -53,6 +53,7 @@ sys.exit(bool(found))
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import picasso
+picasso.open_model, picasso.explain, picasso.Explanation
 for module in pkgutil.walk_packages(picasso.__path__, "picasso."):
     adapters = (".keras", ".tensorflow", ".graph", ".incremental")
     adapters = (*(f".models{name}" for name in adapters), ".__main__")
@@ -103,10 +104,9 @@ if __name__ == "__main__":  # the worker process imports this file again
 """
 
 
-NAMES = "import picasso; picasso.open_model, picasso.explain, picasso.Explanation"
-
-
-@pytest.mark.parametrize("script", [NAMES, IMPORT_ALL, HELP], ids=["import", "all modules", "help"])
+@pytest.mark.parametrize(
+    "script", [IMPORT_ALL, pytest.param(HELP, marks=pytest.mark.slow)], ids=["all modules", "help"]
+)
 def test_no_framework_is_imported(tmp_path: Path, script: str) -> None:
     done = run(tmp_path, "-c", script + NO_FRAMEWORK)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["found []"]), done.stdout + done.stderr
@@ -285,6 +285,7 @@ def test_reload_reads_config_functions_and_models_again(tmp_path: Path) -> None:
     assert "No server runs over the data folder" in why
 
 
+@pytest.mark.slow
 def test_reload_of_what_is_no_server(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -320,6 +321,7 @@ def test_a_wrong_config_is_said_in_one_sentence(tmp_path: Path, text: str | None
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_function_that_is_not_there_is_said_before_tensorflow_is_imported(tmp_path: Path) -> None:
     model = MNIST.parent / "model.keras"
     (tmp_path / "config.py").write_text(f"MODEL_PATH = {str(model)!r}\nMODEL_PREPROCESS = 'no_such_module:prepare'")

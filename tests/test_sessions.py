@@ -244,6 +244,7 @@ print(secret_key(pathlib.Path(sys.argv[1])).hex())
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_agree_on_a_key(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MAKE_KEY, str(tmp_path)]
     processes = [

@@ -23,7 +23,7 @@ def visualization(request):
     return request.param
 
 
-@pytest.mark.parametrize("model", ["keras", "numpy"])
+@pytest.mark.parametrize("model", [pytest.param("keras", marks=pytest.mark.slow), "numpy"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_contract(visualization, check, model, tiny_model):
     """On a Keras model that takes colours, and on one in NumPy that takes grey."""

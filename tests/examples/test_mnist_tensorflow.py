@@ -23,6 +23,7 @@ CONFIGS = ("config.py", "config_checkpoint.py")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -265,6 +265,7 @@ def peak_only(height):
     return expected
 
 
+@pytest.mark.slow
 def test_saliency_peaks_where_the_network_looks(opened, one_pixel):
     model, x = opened(one_pixel), noise(1)
     np.testing.assert_allclose(saliency(model.gradients(x, [1]))[0], peak_only(4), atol=1e-6)
@@ -357,6 +358,7 @@ def test_occlude_leaves_its_arguments_alone(pair):
 
 
 # Batches
+@pytest.mark.slow
 def test_a_network_is_traced_once(opened):
     """For every number of images, and for what its layers give."""
     model = opened(functional(Counting(), dense("softmax")))
@@ -385,6 +387,7 @@ def test_batches_are_balanced_and_ask_the_checkpoint(pair):
 
 
 # Nothing stays changed
+@pytest.mark.slow
 def test_weights_stay_after_everything_also_after_errors(opened):
     model = opened(functional(dense("softmax")))
     before, x = weights(model), noise(2)

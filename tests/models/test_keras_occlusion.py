@@ -50,7 +50,7 @@ def noise(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["softmax", "sigmoid"])
+@pytest.fixture(scope="module", params=["softmax", pytest.param("sigmoid", marks=pytest.mark.slow)])
 def model(request, tmp_path_factory):
     """With a preview, as if this processor were quick in bfloat16."""
     last = {"units": 1, "activation": "sigmoid"} if request.param == "sigmoid" else {}
