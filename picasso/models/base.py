@@ -192,9 +192,13 @@ class Model(ABC):
         if not self._as_learnt.acquire(timeout=patience):
             raise Busy(f"A check is trying {self.info.name} with shuffled weights. It answers again after that.")
         try:
-            return self._scores(x, False)
+            return self._scores_asked(x)
         finally:
             self._as_learnt.release()
+
+    def _scores_asked(self, x: FloatArray) -> NDArray[np.float32]:
+        """`_scores` for whoever is not a run; an adapter whose functions wait for a run's batch has others for this."""
+        return self._scores(x, False)
 
     def gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """The gradient of `classes[i]`'s logit (or score) for image i with respect to it; the shape of `x`.

@@ -6,9 +6,10 @@ Files are opened by `keras_files`; what of a model is explained is found by `ker
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import Graph, read
 from picasso.models.incremental.rounding import quicker_preview
 from picasso.models.info import OcclusionPlan
+from picasso.models.keras_compiled import InTurn
 from picasso.models.keras_files import Loaded, load_network, model_files
 from picasso.models.keras_graph import view
 from picasso.models.keras_guided import guided, relus
@@ -85,7 +87,7 @@ class KerasModel(Model):
         self._graph = self._fold() if large else None
         self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
         warnings = self._prove()
-        self._unshuffled: Any = None  # the folded network with weights of its own, once some are shuffled
+        self._unshuffled: InTurn | None = None  # the folded network with weights of its own, once some are shuffled
         anatomy = self._anatomy(loaded, warnings)
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
@@ -216,18 +218,27 @@ class KerasModel(Model):
 
     def _scores(self, x: FloatArray, logits: bool) -> NDArray[np.float32]:
         self._images.shape.assert_is_compatible_with(x.shape)  # cut-out functions take any shape that fits
-        outputs = self._trace.outputs(x) if self._folded is None else self._folded(tf.constant(x, tf.float32))
-        return tf.cast(outputs[int(logits)], tf.float32).numpy()  # type: ignore[no-any-return]
+        function = self._trace.outputs if self._folded is None else self._folded
+        return _scores(function, x, int(logits))
+
+    @cached_property
+    def _asked(self) -> InTurn | None:
+        """The folded network as a function that no run uses: threads take turns in one."""
+        return None if self._graph is None else self._graph.function(self._graph.outputs)
 
     def _keep_learnt(self) -> None:
-        if self._unshuffled is None and self._folded is not None:
+        if self._unshuffled is None and self._asked is not None:
             with suppress(Exception):  # whatever a layer's operation raises: then questions wait
-                self._unshuffled = convert_variables_to_constants_v2(self._folded)  # layers not folded have variables
+                # Layers that are not folded have variables.
+                self._unshuffled = InTurn(convert_variables_to_constants_v2(self._asked.function))
 
     def _scores_beside(self, x: FloatArray, patience: float) -> NDArray[np.float32]:
         if self._unshuffled is None:
             return super()._scores_beside(x, patience)
-        return tf.cast(self._unshuffled(tf.constant(x, tf.float32))[0], tf.float32).numpy()  # type: ignore[no-any-return]
+        return _scores(self._unshuffled, x)
+
+    def _scores_asked(self, x: FloatArray) -> NDArray[np.float32]:
+        return super()._scores_asked(x) if self._asked is None else _scores(self._asked, x)
 
     def _gradients(self, x: FloatArray, classes: NDArray[np.int64], logits: bool) -> FloatArray:
         return self._scored_gradients(x, classes, logits)[1]
@@ -334,3 +345,8 @@ class KerasModel(Model):
             what = f"the layer {layer}" if layer else "its input"
             raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")
         return found
+
+
+def _scores(function: Callable[[Any], list[Any]], x: FloatArray, output: int = 0) -> NDArray[np.float32]:
+    """One output of a compiled function of images."""
+    return tf.cast(function(tf.constant(x, tf.float32))[output], tf.float32).numpy()  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from picasso.models.keras_compiled import cut_out, in_turn
+from picasso.models.keras_compiled import InTurn, cut_out
 
 v1 = tf.compat.v1
 Forward = Callable[[Any, dict[int, Callable[[Any], Any]]], list[Any]]
@@ -115,7 +115,7 @@ class Trace:
         key = (output, path)
         with self._building:
             if key not in self._functions:
-                self._functions[key] = in_turn(self._outputs) if key == (None, None) else self._cut(*key)
+                self._functions[key] = InTurn(self._outputs) if key == (None, None) else self._cut(*key)
             return self._functions[key]
 
     def _cut(self, output: int | None, path: str | None) -> Any:

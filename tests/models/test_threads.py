@@ -55,3 +55,11 @@ def test_threads_do_not_mix(model):
 
     with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(work, range(THREADS)))
+
+
+@pytest.mark.slow
+def test_a_question_does_not_wait_for_a_run(model):
+    x = np.random.default_rng(0).uniform(size=(1, 8, 8, 3)).astype(np.float32)
+    expected = model.predict(x)
+    with model._folded._lock:  # as if a run had a batch in it
+        np.testing.assert_allclose(model.predict_beside(x, 1), expected, atol=1e-6)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from picasso.errors import NotSupported
 from picasso.models.incremental.known import calling, is_identity, known
 from picasso.models.incremental.steps import Step
-from picasso.models.keras_compiled import cut_out
+from picasso.models.keras_compiled import InTurn, cut_out
 from picasso.models.keras_flat import Flat
 from picasso.models.keras_history import inference, leading_to
 
@@ -51,7 +51,7 @@ class Graph:
         """Multiply-adds of one run of these steps."""
         return sum(step.whole_work for step in self.steps)
 
-    def function(self, numbers: Sequence[int]) -> Callable[[Any], list[Any]]:
+    def function(self, numbers: Sequence[int]) -> InTurn:
         """A compiled function of images (n, height, width, channels) that gives some of the values."""
         whole = self._traced
         return cut_out(whole, whole.inputs[:1], [whole.structured_outputs[number] for number in numbers])

@@ -10,7 +10,7 @@ import tensorflow as tf
 from picasso.models.incremental.gathering import Places
 from picasso.models.incremental.layout import Layout, Segment
 from picasso.models.incremental.steps import Local, Mean, Step
-from picasso.models.keras_compiled import in_turn
+from picasso.models.keras_compiled import InTurn
 
 Tensor = Any
 
@@ -50,7 +50,7 @@ def compiled(
         ],
         autograph=False,
     )
-    function = in_turn(function.get_concrete_function())  # found once: every call would spend half a millisecond on it
+    function = InTurn(function.get_concrete_function())  # found once: every call would spend half a millisecond on it
     return lambda entering, all_kept, starts, sizes: function(
         entering, [all_kept[number] for number in numbers], starts, sizes
     )
