@@ -29,8 +29,8 @@ def find_server(folder: Path) -> str:
     found = running(folder)
     if not found:
         raise WorkerLost(
-            f"No server runs over the data folder {folder}. Start one with `picasso serve`, name its config with "
-            "--config, or name its address with --url."
+            f"No server runs over the data folder {folder}. Start one with `picasso serve`; of one that runs, name the "
+            "config with --config, the data folder with PICASSO_DATA_DIR, or the address with --url."
         )
     if len(found) > 1:
         urls = ", ".join(server.url.partition("?")[0] for server in found)  # without their tokens
