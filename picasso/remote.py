@@ -23,10 +23,16 @@ def find_server(folder: Path) -> str:
     """The address of the one server that runs over a data folder.
 
     Raises:
-        WorkerLost: there is none.
+        WorkerLost: there is none, or the folder belongs to another user.
         ConfigError: there are several.
     """
-    found = running(folder)
+    try:
+        found = running(folder)
+    except PermissionError as error:
+        raise WorkerLost(
+            f"The data folder {folder} belongs to another user: reload as that one, or name the server's address with "
+            "--url."
+        ) from error
     if not found:
         raise WorkerLost(
             f"No server runs over the data folder {folder}. Start one with `picasso serve`; of one that runs, name the "

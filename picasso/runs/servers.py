@@ -41,9 +41,17 @@ def withdraw(folder: Path, owner: str) -> None:
 
 
 def running(folder: Path) -> list[Server]:
-    """The servers that live; what one left that is gone is deleted."""
+    """The servers that live; what one left that is gone is deleted.
+
+    Raises:
+        PermissionError: the folder belongs to another user.
+    """
+    try:
+        names = os.listdir(folder / "servers")  # `glob` hides on some versions of Python that it may not look
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     found = []
-    for path in sorted((folder / "servers").glob("*.json")):
+    for path in sorted(folder / "servers" / name for name in names if name.endswith(".json")):
         try:
             with FileLock(path.with_suffix(".lock"), timeout=0):
                 path.unlink(missing_ok=True)
