@@ -47,11 +47,13 @@ def running(folder: Path) -> list[Server]:
         PermissionError: the folder belongs to another user.
     """
     try:
-        names = os.listdir(folder / "servers")  # `glob` hides on some versions of Python that it may not look
+        files = sorted((folder / "servers").iterdir())  # `glob` hides on some versions of Python that it may not look
     except (FileNotFoundError, NotADirectoryError):
         return []
     found = []
-    for path in sorted(folder / "servers" / name for name in names if name.endswith(".json")):
+    for path in files:
+        if path.suffix != ".json":
+            continue
         try:
             with FileLock(path.with_suffix(".lock"), timeout=0):
                 path.unlink(missing_ok=True)

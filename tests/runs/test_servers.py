@@ -41,6 +41,6 @@ def test_the_folder_of_another_user_is_said_to_be_so(tmp_path: Path, monkeypatch
     def refuse(path: Path) -> NoReturn:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(os, "listdir", refuse)  # tests may run as root, whom no folder refuses
+    monkeypatch.setattr(Path, "iterdir", refuse)  # tests may run as root, whom no folder refuses
     with pytest.raises(WorkerLost, match="belongs to another user: reload as that one"):
         find_server(tmp_path)
