@@ -23,14 +23,20 @@ def find_server(folder: Path) -> str:
     """The address of the one server that runs over a data folder.
 
     Raises:
-        WorkerLost: there is none.
+        WorkerLost: there is none, or the folder belongs to another user.
         ConfigError: there are several.
     """
-    found = running(folder)
+    try:
+        found = running(folder)
+    except PermissionError as error:
+        raise WorkerLost(
+            f"The data folder {folder} belongs to another user: reload as that one, or name the server's address with "
+            "--url."
+        ) from error
     if not found:
         raise WorkerLost(
-            f"No server runs over the data folder {folder}. Start one with `picasso serve`, name its config with "
-            "--config, or name its address with --url."
+            f"No server runs over the data folder {folder}. Start one with `picasso serve`; of one that runs, name the "
+            "config with --config, the data folder with PICASSO_DATA_DIR, or the address with --url."
         )
     if len(found) > 1:
         urls = ", ".join(server.url.partition("?")[0] for server in found)  # without their tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from picasso.config import Config, load_config
+from picasso.testing import problems
 from picasso.visualizations.discovery import discover
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +52,21 @@ def test_own_preprocess_of_the_docs_works() -> None:
     x = names["preprocess"]([Image.new("L", (9, 5), 255)])  # type: ignore[operator]
     assert x.shape == (1, 64, 64, 3)
     assert x.max() == 1
+
+
+@pytest.mark.parametrize(("name", "template"), [("Contrast", "picasso_map("), ("Halves", "outputs/")])
+def test_visualizations_of_the_docs_keep_to_their_contract(
+    name: str, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = ROOT / "docs" / "your-own-visualization.md"
+    for file, language, word in (
+        (f"{name.lower()}.py", "python", f"class {name}("),
+        (f"{name}.html", "html", template),
+    ):
+        text = next(block for block in blocks(guide, language) if word in block)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert problems(getattr(importlib.import_module(name.lower()), name)) == []
 
 
 def test_settings_page_is_current() -> None:

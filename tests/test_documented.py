@@ -138,6 +138,19 @@ def test_blocks_are_well_formed(page: Path) -> None:
         json.loads(block)
 
 
+def test_every_picture_is_on_a_page() -> None:
+    shown = {name for page in PAGES for name in re.findall(r"images/([\w-]+)\.jpg\)", text(page))}
+    assert {path.name for path in (DOCS / "images").iterdir()} == {
+        f"{name}{ending}.jpg" for name in shown for ending in ("", "-dark")
+    }
+
+
+def test_the_proxy_of_the_docs_sets_every_header_that_is_believed() -> None:
+    (server,) = (block for page in PAGES for block in blocks(page, "nginx"))
+    set_there = re.findall(r"proxy_set_header X-Forwarded-(\w+) ", server)
+    assert sorted(set_there) == ["For", "Host", "Port", "Prefix", "Proto"]  # what ProxyFix takes
+
+
 def sentences() -> Iterator[str]:
     """Every text in the code, with … where something is put in."""
     for path in sorted((ROOT / "picasso").rglob("*.py")):

@@ -1,6 +1,6 @@
 """Takes the pictures of README and docs from the running app, on the real model: `make screenshots`.
 
-With names, only those: `python tools/screenshots.py start runs`. Each page is taken in light and in dark.
+With names, only those: `python tools/screenshots.py start model`. Each page is taken in light and in dark.
 """
 
 from __future__ import annotations
@@ -88,7 +88,6 @@ PAGES: dict[str, Visit] = {
     "running": under_way,
     "runs": at("/runs"),
     "model": at("/model"),
-    "error": at("/nowhere"),
 }
 
 # The pages of a training, which the example with checkpoints has.

@@ -1,4 +1,4 @@
-"""A training as a model with many states. Make them with `python examples/mnist-checkpoints/train.py`, then
+"""A training as a model with many states. Make them with `.venv/bin/python examples/mnist-checkpoints/train.py`, then
 `PICASSO_SETTINGS=examples/mnist-checkpoints/config.py make serve`."""
 
 MODEL_NAME = "digits"

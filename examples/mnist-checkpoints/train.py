@@ -1,6 +1,6 @@
 """Train a very small digit classifier for a few hundred steps, and keep it as it is at some of them.
 
-    python examples/mnist-checkpoints/train.py
+    .venv/bin/python examples/mnist-checkpoints/train.py
 
 Without `--data` the digits come from `keras.datasets.mnist`. Step 0 is the network before it has learnt anything.
 """

@@ -1,6 +1,6 @@
 """Train the small digit classifier that this example serves.
 
-    python examples/mnist-keras/train.py --out model.keras --samples samples
+    .venv/bin/python examples/mnist-keras/train.py --out model.keras --samples samples
 
 Without `--data` the digits come from `keras.datasets.mnist`. Held-out digits are used once, after the last epoch: they
 choose neither the weights nor the number of epochs.

@@ -1,6 +1,6 @@
 """Build and train a TF1-style graph that reads digits, and write it as a SavedModel and as a TF1 checkpoint.
 
-    python examples/mnist-tensorflow/make.py --data mnist_10k.npz
+    .venv/bin/python examples/mnist-tensorflow/make.py
 
 Without `--data` the digits come from `keras.datasets.mnist`. Digits and split are those of `examples/mnist-keras`.
 The graph is as such programs write it: placeholders for images, labels and `keep_prob`, a loss, an optimizer.

@@ -1,6 +1,6 @@
 """Makes the model of this example: brick, grass or gravel, learnt on top of EfficientNet-Lite0's ImageNet features.
 
-    python examples/transfer-learning/textures.py [--out textures.keras]
+    .venv/bin/python examples/transfer-learning/textures.py [--out textures.keras]
 
 It is built as transfer learning mostly is: augmentation, scaling and the pretrained backbone are layers of the new
 model, the backbone a whole network in one layer; the backbone stays as it is, and only a new head is trained.

@@ -41,9 +41,19 @@ def withdraw(folder: Path, owner: str) -> None:
 
 
 def running(folder: Path) -> list[Server]:
-    """The servers that live; what one left that is gone is deleted."""
+    """The servers that live; what one left that is gone is deleted.
+
+    Raises:
+        PermissionError: the folder belongs to another user.
+    """
+    try:
+        files = sorted((folder / "servers").iterdir())  # `glob` hides on some versions of Python that it may not look
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     found = []
-    for path in sorted((folder / "servers").glob("*.json")):
+    for path in files:
+        if path.suffix != ".json":
+            continue
         try:
             with FileLock(path.with_suffix(".lock"), timeout=0):
                 path.unlink(missing_ok=True)

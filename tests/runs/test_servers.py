@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import NoReturn
 
+import pytest
+
+from picasso.errors import WorkerLost
+from picasso.remote import find_server
 from picasso.runs.servers import Server, announce, running
 from picasso.runs.store import Store
 
@@ -30,3 +35,12 @@ def test_what_a_server_left_that_was_killed_is_deleted(tmp_path: Path) -> None:
     store._alive.release()  # as the end of its process does
     assert running(tmp_path) == []
     assert list((tmp_path / "servers").glob("*.json")) == []
+
+
+def test_the_folder_of_another_user_is_said_to_be_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> NoReturn:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # tests may run as root, whom no folder refuses
+    with pytest.raises(WorkerLost, match="belongs to another user: reload as that one"):
+        find_server(tmp_path)
