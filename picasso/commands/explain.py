@@ -64,9 +64,7 @@ def explain(
     if again is not None:
         explaining.repeat_run(given, again, model, config_file)
     else:
-        explaining.explain_images(
-            given, str(visualization), key_values(settings), classes, seed, model, config_file
-        )
+        explaining.explain_images(given, str(visualization), key_values(settings), classes, seed, model, config_file)
 
 
 def key_values(settings: Sequence[str]) -> dict[str, str]:
