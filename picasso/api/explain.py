@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,12 +18,12 @@ from picasso.api.results import bundled, found_by, inline, inline_outputs
 from picasso.api.runs import started, with_classes
 from picasso.api.schemas import Explanation, PreferHeaders, ToExplain
 from picasso.api.visitors import MAY_HAVE_A_SESSION, own_or_new_session, visitor
-from picasso.errors import Busy, Cancelled, TookTooLong, kind_of
+from picasso.errors import Busy, Cancelled, InvalidRequest, TookTooLong, kind_of
 from picasso.models.info import ModelInfo
 from picasso.runs.requests import ask, check, how_is
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
-from picasso.web.choosing import settings_values
+from picasso.web.choosing import settings_values, several_settings
 from picasso.web.services import forget_session, services
 
 BESIDE: dict[int | str, dict[str, Any]] = {
@@ -56,6 +56,7 @@ def explain(files_data: ToExplain, headers_data: PreferHeaders) -> Any:
     """
     visualization = visualization_of(files_data.visualization)
     model = reference_of(files_data.model)
+    _refuse_repeated({"classes", *several_settings(visualization)})
     values = _settings(visualization, how_is(services().engine, model).info)
     check(visualization, values, how_is(services().engine, model).info)  # before the image is read
     if "respond-async" in _preferences(headers_data.prefer):
@@ -71,6 +72,14 @@ def explain(files_data: ToExplain, headers_data: PreferHeaders) -> Any:
             results=[inline(run, found) for found in found_by(run)],
             outputs=inline_outputs(run),
         )
+
+
+def _refuse_repeated(several: Container[str]) -> None:
+    """All fields but these stand there once: which of two values is meant, nobody knows."""
+    for given in (request.form, request.files):
+        for name in given:
+            if name not in several and len(given.getlist(name)) > 1:
+                raise InvalidRequest(f"'{name[:80]}' should be there once.", field=name[:80])
 
 
 def _settings(visualization: type[BaseVisualization], info: ModelInfo | None) -> dict[str, Any]:
