@@ -27,4 +27,4 @@ def sentence(name: str, error: Any, rule: str = "", meanings: Mapping[str, str] 
     if rule:
         return f"'{name}' should {rule}, got {given}."
     reason = error["msg"].removeprefix(OWN_CHECKS.get(error["type"], "")).rstrip(".")
-    return f"'{name}' cannot be {given}: {reason}."
+    return f"'{name}' cannot be {given}{f': {reason}' if reason else ''}."

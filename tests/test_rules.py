@@ -13,7 +13,8 @@ from picasso.rules import sentence
 def odd(value: int) -> int:
     if value % 2 == 0:
         raise ValueError("it should be odd")
-    assert value < 9
+    if value == 9:
+        raise AssertionError  # as `assert` without a message
     return value
 
 
@@ -32,12 +33,11 @@ def odd(value: int) -> int:
         (Annotated[str, Field(max_length=2)], "abc", "should have at most 2 characters, got 'abc'."),
         (Annotated[str, Field(pattern="^a$")], "b", "should be an a, got 'b'."),
         (Annotated[int, AfterValidator(odd)], 2, "cannot be '2': it should be odd."),
-        (Annotated[int, AfterValidator(odd)], 9, "cannot be '9'"),
+        (Annotated[int, AfterValidator(odd)], 9, "cannot be '9'."),
     ],
 )
 def test_a_sentence(kind: Any, value: Any, expected: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(kind).validate_python(value)
     found = sentence("x", caught.value.errors()[0], meanings={"^a$": "be an a"})
-    assert found.startswith(f"'x' {expected}")
-    assert found.endswith(".")
+    assert found == f"'x' {expected}"
