@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any
 
@@ -23,6 +24,7 @@ def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGI
     Args:
         listener: a socket that listens.
     """
+    logging.getLogger("waitress.queue").addFilter(_is_long)
     server = create_server(
         app,
         sockets=[listener],
@@ -32,6 +34,11 @@ def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGI
     )
     server.channel_class = _Channel
     return server
+
+
+def _is_long(record: logging.LogRecord) -> bool:
+    """Whether a warning of the queue's depth tells something: while threads start, a single request is one already."""
+    return isinstance(record.args, tuple) and record.args >= (THREADS,)
 
 
 def _refusing(channel: Any, request: Any) -> Task:

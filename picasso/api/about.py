@@ -7,7 +7,7 @@ from typing import Any
 from flask import url_for
 
 from picasso import __version__
-from picasso.api.blueprint import blueprint
+from picasso.api.blueprint import blueprint, concerning
 from picasso.api.schemas import (
     About,
     Live,
@@ -102,6 +102,17 @@ def reference_of(asked: str) -> str:
         known = ", ".join(choice.reference for choice in roster.choices())
         raise NotFound(f"There is no model {asked[:80]!r}. There are: {known}.", field="model")
     return asked or roster.default
+
+
+def visualization_of(asked: str) -> type[BaseVisualization]:
+    """The visualization that the body of a request names.
+
+    Raises:
+        NotFound: there is none.
+        PluginError: it is broken.
+    """
+    with concerning("visualization"):
+        return services().registry.get(asked)
 
 
 @blueprint.get("/visualizations")

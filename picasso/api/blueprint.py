@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -12,7 +14,9 @@ from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from picasso.errors import InvalidRequest
+from picasso.api.schemas import PATTERNS
+from picasso.errors import InvalidRequest, PicassoError
+from picasso.rules import sentence
 
 PREFIX = "/api/v1"
 MOST_DIGITS = 320  # of an integer: some more than the largest float has
@@ -117,10 +121,12 @@ def _declared() -> dict[str, Any]:
     return found
 
 
-def wrong_field(error: ValidationError) -> InvalidRequest:
-    """The first thing that is wrong, as a sentence."""
+def wrong_field(error: ValidationError, *, header: bool = False) -> InvalidRequest:
+    """The first thing that is wrong, as a sentence. `header`: it is called as headers are."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
+    if header:
+        field = field.replace("_", "-").title()
     if first["type"] == "extra_forbidden":
         return InvalidRequest(f"There is no field {field[:80]!r}.", field=field[:80])
     if first["type"] == "missing" or (first["type"] == "value_error" and first["input"] is None):
@@ -129,5 +135,14 @@ def wrong_field(error: ValidationError) -> InvalidRequest:
         return InvalidRequest(f"'{field}' should be a file.", field=field)
     if not field:
         return InvalidRequest("The body should be a JSON object.")
-    rule = first["msg"].removeprefix("Input should be ")
-    return InvalidRequest(f"'{field}' should be {rule}, got {str(first['input'])[:80]!r}.", field=field)
+    return InvalidRequest(sentence(field, first, meanings=PATTERNS), field=field)
+
+
+@contextmanager
+def concerning(field: str) -> Iterator[None]:
+    """Whatever is refused within is refused because of that field."""
+    try:
+        yield
+    except PicassoError as error:
+        error.field = field
+        raise

@@ -15,7 +15,11 @@ from picasso.api.schemas import ID, Error
 
 REFERENCE = "#/components/schemas/"
 SECURITY = {
-    "token": {"type": "http", "scheme": "bearer", "description": "The token that the upload of images gave"},
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token that the upload of images or the start of a run gave",
+    },
     "cookie": {"type": "apiKey", "in": "cookie", "name": "picasso", "description": "The cookie of the pages"},
 }
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
@@ -27,9 +31,9 @@ TWO_KINDS = {"artifact": "image/png", "explain": "application/zip"}  # what else
 BINARY = {"type": "string", "format": "binary"}
 INTRODUCTION = (
     "Shows what a trained vision model looks at. Upload images, start runs on them, read the results, or have one "
-    "image explained in one call. The first answer carries a session's token, which later requests send as "
-    "`Authorization: Bearer`. A server that others can reach wants its own token besides, as `Picasso-Token`, with "
-    "every request. Every answer from 400 on has the same body."
+    "image explained in one call. The upload of images, and whatever starts a run, gives the session's token, which "
+    "later requests send as `Authorization: Bearer`. A server that others can reach wants its own token besides, as "
+    "`Picasso-Token`, with every request. Every answer from 400 on has the same body."
 )
 
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from flask import Response, request
 from werkzeug.http import parse_options_header
 
-from picasso.api.about import reference_of
-from picasso.api.blueprint import blueprint
+from picasso.api.about import reference_of, visualization_of
+from picasso.api.blueprint import blueprint, concerning
 from picasso.api.once import once
-from picasso.api.results import bundled, found_by, inline
+from picasso.api.results import bundled, found_by, inline, inline_outputs
 from picasso.api.runs import started, with_classes
 from picasso.api.schemas import Explanation, PreferHeaders, ToExplain
 from picasso.api.visitors import MAY_HAVE_A_SESSION, own_or_new_session, visitor
-from picasso.errors import Busy, Cancelled, TookTooLong, kind_of
+from picasso.errors import Busy, Cancelled, InvalidRequest, TookTooLong, kind_of
 from picasso.models.info import ModelInfo
 from picasso.runs.requests import ask, check, how_is
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
-from picasso.web.choosing import settings_values
+from picasso.web.choosing import settings_values, several_settings
 from picasso.web.services import forget_session, services
 
 BESIDE: dict[int | str, dict[str, Any]] = {
@@ -54,8 +54,9 @@ def explain(files_data: ToExplain, headers_data: PreferHeaders) -> Any:
 
     With `Prefer: respond-async` it becomes a run of a session, which is made if the request names none.
     """
-    visualization = services().registry.get(files_data.visualization)
+    visualization = visualization_of(files_data.visualization)
     model = reference_of(files_data.model)
+    _refuse_repeated({"classes", *several_settings(visualization)})
     values = _settings(visualization, how_is(services().engine, model).info)
     check(visualization, values, how_is(services().engine, model).info)  # before the image is read
     if "respond-async" in _preferences(headers_data.prefer):
@@ -69,7 +70,16 @@ def explain(files_data: ToExplain, headers_data: PreferHeaders) -> Any:
             settings=run.settings,
             seconds=(run.finished or 0) - (run.started or 0),
             results=[inline(run, found) for found in found_by(run)],
+            outputs=inline_outputs(run),
         )
+
+
+def _refuse_repeated(several: Container[str]) -> None:
+    """All fields but these stand there once: which of two values is meant, nobody knows."""
+    for given in (request.form, request.files):
+        for name in given:
+            if name not in several and len(given.getlist(name)) > 1:
+                raise InvalidRequest(f"'{name[:80]}' should be there once.", field=name[:80])
 
 
 def _settings(visualization: type[BaseVisualization], info: ModelInfo | None) -> dict[str, Any]:
@@ -96,7 +106,8 @@ def _as_run(
         if new:
             services().sessions.delete(session)
             forget_session()
-        raise refused[0].error
+        with concerning("file"):
+            raise refused[0].error
     body, status, headers = started(visualization, values, [accepted[0].id], model, session, strict=False)
     return body, status, headers | {"Preference-Applied": "respond-async"}
 
@@ -111,8 +122,9 @@ def _waited_for(
     session = services().store.new_session()
     try:
         accepted, refused = services().sessions.add_files(session, [asked.file])
-        if refused:
-            raise refused[0].error
+        with concerning("file"):
+            if refused:
+                raise refused[0].error
         settings = check(visualization, values, how_is(services().engine, model).info)
         store, engine = services().store, services().engine
         run = ask(store, engine, session, visualization, settings, [accepted[0].id], model)

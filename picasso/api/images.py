@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import url_for
 
-from picasso.api.blueprint import blueprint
+from picasso.api.blueprint import blueprint, concerning
 from picasso.api.once import once
 from picasso.api.schemas import Images, ImageShown, Refused, Upload, Uploaded
 from picasso.api.visitors import MAY_HAVE_A_SESSION, NEEDS_A_SESSION, own_or_new_session, own_session, token, visitor
@@ -45,7 +45,8 @@ def upload(files_data: Upload) -> Uploaded:
         if new:
             services().sessions.delete(session)
             forget_session()
-        raise refused[0].error
+        with concerning("file"):
+            raise refused[0].error
     return Uploaded(
         session=token(session),
         images=[shown(image) for image in accepted],

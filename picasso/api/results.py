@@ -79,13 +79,22 @@ def inline(run: Run, found: Found) -> InlineResult:
         filename=services().store.image(run.session, run.images[found.number]).filename,
         predictions=[Prediction(**one) for one in found.predictions],
         artifacts=[
-            InlineArtifact(
-                name=name, kind=file["kind"], shape=file["shape"], data=b64encode(_read(run, file)).decode("ascii")
-            )
+            InlineArtifact(name=name, kind=file["kind"], shape=file["shape"], data=_in_base64(_read(run, file)))
             for name, file in found.files.items()
         ],
         content=found.content,
     )
+
+
+def inline_outputs(run: Run) -> dict[str, str]:
+    """The pictures that a finished run's visualization wrote to its output folder, in base64, by name."""
+    store, engine = services().store, services().engine
+    names = _manifest(run).get("outputs", [])
+    return {name: _in_base64(file_of(store, engine, run, f"output.{name}")) for name in names}
+
+
+def _in_base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
 
 
 def _read(run: Run, file: dict[str, Any]) -> bytes:

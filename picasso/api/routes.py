@@ -58,5 +58,5 @@ def _in_json(response: Response) -> Response:
 def _refused(error: HTTPError) -> Any:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        return errors.picasso_error(wrong_field(cause))
+        return errors.picasso_error(wrong_field(cause, header="headers" in error.detail))
     return errors.unexpected_error(error)

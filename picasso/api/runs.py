@@ -9,8 +9,8 @@ from typing import Any
 from apiflask import FileSchema
 from flask import Response, send_file, url_for
 
-from picasso.api.about import reference_of
-from picasso.api.blueprint import blueprint
+from picasso.api.about import reference_of, visualization_of
+from picasso.api.blueprint import blueprint, concerning
 from picasso.api.once import once
 from picasso.api.results import artifact_bytes, bundled, found_by, shown
 from picasso.api.schemas import (
@@ -57,13 +57,15 @@ OF_A_RESULT = {
 def start_run(json_data: RunAsked) -> tuple[RunStarted, int, dict[str, str]]:
     """Starts a run, or gives the one of this session that has the same answer."""
     session = own_session()
-    visualization = services().registry.get(json_data.visualization)
+    visualization = visualization_of(json_data.visualization)
+    for number, image in enumerate(json_data.images):
+        with concerning(f"images.{number}"):
+            services().store.image(session, image)
     images = list(dict.fromkeys(json_data.images))
-    for image in images:
-        services().store.image(session, image)
     model = reference_of(json_data.model)
     values = with_classes(visualization, json_data.settings, json_data.classes, how_is(services().engine, model).info)
-    return started(visualization, values, images, model, session, json_data.seed, strict=True)
+    seed = json_data.seed if "seed" in json_data.model_fields_set else None
+    return started(visualization, values, images, model, session, seed, strict=True)
 
 
 def with_classes(
@@ -95,10 +97,8 @@ def _as_named(visualization: type[BaseVisualization], classes: Sequence[str | in
     if not all(map(split, texts)):
         raise InvalidSetting(f"Each of 'classes' should be a name or number, got {value[:80]!r}.", field="classes")
     if info is not None:
-        try:
+        with concerning("classes"):
             named_classes(value, info.labels)
-        except InvalidSetting as error:
-            raise InvalidSetting(error.message, field="classes") from error
     return value
 
 
@@ -108,12 +108,12 @@ def started(
     images: list[str],
     model: str,
     session: str,
-    seed: int = 0,
+    seed: int | None = None,
     *,
     strict: bool,
 ) -> tuple[RunStarted, int, dict[str, str]]:
     """The answer to a request for a run. `strict`: text is not taken for a number."""
-    settings = check(visualization, values, how_is(services().engine, model).info, strict=strict)
+    settings = check(visualization, values, how_is(services().engine, model).info, strict=strict, seed=seed)
     run = ask(services().store, services().engine, session, visualization, settings, images, model, seed)
     run = services().store.run(session, run.id)  # it may have begun
     body = RunStarted(**_whole(run), session=token(session))

@@ -13,6 +13,10 @@ from picasso.visualizations.classes import MOST
 
 ID = r"^[0-9a-f]{32}$"
 KEY = r"^[\x21-\x7e]{1,200}$"
+PATTERNS = {
+    ID: "be an id, of 32 of the characters 0-9 and a-f",
+    KEY: "have 1 to 200 visible ASCII characters and no spaces",
+}  # what follows "should" in what is said
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -238,7 +242,9 @@ class RunAsked(Given):
         default=0,
         description='How many of the best, as the setting "classes"; or which, by name or number, as "named"',
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="What chance begins with")
+    seed: int = _left_out(
+        default=0, ge=0, lt=2**32, description='What chance begins with, as the setting "seed" where there is one'
+    )
 
 
 class CostShown(Shown):
@@ -379,13 +385,14 @@ class InlineResult(Shown):
 
 
 class Explanation(Shown):
-    """An explanation of which nothing is kept."""
+    """An explanation of which nothing is kept. `outputs` are the pictures in the output folder, `.png` in base64."""
 
     visualization: str
     model: str
     settings: dict[str, Any]
     seconds: float
     results: list[InlineResult]
+    outputs: dict[str, str]
 
 
 # Headers

@@ -19,7 +19,7 @@ A_FILE = click.Path(path_type=Path)
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="A class, by name, part of a name or number.")
 @click.option("--model", metavar="PATH", help="Model file or folder, or a name of the config's MODELS.")
 @click.option("--config", "config_file", type=A_FILE, help="Config file; ./config.py unless given.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="What chance begins with; 0 unless given.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="What chance begins with; 0 unless given or set.")
 @click.option("--out", type=A_FILE, metavar="DIR", help="Folder for maps, arrays and the manifest.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each image, and nothing else on stdout.")
 @click.option("--again", type=A_FILE, metavar="MANIFEST", help="Repeat a run, and say what is not as it was.")
@@ -64,9 +64,7 @@ def explain(
     if again is not None:
         explaining.repeat_run(given, again, model, config_file)
     else:
-        explaining.explain_images(
-            given, str(visualization), key_values(settings), classes, seed or 0, model, config_file
-        )
+        explaining.explain_images(given, str(visualization), key_values(settings), classes, seed, model, config_file)
 
 
 def key_values(settings: Sequence[str]) -> dict[str, str]:

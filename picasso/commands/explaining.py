@@ -38,7 +38,7 @@ def explain_images(
     visualization: str,
     settings: dict[str, str],
     classes: Sequence[str],
-    seed: int,
+    seed: int | None,
     model: str | None,
     config_file: Path | None,
 ) -> None:

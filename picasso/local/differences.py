@@ -37,7 +37,8 @@ def _of_the_question(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
         for name in dict.fromkeys([*then["settings"], *now["settings"]]):
             yield from _said(name, then["settings"].get(name), now["settings"].get(name))
     yield from _said("the chosen class", then.get("classes", []), now.get("classes", []))
-    yield from _said("the seed", then["seed"], now["seed"])
+    if "seed" not in then["settings"]:  # else it was said of the setting
+        yield from _said("the seed", then["seed"], now["seed"])
 
 
 def _of_the_model(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

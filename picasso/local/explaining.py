@@ -15,7 +15,7 @@ from picasso.models.class_names import find_class
 from picasso.runs.keys import run_key
 from picasso.runs.looking import failure, look
 from picasso.runs.manifest import decided_by
-from picasso.runs.requests import check
+from picasso.runs.requests import check, seed_of
 from picasso.visualizations.base import Input
 
 SECONDS_TOGETHER = 4.0  # of computing that are lost, at most, when the process is killed; about so
@@ -45,7 +45,7 @@ class Explainer:
         visualization: its name.
         settings: those that are not to have the model's defaults.
         classes: names or numbers of the classes to explain; each image's best ones unless given.
-        seed: what chance begins with.
+        seed: what chance begins with; 0 unless given, or what the settings say where they have one.
         stop: asked before every batch; True ends it with `Cancelled`.
 
     Raises:
@@ -61,19 +61,19 @@ class Explainer:
         settings: Mapping[str, Any],
         *,
         classes: Sequence[str | int] = (),
-        seed: int = 0,
+        seed: int | None = None,
         stop: Callable[[], bool] = never,
     ) -> None:
         self.model = model
         self.visualization = model.visualizations.get(visualization)
         self.classes = tuple(dict.fromkeys(find_class(one, model.info.labels) for one in classes))
-        self.settings = check(self.visualization, self._with_classes(settings), model.info)
-        self.seed = seed
+        self.settings = check(self.visualization, self._with_classes(settings), model.info, seed=seed)
+        self.seed = seed_of(self.settings, seed)
         self._stop = stop
         self.limits = Limits(model.config.MAX_IMAGE_BYTES, model.config.MAX_IMAGE_PIXELS)
         content = self.settings.model_dump(mode="json")
-        decided = decided_by(model.info, self.visualization, content, seed, self.classes)
-        key = run_key(model.info, self.visualization, self.visualization.digest, content, [], seed, self.classes)
+        decided = decided_by(model.info, self.visualization, content, self.seed, self.classes)
+        key = run_key(model.info, self.visualization, self.visualization.digest, content, [], self.seed, self.classes)
         self.run: dict[str, Any] = {**decided, "key": key, "opened_with": model.opened_with}
 
     def _with_classes(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def explain(
     /,
     *,
     class_: str | int | Sequence[str | int] = (),
-    random_seed: int = 0,
+    random_seed: int | None = None,
     **settings: Any,
 ) -> Explanation: ...
 
@@ -206,7 +206,7 @@ def explain(
     /,
     *,
     class_: str | int | Sequence[str | int] = (),
-    random_seed: int = 0,
+    random_seed: int | None = None,
     **settings: Any,
 ) -> list[Explanation]: ...
 
@@ -218,7 +218,7 @@ def explain(
     /,
     *,
     class_: str | int | Sequence[str | int] = (),
-    random_seed: int = 0,
+    random_seed: int | None = None,
     **settings: Any,
 ) -> Explanation | list[Explanation]:
     """Explains images: one `Explanation` for one image, a list of them for several.
@@ -228,7 +228,7 @@ def explain(
         images: a path, a PIL image or an array uint8 (height, width) or (height, width, channels); or several.
         visualization: its name, as `picasso visualizations` lists it: "occlusion".
         class_: the class to explain, by name or number, or several; each image's best ones unless given.
-        random_seed: what chance begins with in visualizations that have no setting for it.
+        random_seed: what chance begins with; 0 unless given, or as the visualization's setting `seed`.
         settings: the visualization's own; the model's defaults unless given.
 
     Raises:

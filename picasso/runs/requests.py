@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from picasso.errors import NotFound, NotSupported
+from picasso.errors import InvalidSetting, NotFound, NotSupported
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed
 from picasso.runs.budget import check_budget
@@ -19,6 +19,7 @@ from picasso.runs.store import Store
 from picasso.visualizations.base import BaseVisualization, Settings
 
 SEED = 0
+SEED_SETTING = "seed"
 _asking = threading.Lock()  # two equal requests at once are one run
 
 
@@ -32,9 +33,18 @@ def how_is(engine: Engine, reference: str) -> Status:
 
 
 def check(
-    visualization: type[BaseVisualization], values: Mapping[str, Any], info: ModelInfo | None, *, strict: bool = False
+    visualization: type[BaseVisualization],
+    values: Mapping[str, Any],
+    info: ModelInfo | None,
+    *,
+    strict: bool = False,
+    seed: int | None = None,
 ) -> Settings:
     """Settings checked against the declaration and, once it is known, the model.
+
+    Args:
+        strict: text is not taken for a number.
+        seed: of the run, if one was asked for; it is the setting's where there is one.
 
     Raises:
         NotSupported: the model cannot do this visualization.
@@ -43,7 +53,27 @@ def check(
     reason = visualization.unsupported_reason(info) if info else None
     if reason:
         raise NotSupported(reason)
-    return visualization.parse_settings(values, info, strict=strict)
+    if seed is not None and _has_seed(visualization.settings_model):
+        values = {SEED_SETTING: seed, **values}
+    settings = visualization.parse_settings(values, info, strict=strict)
+    if seed not in (None, seed_of(settings, seed)):
+        raise InvalidSetting(
+            f"The seed is {seed}, but the setting 'seed' is {seed_of(settings)}: give one of them.", field=SEED_SETTING
+        )
+    return settings
+
+
+def seed_of(settings: Settings, seed: int | None = None) -> int:
+    """What chance begins with: the setting's seed where there is one, else the run's, if one was asked for."""
+    if _has_seed(type(settings)):
+        return int(getattr(settings, SEED_SETTING))
+    return SEED if seed is None else seed
+
+
+def _has_seed(settings: type[Settings]) -> bool:
+    """Whether a visualization has a setting for the seed; a choice of texts of that name is something else."""
+    field = settings.model_fields.get(SEED_SETTING)
+    return field is not None and field.annotation is int
 
 
 def afford(engine: Engine, visualization: type[BaseVisualization], settings: Settings, model: str, images: int) -> None:
@@ -65,7 +95,7 @@ def ask(
     settings: Settings,
     images: Sequence[str],
     model: str,
-    seed: int = SEED,
+    seed: int | None = None,
 ) -> Run:
     """The run that has that answer, or will have it; a new one where there is none.
 
@@ -73,11 +103,13 @@ def ask(
         settings: checked.
         images: ids of the session's images, each once.
         model: its reference.
+        seed: what chance begins with where no setting says it; 0 unless given.
 
     Raises:
         NotFound: there is no such image in this session.
         OverBudget: it would be too much work.
     """
+    seed = seed_of(settings, seed)
     found = [store.image(session, image) for image in images]
     afford(engine, visualization, settings, model, len(found))
     info = how_is(engine, model).info

@@ -33,6 +33,7 @@ from picasso.errors import InvalidSetting
 from picasso.models.base import Model
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
+from picasso.rules import sentence
 
 __all__ = ["BaseVisualization", "Cost", "Field", "Fill", "Input", "Settings", "Several"]
 
@@ -296,10 +297,10 @@ def _sentence(field: str | None, error: Any, model: type[Settings], limit: Any) 
     if error["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields) or "none"
         return f"There is no setting '{field}'. The settings are: {known}."
-    rule = error["msg"].removeprefix("Input should be ")
+    rule = ""
     if error["type"] == "less_than_equal" and isinstance(limit, int | float):
-        rule = f"less than or equal to {min(limit, error['ctx']['le'])} for this model"
-    return f"'{field}' should be {rule}, got {str(error['input'])[:80]!r}."
+        rule = f"be less than or equal to {min(limit, error['ctx']['le'])} for this model"
+    return sentence(field or "settings", error, rule)
 
 
 def spaced(class_name: str) -> str:

@@ -159,12 +159,17 @@ def settings_values(visualization: type[BaseVisualization], form: Any) -> dict[s
 
     Where several may be chosen, all of them, with commas between (none sends one that is empty).
     """
-    several = {field.name for field in form_fields(visualization, {}) if field.kind == "several"}
+    several = several_settings(visualization)
     return {
         name: ",".join(form.getlist(name)) if name in several else form.getlist(name)[-1]
         for name in form
         if name not in ("image", "visualization", "model")
     }
+
+
+def several_settings(visualization: type[BaseVisualization]) -> set[str]:
+    """The names of those settings that may have several choices."""
+    return {field.name for field in form_fields(visualization, {}) if field.kind == "several"}
 
 
 def checked(visualization: type[BaseVisualization], values: Mapping[str, Any]) -> Settings:

@@ -6,11 +6,13 @@ import base64
 import io
 import zipfile
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browsing import InProcessEngine, picture
+from PIL import Image
 from programs import API, MakeProgram, Program
 
 from picasso.api import explain
@@ -45,6 +47,25 @@ def test_one_call_gives_what_a_run_gives_and_keeps_nothing(program: Program) -> 
     assert base64.b64decode(one["data"]) == program.ask("GET", other["url"]).data
 
 
+def test_what_was_written_to_the_output_folder_is_in_the_answer(make_program: MakeProgram, tmp_path: Path) -> None:
+    (tmp_path / "Halves.html").write_text('{% extends "result.html" %}')
+    (tmp_path / "halves.py").write_text(
+        "from picasso.visualizations.base import BaseVisualization\n"
+        "class Halves(BaseVisualization):\n"
+        "    description = 'Halves'\n"
+        "    reference_link = ''\n"
+        "    def make_visualization(self, inputs, output_dir, settings=None):\n"
+        "        inputs[0]['data'].crop((0, 0, 9, 4)).save(output_dir / 'upper.png')\n"
+        "        return [{'output': 'upper.png'}]\n"
+    )
+    program = make_program(VISUALIZATION_FOLDERS=[tmp_path])
+    sent = {"file": (BytesIO(picture(3)), "cat.png"), "visualization": "halves"}
+    found = program.ask("POST", "explain", data=sent).get_json()
+    assert found["results"][0]["content"] == {"output": "upper.png"}
+    half = Image.open(BytesIO(base64.b64decode(found["outputs"]["upper.png"])))
+    np.testing.assert_array_equal(half, Image.open(BytesIO(picture(3))).convert("RGB").crop((0, 0, 9, 4)))
+
+
 def test_classes_of_one_call_are_a_number_or_names(program: Program) -> None:
     def labels(*classes: str) -> list[str]:
         found = program.ask("POST", "explain", data=body(classes=list(classes))).get_json()
@@ -75,12 +96,14 @@ def test_it_becomes_a_run_where_that_is_preferred(program: Program) -> None:
 @pytest.mark.parametrize(
     ("change", "status", "field"),
     [
-        ({"visualization": "nothing"}, 404, None),
+        ({"visualization": "nothing"}, 404, "visualization"),
         ({"window": "0"}, 422, "window"),
         ({"nothing": "1"}, 422, "nothing"),
-        ({"file": b"hello"}, 415, None),
+        ({"file": b"hello"}, 415, "file"),
         ({"file": "text"}, 422, "file"),
         ({"model": "nothing"}, 404, "model"),
+        ({"window": ["4", "5"]}, 422, "window"),
+        ({"visualization": ["occlusion", "saliency"]}, 422, "visualization"),
     ],
 )
 @pytest.mark.parametrize("preferred", ["", "respond-async"])
@@ -167,7 +190,10 @@ def test_a_key_is_a_sessions_own_and_an_error_is_not_kept(program: Program) -> N
 @pytest.mark.parametrize("key", ["", " ", "x" * 201, "a b"])
 def test_keys_that_are_none(program: Program, key: str) -> None:
     data = {"file": (BytesIO(picture()), "cat.png")}
-    assert program.error("POST", "images", 422, data=data, headers={"Idempotency-Key": key})["field"]
+    error = program.error("POST", "images", 422, data=data, headers={"Idempotency-Key": key})
+    assert error["field"] == "Idempotency-Key"
+    rule = "'Idempotency-Key' should have 1 to 200 visible ASCII characters and no spaces"
+    assert error["message"] == f"{rule}, got {key[:80]!r}."
 
 
 def test_two_requests_with_one_key_at_once(program: Program) -> None:

@@ -71,10 +71,10 @@ def test_the_same_run_again_is_the_same_run(program: Program) -> None:
 @pytest.mark.parametrize(
     ("change", "status", "field"),
     [
-        ({"visualization": "nothing"}, 404, None),
+        ({"visualization": "nothing"}, 404, "visualization"),
         ({"visualization": 3}, 422, "visualization"),
         ({"images": []}, 422, "images"),
-        ({"images": [NOBODY]}, 404, None),
+        ({"images": [NOBODY]}, 404, "images.0"),
         ({"images": ["x"]}, 422, "images.0"),
         ({"settings": {"window": 0}}, 422, "window"),
         ({"settings": {"window": 29}}, 422, "window"),
@@ -97,6 +97,9 @@ def test_the_same_run_again_is_the_same_run(program: Program) -> None:
         ({"seed": -1}, 422, "seed"),
         ({"seed": True}, 422, "seed"),
         ({"seed": 1.5}, 422, "seed"),
+        ({"seed": None}, 422, "seed"),
+        ({"seed": 3, "visualization": "random-masks", "settings": {"seed": 4}}, 422, "seed"),
+        ({"seed": 10**6, "visualization": "random-masks"}, 422, "seed"),
         ({"unknown": 1}, 422, "unknown"),
     ],
 )
@@ -104,6 +107,33 @@ def test_what_is_wrong_is_named(program: Program, change: dict[str, Any], status
     body = {"visualization": "occlusion", "images": [program.add()]} | change
     assert program.error("POST", "runs", status, json=body)["field"] == field
     assert program.get("runs")["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"images": ["x"]}, "'images.0' should be an id, of 32 of the characters 0-9 and a-f, got 'x'."),
+        ({"images": []}, "'images' should have at least 1 item, got 0."),
+        ({"visualization": ""}, "'visualization' should have at least 1 character, got ''."),
+        ({"seed": -1}, "'seed' should be greater than or equal to 0, got '-1'."),
+        ({"settings": {"window": 1.5}}, "'window' should be a valid integer, got '1.5'."),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(program: Program, change: dict[str, Any], sentence: str) -> None:
+    body = {"visualization": "occlusion", "images": [program.add()]} | change
+    assert program.error("POST", "runs", 422, json=body)["message"] == sentence
+
+
+def test_the_seed_of_a_run_is_that_of_its_setting(program: Program) -> None:
+    def seeds(**asked: Any) -> tuple[int, int]:
+        few = {"masks": 2, **asked.pop("settings", {})}
+        run = program.start("random-masks", image, settings=few, **asked)
+        return run["seed"], run["settings"]["seed"]
+
+    image = program.add()
+    assert seeds() == (0, 0)
+    assert seeds(seed=3) == seeds(settings={"seed": 3}) == seeds(seed=3, settings={"seed": 3}) == (3, 3)
+    assert program.start("class-probabilities", image, seed=3)["seed"] == 3
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,20 @@ def test_one_image(opened, photos):
     assert found.manifest["results"][0]["digest"] == found.picture.digest
 
 
+def test_the_seed_is_that_of_the_setting_where_there_is_one(opened):
+    def masks(random_seed, **settings):
+        explainer = Explainer(opened, "random-masks", {"masks": 4, **settings}, seed=random_seed)
+        assert explainer.run["seed"] == explainer.run["settings"]["seed"] == explainer.seed
+        return explainer.together([explainer.read(("a", blocks(1)))])[0].map()
+
+    assert np.array_equal(masks(3), masks(None, seed="3"))
+    assert not np.array_equal(masks(3), masks(4, seed="4"))
+    with pytest.raises(InvalidSetting, match="The seed is 3, but the setting 'seed' is 4"):
+        masks(3, seed=4)
+    with pytest.raises(InvalidSetting, match="'seed' should be less than or equal to 999999, got '1000000'"):
+        masks(10**6)
+
+
 def test_a_path_a_picture_and_an_array_are_the_same_image(opened, photos):
     path = photos / "a.png"
     picture = blocks(0)
