@@ -8,6 +8,7 @@ from typing import Any
 from picasso.runs.artifacts import REFERENCE
 
 CLASS = {"index", "label", "score"}
+RANGE = {"low", "high"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,10 @@ class Found:
         content: JSON with {"artifact": name} in the place of each file.
         files: by name, what `artifacts.pack` says of each.
         predictions: {"index", "label", "score"} of each class that it is about, in order.
-        labels, limits: for maps that have them, the name of the class and the value at the end of the colours.
+        labels, limits, signed: for maps that have them, the name of the class, the value at the end of the colours, and
+            whether zero is in the middle of these.
+        ranged: arrays of any size that are maps all the same: "map", and those beside "low" and "high", as templates
+            hand them to `picasso_map`.
     """
 
     number: int
@@ -28,15 +32,17 @@ class Found:
     predictions: list[dict[str, Any]] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
+    signed: dict[str, bool] = field(default_factory=dict)
+    ranged: set[str] = field(default_factory=set)
 
     def is_map(self, name: str) -> bool:
-        """Whether a file lies over the picture: an array (height, width), of what the model saw if that is there."""
+        """Whether a file lies over the picture: an array of its size, or a `ranged` one."""
         file = self.files[name]
         shape = file["shape"]
         if file["kind"] != "array" or len(shape) != 2 or 0 in shape:
             return False
         view = self.view
-        return view is None or view["shape"] == shape
+        return view is None or view["shape"] == shape or name in self.ranged
 
     @property
     def view(self) -> dict[str, Any] | None:
@@ -59,7 +65,11 @@ def read_result(content: Any, number: int) -> Found:
         content: as `artifacts.pack` made it; files are named "{number}.…", and without that here.
     """
     found = Found(number, None)
-    return replace(found, content=_walk(content, found))
+    walked = _walk(content, found)
+    if isinstance(content, dict) and isinstance(content.get("signed"), bool):
+        for name in found.files:
+            found.signed.setdefault(name, content["signed"])
+    return replace(found, content=walked)
 
 
 def _walk(value: Any, found: Found) -> Any:
@@ -78,14 +88,26 @@ def _walk(value: Any, found: Found) -> Any:
         if all(one["index"] != other["index"] for other in found.predictions):
             found.predictions.append(one)
     walked = {key: _walk(item, found) for key, item in value.items()}
-    shown = walked.get("map")
-    if isinstance(shown, dict) and "artifact" in shown:
-        _note_map(shown["artifact"], value, found)
+    _note_maps(value, walked, found)
     return walked
 
 
-def _note_map(name: str, value: dict[str, Any], found: Found) -> None:
-    if isinstance(value.get("label"), str):
-        found.labels[name] = value["label"]
-    if isinstance(value.get("limit"), int | float):
-        found.limits[name] = float(value["limit"])
+def _note_maps(value: dict[str, Any], walked: dict[str, Any], found: Found) -> None:
+    """Keeps what a dictionary says of the maps in it: "map", and beside "low" and "high" all other arrays.
+
+    A whole result has its "view" in it, and may have any other arrays.
+    """
+    ranged = value.keys() >= RANGE and "view" not in value
+    maps = {key: walked[key]["artifact"] for key in value if (ranged or key == "map") and _is_array(value[key])}
+    for key, name in maps.items():
+        found.ranged.add(name)
+        if isinstance(value.get("label"), str):
+            found.labels[name] = value["label"] if key == "map" or len(maps) == 1 else f"{value['label']}, {key}"
+        if isinstance(value.get("limit"), int | float):
+            found.limits[name] = float(value["limit"])
+        if isinstance(value.get("signed"), bool):
+            found.signed[name] = value["signed"]
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, dict) and REFERENCE in value and value["kind"] == "array"
