@@ -66,7 +66,7 @@ class Report:
         if self._out and self._rows:
             say(f"The results are in {self._out}.")
         elif not self._json and any(_beside_classes(record) for record in self._rows):
-            say("The table has only classes. --out DIR keeps all maps, pictures and numbers; --json tells the rest.")
+            say("There is more than classes: --out DIR keeps maps, pictures and arrays, --json prints all else.")
         say_failures(self._failures, self._failed)
         if self.ended:
             more = " The same command goes on." if self._out else ""

@@ -94,6 +94,8 @@ def read_past(path: Path) -> PastRun:
 
 def _lacking(error: Exception) -> str:
     """What a file lacks of a manifest, given what came of reading it."""
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {MANIFEST} in it"
     if isinstance(error, OSError):
         return f"it cannot be read ({error.strerror or error})"
     if isinstance(error, KeyError):

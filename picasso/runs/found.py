@@ -65,17 +65,17 @@ def read_result(content: Any, number: int) -> Found:
         content: as `artifacts.pack` made it; files are named "{number}.…", and without that here.
     """
     found = Found(number, None)
-    walked = _walk(content, found)
-    if isinstance(content, dict) and isinstance(content.get("signed"), bool):
-        for name in found.files:
-            found.signed.setdefault(name, content["signed"])
-    return replace(found, content=walked)
+    return replace(found, content=_walk(content, found))
 
 
-def _walk(value: Any, found: Found) -> Any:
-    """A copy of JSON without the references in it; collects those, and the classes with their scores, each once."""
+def _walk(value: Any, found: Found, signed: Any = None) -> Any:
+    """A copy of JSON without the references in it; collects those, and the classes with their scores, each once.
+
+    Args:
+        signed: what is said of all maps in it.
+    """
     if isinstance(value, list):
-        return [_walk(item, found) for item in value]
+        return [_walk(item, found, signed) for item in value]
     if not isinstance(value, dict):
         return value
     if REFERENCE in value:
@@ -87,26 +87,30 @@ def _walk(value: Any, found: Found) -> Any:
         one = {"index": value["index"], "label": str(value["label"]), "score": value["score"]}
         if all(one["index"] != other["index"] for other in found.predictions):
             found.predictions.append(one)
-    walked = {key: _walk(item, found) for key, item in value.items()}
-    _note_maps(value, walked, found)
+    signed = value.get("signed", signed)
+    walked = {key: _walk(item, found, signed) for key, item in value.items()}
+    _note_maps(value, walked, found, signed)
     return walked
 
 
-def _note_maps(value: dict[str, Any], walked: dict[str, Any], found: Found) -> None:
-    """Keeps what a dictionary says of the maps in it: "map", and beside "low" and "high" all other arrays.
+def _note_maps(value: dict[str, Any], walked: dict[str, Any], found: Found, signed: Any) -> None:
+    """Keeps what a dictionary says of its map: "map", or the only array that stands beside "low" and "high".
 
-    A whole result has its "view" in it, and may have any other arrays.
+    Further arrays beside these are maps as well, of which nothing is said. A whole result, which has its "view" in it,
+    may have any other arrays.
     """
     ranged = value.keys() >= RANGE and "view" not in value
     maps = {key: walked[key]["artifact"] for key in value if (ranged or key == "map") and _is_array(value[key])}
-    for key, name in maps.items():
-        found.ranged.add(name)
-        if isinstance(value.get("label"), str):
-            found.labels[name] = value["label"] if key == "map" or len(maps) == 1 else f"{value['label']}, {key}"
-        if isinstance(value.get("limit"), int | float):
-            found.limits[name] = float(value["limit"])
-        if isinstance(value.get("signed"), bool):
-            found.signed[name] = value["signed"]
+    found.ranged.update(maps.values())
+    name = maps.get("map") or (next(iter(maps.values())) if len(maps) == 1 else None)
+    if name is None:
+        return
+    if isinstance(value.get("label"), str):
+        found.labels[name] = value["label"]
+    if isinstance(value.get("limit"), int | float):
+        found.limits[name] = float(value["limit"])
+    if isinstance(signed, bool):
+        found.signed[name] = signed
 
 
 def _is_array(value: Any) -> bool:
