@@ -114,16 +114,16 @@ def artifact_bytes(run: Run, number: str, name: str, drawing: Drawing) -> bytes:
         if name in found.files:
             return _read(run, found.files[name])
         if name in found.drawn:
-            values = load_array(_read(run, found.files[found.drawn[name]]))
-            return _over_its_picture(run, found, values, drawing)
+            return _over_its_picture(run, found, found.drawn[name], drawing)
     raise NotFound("This run has no such file.")
 
 
-def _over_its_picture(run: Run, found: Found, values: NDArray[Any], drawing: Drawing) -> bytes:
+def _over_its_picture(run: Run, found: Found, name: str, drawing: Drawing) -> bytes:
     """A map over what the model saw, PNG."""
+    values: NDArray[Any] = load_array(_read(run, found.files[name]))
     picture = _picture(run, found, (values.shape[1], values.shape[0]))
     try:
-        return encode_png(colours.draw_over(picture, values, **drawing.model_dump()))
+        return encode_png(colours.draw_over(picture, values, **drawing.model_dump(), signed=found.signed.get(name)))
     except ValueError as error:
         raise InvalidRequest(str(error), field="low") from error
 

@@ -21,7 +21,12 @@ A_FILE = click.Path(path_type=Path)
 @click.option("--config", "config_file", type=A_FILE, help="Config file; ./config.py unless given.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="What chance begins with; 0 unless given or set.")
 @click.option("--out", type=A_FILE, metavar="DIR", help="Folder for maps, arrays and the manifest.")
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each image, and nothing else on stdout.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="A line of JSON for each image, or one with --again, and nothing else on stdout.",
+)
 @click.option("--again", type=A_FILE, metavar="MANIFEST", help="Repeat a run, and say what is not as it was.")
 def explain(
     images: tuple[str, ...],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,13 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from picasso.errors import Cancelled, Differs
-from picasso.local.again import Repetition
+from picasso.local.again import Distance, Repetition
 from picasso.local.folder import as_json
 from picasso.local.keeping import Kept
 from picasso.local.pictures import Failure
 
 ROWS = 20  # images in the table, and failures that are named; all are in the JSON
 CLASSES = 3  # of an image in the table
+VIEW = "view.png"  # what the model saw
 
 
 class Report:
@@ -63,6 +65,8 @@ class Report:
             say(f"{self._old:,} of these were there already.")
         if self._out and self._rows:
             say(f"The results are in {self._out}.")
+        elif not self._json and any(_beside_classes(record) for record in self._rows):
+            say("There is more than classes: --out DIR keeps maps, pictures and arrays, --json prints all else.")
         say_failures(self._failures, self._failed)
         if self.ended:
             more = " The same command goes on." if self._out else ""
@@ -112,7 +116,14 @@ def say_failures(failures: list[Failure], count: int) -> None:
 
 
 def _classes(record: Mapping[str, Any], kind: str) -> str:
-    return ", ".join(f"{one['label']} {_written(one['score'], kind)}" for one in record["predictions"][:CLASSES])
+    best = ", ".join(f"{one['label']} {_written(one['score'], kind)}" for one in record["predictions"][:CLASSES])
+    return best or "lists no classes"
+
+
+def _beside_classes(record: Mapping[str, Any]) -> bool:
+    """Whether there is more to see of an image than its classes and the picture that the model saw."""
+    drawn = any(one["drawn"] or (one["kind"] == "image" and one["name"] != VIEW) for one in record["artifacts"])
+    return drawn or bool(record["outputs"]) or not record["predictions"]
 
 
 def _written(score: float | None, kind: str) -> str:
@@ -129,7 +140,7 @@ def report_repetition(found: Repetition, run: Mapping[str, Any], stdout: TextIO,
         PicassoError: an image could not be explained.
     """
     if json:
-        stdout.write(f"{as_json(found.as_dict(), indent=1)}\n")
+        stdout.write(f"{as_json(found.as_dict())}\n")
     else:
         _say_repetition(found, run, stdout)
     say_failures(found.failures[:ROWS], len(found.failures))
@@ -154,10 +165,18 @@ def _say_repetition(found: Repetition, run: Mapping[str, Any], stdout: TextIO) -
 def _arrays(found: Repetition) -> str:
     lines = [f"{found.arrays:,}, of which {found.identical:,} are identical"]
     if found.largest:
-        one = found.largest
-        lines.append(
-            f"the largest difference is {one.absolute:.3g}, {one.share:.2g} of the largest value, in "
-            f"{one.result}/{one.array}: {'rounding' if found.same else 'more than rounding'}"
-        )
+        lines.append(_difference(found.largest))
     lines += [f"{name} is only there, or only here" for name in found.lost[:ROWS]]
     return "\n".join(lines)
+
+
+def _difference(one: Distance) -> str:
+    name = f"{one.result}/{one.array}"
+    if one.shapes[0] != one.shapes[1]:
+        then, now = (" x ".join(map(str, shape)) or "one number" for shape in one.shapes)
+        return f"the shape of {name} is {then} there and {now} here"
+    if not isfinite(one.absolute):
+        return f"{name} has numbers where it had none, or none where it had some"
+    share = f", {one.share:.2g} of the largest value," if isfinite(one.share) else ", where all was 0,"
+    size = "rounding" if one.is_rounding else "more than rounding"
+    return f"the largest difference is {one.absolute:.3g}{share} in {name}: {size}"

@@ -76,18 +76,25 @@ def draw_over(
     high: float | None = None,
     colours: str | None = None,
     opacity: float = 1.0,
+    signed: bool | None = None,
 ) -> Image.Image:
     """A map (height, width) over its picture, mode "RGB".
 
     Args:
-        low, high: the values at the ends of the colours; unless given they span the whole map, from 0 or, where it has
-            negative values, with 0 in the middle.
-        colours: one of `COLOURS`; diverging ones for maps with negative values unless given.
+        low, high: the values at the ends of the colours; unless given they span the whole map, from 0 or, where it is
+            signed, with 0 in the middle.
+        colours: one of `COLOURS`; diverging ones for signed maps unless given.
+        opacity: of the map, 0..1.
+        signed: whether the map is; one with negative values is unless given.
 
     Raises:
-        ValueError: `low` is above `high`; the message is a sentence.
+        ValueError: `low` is above `high`, there are no such colours, or no such opacity; the message is a sentence.
     """
-    signed = bool(np.nanmin(values, initial=0) < 0)
+    if colours is not None and colours not in COLOURS:
+        raise ValueError(f"'colours' should be one of {', '.join(COLOURS)}, got {colours!r}.")
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"'opacity' should be 0..1, got {opacity:g}.")
+    signed = bool(np.nanmin(values, initial=0) < 0) if signed is None else signed
     limit = float(np.nanmax(np.abs(values), initial=0))
     low = low if low is not None else -limit if signed else 0.0
     high = high if high is not None else limit

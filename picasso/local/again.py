@@ -27,12 +27,23 @@ ROUNDING = 1e-4  # of an array's largest value: float32 sums in another order, i
 
 @dataclass(frozen=True)
 class Distance:
-    """How far an array is from what it was: the largest difference, and that as a share of its largest value then."""
+    """How far an array is from what it was.
+
+    Attributes:
+        absolute, share: as `distance` has them.
+        shapes: then, and now.
+    """
 
     result: str
     array: str
     absolute: float
     share: float
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether no more than rounding made it another."""
+        return self.share <= ROUNDING
 
 
 @dataclass
@@ -58,7 +69,7 @@ class Repetition:
     @property
     def same(self) -> bool:
         """Whether the arrays are what they were, but for rounding."""
-        return not self.lost and (self.largest is None or self.largest.share <= ROUNDING)
+        return not self.lost and (self.largest is None or self.largest.is_rounding)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; a share that is not finite is null."""
@@ -91,7 +102,7 @@ class Repetition:
             if absolute == 0:
                 self.identical += 1
             elif self.largest is None or share > self.largest.share:
-                self.largest = Distance(then.name, name, absolute, share)
+                self.largest = Distance(then.name, name, absolute, share, (before.shape, now.arrays[name].shape))
 
 
 def distance(then: NDArray[Any], now: NDArray[Any]) -> tuple[float, float]:

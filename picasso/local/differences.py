@@ -34,7 +34,10 @@ def _of_the_question(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
     yield from _said("the visualization", then["visualization"]["name"], now["visualization"]["name"])
     if then["visualization"]["name"] == now["visualization"]["name"]:
         yield from _said("its version", then["visualization"]["version"], now["visualization"]["version"])
+        chosen = then.get("classes") or now.get("classes")
         for name in dict.fromkeys([*then["settings"], *now["settings"]]):
+            if name == "classes" and chosen:
+                continue  # their number follows from the chosen ones, which are told
             yield from _said(name, then["settings"].get(name), now["settings"].get(name))
     yield from _said("the chosen class", then.get("classes", []), now.get("classes", []))
     if "seed" not in then["settings"]:  # else it was said of the setting

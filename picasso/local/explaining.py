@@ -17,6 +17,7 @@ from picasso.runs.looking import failure, look
 from picasso.runs.manifest import decided_by
 from picasso.runs.requests import check, seed_of
 from picasso.visualizations.base import Input
+from picasso.visualizations.classes import NAMED
 
 SECONDS_TOGETHER = 4.0  # of computing that are lost, at most, when the process is killed; about so
 PIXELS_TOGETHER = 48_000_000  # 144 MB of colour; a single image may have more
@@ -88,6 +89,11 @@ class Explainer:
         if "classes" in settings:
             raise InvalidSetting(
                 "'classes' says how many of the best ones, but the classes are named: leave it out.", field="classes"
+            )
+        if settings.get(NAMED):
+            raise InvalidSetting(
+                f"'{NAMED}' names classes, and others are named besides: name all of them in one of these ways.",
+                field=NAMED,
             )
         return {**settings, "classes": len(self.classes)}
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from picasso.errors import NotFound
+from picasso.errors import InvalidRequest, NotFound
 from picasso.images.colours import draw_over
 from picasso.images.reading import encode_png
 from picasso.local.folder import ResultsFolder
@@ -81,7 +81,7 @@ class Explanation:
 
     @cached_property
     def maps(self) -> dict[str, NDArray[Any]]:
-        """Those of the arrays that lie over what the model saw: float32 (height, width), mostly."""
+        """Those of the arrays that lie over what the model saw: float32 (rows, columns), mostly of its size."""
         names = (name.removesuffix(".npy") for name in self.found.files if self.found.is_map(name))
         return {name: self.arrays[name] for name in names}
 
@@ -110,6 +110,12 @@ class Explanation:
         seen = self.found.view
         return self.picture.image if seen is None else self._value(seen)
 
+    @cached_property
+    def pictures(self) -> dict[str, Image.Image]:
+        """The pictures that the visualization returned, each by the name of its file without ".png"."""
+        files = self.found.files.items()
+        return {name.removesuffix(".png"): self._value(file) for name, file in files if file["kind"] == "image"}
+
     def overlay(
         self,
         name: str = "",
@@ -129,17 +135,23 @@ class Explanation:
 
         Raises:
             NotFound: there is no map of that name.
+            InvalidRequest: there are no such colours or opacity, or `low` is above `high`.
         """
         if not name and not self.maps:
             return self.view.convert("RGB")
         name = name or next(iter(self.maps))
         if name not in self.maps:
             raise NotFound(f"There is no map {name!r}. There are: {', '.join(self.maps) or 'none'}.")
-        values, limit = self.maps[name], self.found.limits.get(f"{name}.npy")
+        values, file = self.maps[name], f"{name}.npy"
+        limit = self.found.limits.get(file)
+        signed = self.found.signed.get(file, bool(np.nanmin(values, initial=0) < 0))
         if limit is not None and low is None and high is None:
-            low, high = -limit if np.nanmin(values, initial=0) < 0 else 0.0, limit
+            low, high = -limit if signed else 0.0, limit
         view = self.view if self.found.view else self.view.resize((values.shape[1], values.shape[0]))
-        return draw_over(view, values, low, high, colours, opacity)
+        try:
+            return draw_over(view, values, low, high, colours, opacity, signed)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
 
     def files(self) -> dict[str, bytes]:
         """All its files by name: arrays (.npy), pictures (.png), each map over its picture (.png), outputs."""

@@ -83,10 +83,24 @@ def read_past(path: Path) -> PastRun:
             results = _of_a_server(manifest, folder)
             return PastRun(manifest, lambda: iter([results]), _digests_of_png)
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InvalidRequest(f"{path} is not the manifest of a run: {type(error).__name__}: {error}.") from error
+        raise InvalidRequest(
+            f"{path} is not the manifest of a run: {_lacking(error)}. Name the manifest.json that "
+            "`picasso explain --out` wrote, the folder that it is in, or a bundle.zip."
+        ) from error
     return PastRun(
         manifest, lambda: _of_a_folder(ResultsFolder(path.parent)), lambda _content, image: {digest_of(image)}
     )
+
+
+def _lacking(error: Exception) -> str:
+    """What a file lacks of a manifest, given what came of reading it."""
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {MANIFEST} in it"
+    if isinstance(error, OSError):
+        return f"it cannot be read ({error.strerror or error})"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return "it is no JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else "it is built otherwise"
 
 
 def _of_a_server(manifest: Mapping[str, Any], folder: Path | zipfile.Path) -> list[PastResult]:

@@ -71,6 +71,8 @@ def take(source: Source, limits: Limits) -> Picture:
     name, given = source
     if isinstance(given, str | Path):
         path = Path(given).absolute()
+        if path.is_dir():
+            raise ImageRefused(f'{path} is a folder. Name the images in it: Path("{given}").glob("*.jpg").')
         state = file_state(path)
         check_bytes(state[0], path.name, limits)  # before it is in memory
         with _about(path):
@@ -137,7 +139,17 @@ def is_one(images: Any) -> bool:
 
 
 def named(images: Iterable[ImageLike]) -> Iterator[Source]:
-    """Gives each image the name of its file; where it has none or another has that name too, one with its number."""
+    """Gives each image the name of its file; where it has none or another has that name too, one with its number.
+
+    Raises:
+        InvalidRequest: these are no images.
+    """
+    if not isinstance(images, Iterable):
+        raise InvalidRequest(
+            "An image is a path, a PIL picture or a numpy array, and several are a list of these, got "
+            f"{type(images).__name__}.",
+            field="images",
+        )
     given: set[str] = set()
     for number, image in enumerate(images, 1):
         file = image if isinstance(image, str | Path) else getattr(image, "filename", "")

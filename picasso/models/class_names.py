@@ -46,7 +46,8 @@ def find_class(named: str | int, labels: Sequence[str]) -> int:
         more = f" and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
         sentence = f"{text[:80]!r} may be any of {len(found)} classes: {listed}{more}. Name one by its number."
     else:
-        near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5)
-        hint = f"The nearest are {', '.join(near)}." if near else f"They are numbered 0 to {len(labels) - 1}."
+        near = [] if text.isdecimal() else difflib.get_close_matches(text, labels, n=3, cutoff=0.5)
+        nearest = f"The nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}."
+        hint = nearest if near else f"They are numbered 0 to {len(labels) - 1}."
         sentence = f"The model has no class {text[:80]!r}. {hint}"
     raise InvalidSetting(sentence, field="class")

@@ -8,6 +8,7 @@ from typing import Any
 from picasso.runs.artifacts import REFERENCE
 
 CLASS = {"index", "label", "score"}
+RANGE = {"low", "high"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,10 @@ class Found:
         content: JSON with {"artifact": name} in the place of each file.
         files: by name, what `artifacts.pack` says of each.
         predictions: {"index", "label", "score"} of each class that it is about, in order.
-        labels, limits: for maps that have them, the name of the class and the value at the end of the colours.
+        labels, limits, signed: for maps that have them, the name of the class, the value at the end of the colours, and
+            whether zero is in the middle of these.
+        ranged: arrays of any size that are maps all the same: "map", and those beside "low" and "high", as templates
+            hand them to `picasso_map`.
     """
 
     number: int
@@ -28,15 +32,17 @@ class Found:
     predictions: list[dict[str, Any]] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
+    signed: dict[str, bool] = field(default_factory=dict)
+    ranged: set[str] = field(default_factory=set)
 
     def is_map(self, name: str) -> bool:
-        """Whether a file lies over the picture: an array (height, width), of what the model saw if that is there."""
+        """Whether a file lies over the picture: an array of its size, or a `ranged` one."""
         file = self.files[name]
         shape = file["shape"]
         if file["kind"] != "array" or len(shape) != 2 or 0 in shape:
             return False
         view = self.view
-        return view is None or view["shape"] == shape
+        return view is None or view["shape"] == shape or name in self.ranged
 
     @property
     def view(self) -> dict[str, Any] | None:
@@ -62,10 +68,14 @@ def read_result(content: Any, number: int) -> Found:
     return replace(found, content=_walk(content, found))
 
 
-def _walk(value: Any, found: Found) -> Any:
-    """A copy of JSON without the references in it; collects those, and the classes with their scores, each once."""
+def _walk(value: Any, found: Found, signed: Any = None) -> Any:
+    """A copy of JSON without the references in it; collects those, and the classes with their scores, each once.
+
+    Args:
+        signed: what is said of all maps in it.
+    """
     if isinstance(value, list):
-        return [_walk(item, found) for item in value]
+        return [_walk(item, found, signed) for item in value]
     if not isinstance(value, dict):
         return value
     if REFERENCE in value:
@@ -77,15 +87,31 @@ def _walk(value: Any, found: Found) -> Any:
         one = {"index": value["index"], "label": str(value["label"]), "score": value["score"]}
         if all(one["index"] != other["index"] for other in found.predictions):
             found.predictions.append(one)
-    walked = {key: _walk(item, found) for key, item in value.items()}
-    shown = walked.get("map")
-    if isinstance(shown, dict) and "artifact" in shown:
-        _note_map(shown["artifact"], value, found)
+    signed = value.get("signed", signed)
+    walked = {key: _walk(item, found, signed) for key, item in value.items()}
+    _note_maps(value, walked, found, signed)
     return walked
 
 
-def _note_map(name: str, value: dict[str, Any], found: Found) -> None:
+def _note_maps(value: dict[str, Any], walked: dict[str, Any], found: Found, signed: Any) -> None:
+    """Keeps what a dictionary says of its map: "map", or the only array that stands beside "low" and "high".
+
+    Further arrays beside these are maps as well, of which nothing is said. A whole result, which has its "view" in it,
+    may have any other arrays.
+    """
+    ranged = value.keys() >= RANGE and "view" not in value
+    maps = {key: walked[key]["artifact"] for key in value if (ranged or key == "map") and _is_array(value[key])}
+    found.ranged.update(maps.values())
+    name = maps.get("map") or (next(iter(maps.values())) if len(maps) == 1 else None)
+    if name is None:
+        return
     if isinstance(value.get("label"), str):
         found.labels[name] = value["label"]
     if isinstance(value.get("limit"), int | float):
         found.limits[name] = float(value["limit"])
+    if isinstance(signed, bool):
+        found.signed[name] = signed
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, dict) and REFERENCE in value and value["kind"] == "array"

@@ -36,6 +36,7 @@ class FeatureMaps(BaseVisualization):
             channels = [
                 {
                     "number": number,
+                    "label": f"Channel {number}",
                     "strength": strengths[number],
                     "activation": activations[..., number],
                     "low": activations[..., number].min(),

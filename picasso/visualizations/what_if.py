@@ -56,6 +56,7 @@ class WhatIf(BaseVisualization):
             results.append(
                 {
                     "classes": changes(self.model, *scores),
+                    "predictions": [one.as_dict() for one in self.model.decode(scores[:1], BEST)[0]],
                     "score_kind": self.model.info.score_kind,
                     "scores": scores,
                     "share": (mask != keep).mean(),

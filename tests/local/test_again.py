@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gallery import blocks
 
+from picasso.commands.reporting import report_repetition
 from picasso.config import Config
-from picasso.errors import InvalidRequest, NotFound
+from picasso.errors import Differs, InvalidRequest, NotFound
 from picasso.images.reading import encode_png
 from picasso.local.again import distance, explainer_of, repeat
 from picasso.local.explaining import Explainer
@@ -64,6 +67,15 @@ def test_what_differs_is_said(out, opened):
     assert found.lost == ["c.png/answer"]
     assert (found.largest.result, found.largest.array, found.largest.share) == ("b.jpg", "answer", np.inf)
     assert found.as_dict()["largest"]["share"] is None
+    said = io.StringIO()
+    with pytest.raises(Differs):
+        report_repetition(found, read_past(out).run, said, json=False)
+    assert "the shape of b.jpg/answer is 3 there and 4 here" in " ".join(said.getvalue().split())
+    said = io.StringIO()
+    with pytest.raises(Differs):
+        report_repetition(found, read_past(out).run, said, json=True)
+    (line,) = said.getvalue().splitlines()
+    assert json.loads(line)["largest"]["shapes"] == [[3], [4]]
     shutil.rmtree(out / "b.jpg")
     found = again(out, opened)
     assert (found.largest.result, found.largest.array) == ("a.png", "maps.0.map")
@@ -126,8 +138,17 @@ def test_a_bundle_of_a_server(opened, tmp_path):
 
 def test_what_is_no_manifest_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
-    with pytest.raises(InvalidRequest, match="is not the manifest of a run"):
+    with pytest.raises(InvalidRequest, match=r"is not the manifest of a run: it has no 'visualization'\. Name"):
         read_past(tmp_path)
+    blocks(1).save(tmp_path / "a.png")
+    with pytest.raises(InvalidRequest, match="it is no JSON"):
+        read_past(tmp_path / "a.png")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(InvalidRequest, match="it is built otherwise"):
+        read_past(tmp_path / "list.json")
+    packed = shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path, "list.json")
+    with pytest.raises(InvalidRequest, match=r"there is no manifest\.json in it"):
+        read_past(Path(packed))
     with pytest.raises(NotFound, match="There is no manifest"):
         read_past(tmp_path / "gone.json")
 

@@ -12,11 +12,20 @@ from PIL import Image
 
 import picasso
 from picasso.attribution.occlusion import corners
-from picasso.errors import Cancelled, Conflict, ImageDamaged, InvalidRequest, InvalidSetting, NotFound, PluginError
+from picasso.errors import (
+    Cancelled,
+    Conflict,
+    ImageDamaged,
+    ImageRefused,
+    InvalidRequest,
+    InvalidSetting,
+    NotFound,
+    PluginError,
+)
 from picasso.images.colours import draw_over
 from picasso.local.explaining import Explainer
 from picasso.local.explanation import Explanation
-from picasso.local.folder import ResultsFolder
+from picasso.local.folder import RESULT, ResultsFolder
 from picasso.local.pictures import Failure
 
 WINDOWS = {"window": 6, "stride": 3}
@@ -91,6 +100,8 @@ def test_a_path_a_picture_and_an_array_are_the_same_image(opened, photos):
         (np.zeros((3, 4, 2), np.uint8), InvalidRequest, "1, 3 or 4 channels"),
         (np.zeros((0, 4, 3), np.uint8), InvalidRequest, "got uint8"),
         ("gone.png", NotFound, "There is no file .*gone.png"),
+        (".", ImageRefused, r"is a folder\. Name the images in it: "),
+        (3, InvalidRequest, "An image is a path, a PIL picture or a numpy array, .* got int"),
     ],
 )
 def test_what_is_no_image_is_refused(opened, image, kind, sentence):
@@ -134,6 +145,7 @@ def test_every_visualization_of_classes_explains_the_chosen_one(opened):
     [
         ({"class_": "owl"}, "The model has no class 'owl'"),
         ({"class_": "ant", "classes": 2}, "'classes' says how many"),
+        ({"class_": "ant", "named": "bee"}, "'named' names classes, and others are named besides"),
         ({"window": 99}, "'window' must be 1..16 pixels for this model, got 99."),
         ({"fill": "pink"}, "'fill' should be 'grey', 'black'"),
         ({"size": 3}, "There is no setting 'size'. The settings are: window, stride"),
@@ -233,6 +245,47 @@ def test_an_overlay_is_of_the_map_that_is_named(opened):
     assert expected.tobytes() == found.overlay("maps.1.map").tobytes() != found.overlay("maps.1.map", high=9).tobytes()
     with pytest.raises(NotFound, match=r"There is no map 'maps\.9\.map'\. There are: maps\.0\.map, maps\.1\.map"):
         found.overlay("maps.9.map")
+
+
+def test_maps_of_any_size_are_drawn_with_the_signs_of_their_page(opened, tmp_path):
+    """Channels, smaller than the picture, of a layer with negative values; some have none."""
+    layer = next(one for one in opened.info.layers if one.kind == "Conv2D").path
+    found = picasso.explain(opened, images(1)[0], "feature-maps", layer=layer)
+    names = [f"channels.{number}.activation" for number in range(4)]
+    assert list(found.maps) == names
+    assert (found.maps[names[0]].shape, found.view.size) == ((10, 14), (16, 12))
+    for name, channel in zip(names, found.content["channels"], strict=True):
+        limit = float(np.abs(channel["activation"]).max())
+        expected = draw_over(found.view, channel["activation"], -limit, limit, "coolwarm")
+        assert found.overlay(name).tobytes() == expected.tobytes()
+    html = found._repr_html_()
+    assert html.count("<img") == 4
+    assert "<figcaption>Channel 0</figcaption>" in html
+    assert "<table>" not in html
+    assert "What it found is in <code>content</code>" in html
+    written = {path.name for path in found.save(tmp_path / "out").iterdir()}
+    assert {f"{name}.{ending}" for name in names for ending in ("npy", "png")} == written - {"view.png", RESULT}
+
+
+def test_hiding_a_part_shows_both_pictures_and_what_the_model_says_of_the_whole(opened):
+    found = picasso.explain(opened, images(1)[0], "what-if")
+    assert list(found.pictures) == ["view", "after"]
+    assert found._repr_html_().count("<img") == 2
+    expected = picasso.explain(opened, images(1)[0], "class-probabilities").predictions[0]
+    assert (found.predictions[0].index, found.predictions[0].score) == (expected.index, pytest.approx(expected.score))
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"colours": "pink"}, "'colours' should be one of inferno, magma, .*, got 'pink'"),
+        ({"opacity": 3}, r"'opacity' should be 0\.\.1, got 3"),
+        ({"low": 2, "high": 1}, "'low' should be at most 'high'"),
+    ],
+)
+def test_an_overlay_is_refused_with_a_sentence(opened, how, sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
+        picasso.explain(opened, images(1)[0], "saliency", classes=1).overlay(**how)
 
 
 def test_saving_is_what_the_command_line_writes(opened, photos, tmp_path):

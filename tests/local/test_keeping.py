@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from gallery import blocks
 
-from picasso.commands.reporting import printable
+from picasso.commands.reporting import Report, printable
 from picasso.errors import Cancelled, Conflict, PicassoError
 from picasso.local.explaining import Explainer
 from picasso.local.files import image_files
@@ -125,3 +126,28 @@ def test_a_folder_that_cannot_be_made_is_said(opened, tmp_path):
     with pytest.raises(PicassoError, match="cannot be written"), ResultsFolder(tmp_path / "file").of({}):
         pass
     assert Path(tmp_path / "file").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("visualization", "classes", "more"),
+    [("class-probabilities", True, False), ("what-if", True, True), ("feature-maps", False, True)],
+)
+def test_a_table_says_where_there_is_more_than_classes(opened, photos, capsys, visualization, classes, more):
+    explainer = Explainer(opened, visualization, {})
+    table = io.StringIO()
+    report = Report(table, None, json=False)
+    for found in explain_files(explainer, [("a.png", photos / "a.png")]):
+        report.take(found)
+    report.finish(explainer.run)
+    assert ("lists no classes" in table.getvalue()) is not classes
+    assert ("--out DIR keeps maps, pictures and arrays" in capsys.readouterr().err) is more
+
+
+def test_a_folder_of_another_class_names_the_class_alone(opened, photos, tmp_path):
+    with ResultsFolder(tmp_path / "out").of(Explainer(opened, "saliency", {}, classes=["bee"]).run):
+        pass
+    with (
+        pytest.raises(Conflict, match=r"another run: the chosen class is 1 there and none here\. Choose"),
+        ResultsFolder(tmp_path / "out").of(Explainer(opened, "saliency", {}).run),
+    ):
+        pass

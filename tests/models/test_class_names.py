@@ -34,10 +34,11 @@ def test_the_one_that_is_meant(named, index):
     [
         ("cat", r"'cat' may be any of 3 classes: catamaran \(4\), tiger cat \(1\), Egyptian cat \(2\)\. Name one by"),
         ("crane", r"any of 2 classes: crane \(3\), crane \(5\)\."),
-        ("tabbi", r"The model has no class 'tabbi'\. The nearest are tabby\."),
+        ("tabbi", r"The model has no class 'tabbi'\. The nearest is tabby\."),
         ("", r"has no class ''\. They are numbered 0 to 7\."),
         (-1, r"has no class '-1'\. They are numbered 0 to 7\."),
-        (8, r"has no class '8'"),
+        (8, r"has no class '8'\. They are numbered 0 to 7\."),
+        ("77", r"has no class '77'\. They are numbered 0 to 7\."),
     ],
 )
 def test_what_is_not_one_class_is_refused(named, sentence):

@@ -45,7 +45,7 @@ def test_a_class_is_found(text: str, number: int) -> None:
     [
         ("crane", r"'crane' may be any of 2 classes: crane \(0\), crane \(4\)\."),
         ("CAT", r"tiger cat \(5\), Egyptian cat \(6\)"),
-        ("expresso", r"has no class 'expresso'\. The nearest are espresso\."),
+        ("expresso", r"has no class 'expresso'\. The nearest is espresso\."),
         ("#8", r"has no class '#8'\. They are numbered #0 to #7\."),
         ("#", "has no class"),
         ("#02", "has no class"),
