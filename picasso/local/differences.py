@@ -40,7 +40,7 @@ def _of_the_question(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
                 continue  # their number follows from the chosen ones, which are told
             yield from _said(name, then["settings"].get(name), now["settings"].get(name))
     yield from _said("the chosen class", then.get("classes", []), now.get("classes", []))
-    if "seed" not in then["settings"]:  # else it was said of the setting
+    if then["settings"].get("seed") != then["seed"]:  # else it was said of the setting
         yield from _said("the seed", then["seed"], now["seed"])
 
 

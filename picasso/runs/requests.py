@@ -19,6 +19,7 @@ from picasso.runs.store import Store
 from picasso.visualizations.base import BaseVisualization, Settings
 
 SEED = 0
+SEEDS = 2**32  # so many does NumPy take
 SEED_SETTING = "seed"
 _asking = threading.Lock()  # two equal requests at once are one run
 
@@ -66,7 +67,7 @@ def check(
 def seed_of(settings: Settings, seed: int | None = None) -> int:
     """What chance begins with: the setting's seed where there is one, else the run's, if one was asked for."""
     if _has_seed(type(settings)):
-        return int(getattr(settings, SEED_SETTING))
+        return int(getattr(settings, SEED_SETTING)) % SEEDS
     return SEED if seed is None else seed
 
 

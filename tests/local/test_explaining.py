@@ -27,6 +27,8 @@ from picasso.local.explaining import Explainer
 from picasso.local.explanation import Explanation
 from picasso.local.folder import RESULT, ResultsFolder
 from picasso.local.pictures import Failure
+from picasso.runs.requests import seed_of
+from picasso.visualizations.base import Settings
 
 WINDOWS = {"window": 6, "stride": 3}
 
@@ -69,6 +71,18 @@ def test_the_seed_is_that_of_the_setting_where_there_is_one(opened):
         masks(3, seed=4)
     with pytest.raises(InvalidSetting, match="'seed' should be less than or equal to 999999, got '1000000'"):
         masks(10**6)
+
+
+def test_any_whole_number_may_be_a_seed():
+    class Wide(Settings):
+        seed: int = -1
+
+    class Words(Settings):
+        seed: str = "none"
+
+    assert seed_of(Wide()) == 2**32 - 1
+    assert seed_of(Wide(seed=2**70 + 5)) == 5
+    assert (seed_of(Words()), seed_of(Words(), 7)) == (0, 7)
 
 
 def test_a_path_a_picture_and_an_array_are_the_same_image(opened, photos):
