@@ -214,7 +214,8 @@ def test_the_default_model(tmp_path):
     scores = model.predict(x)
     with model.shuffled(len(model.weighted_layers), 0):
         after, shuffled = weights(model), model.predict(x)
-        np.testing.assert_array_equal(beside(model, x), scores)  # who asks beside the run does not wait
+        # Who asks beside the run does not wait; that function is compiled for itself, so not equal to the last bit.
+        np.testing.assert_allclose(beside(model, x), scores, rtol=0, atol=1e-6)
     learnt = {path for path, values in before.items() if np.ptp(values) > 0}
     assert changed(before, after) == learnt
     assert np.abs(shuffled - scores).max() > 0.01
