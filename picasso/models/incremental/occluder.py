@@ -28,7 +28,7 @@ from picasso.models.windows import Windows
 
 FloatArray = NDArray[np.float32]
 SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
-STREAMS = 2  # batches at a time: what one does on a single core does not keep the others waiting
+STREAMS = 3  # batches at a time: what one does on a single core, or waits for, does not keep the others waiting
 TIMED = 3  # the first time compiles, the second one still prepares buffers
 
 
