@@ -61,9 +61,10 @@ class Problem(Shown):
 
 
 class Error(Shown):
-    """The body of every answer from 400 on."""
+    """The body of every answer from 400 on. The server's log has more under `request_id`, which is `X-Request-ID` too."""
 
     error: Problem
+    request_id: str
 
 
 # About the server
