@@ -22,7 +22,7 @@ from benchmarks.cases import Case, Job
 
 LIBRARIES = ("picasso", "plain", "xplique", "tf_explain", "tf_keras_vis", "saliency")
 WINDOW = 32  # that all libraries are compared with; how long a window takes them does not depend on its size
-MOST_ROUNDS = 15
+MOST_ROUNDS = 60
 TARGET = 281  # the class that is explained
 MEGABYTE = 1024  # kilobytes
 Row = dict[str, Any]
