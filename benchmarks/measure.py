@@ -45,6 +45,11 @@ def main() -> None:
         from benchmarks import asking
 
         tell({"question": "asking", "method": "by hand", "library": "Picasso"} | asking.measure(path, task["seconds"]))
+    elif task["question"] == "browsing":
+        from benchmarks import browsing
+
+        row = {"question": "browsing", "method": "by hand", "library": "Picasso", "window": 0}
+        tell(row | browsing.measure(path, task["seconds"]))
     elif task["question"] == "warm":
         warm(path, task["methods"], task["windows"], task["seconds"], task["rounds"], tell)
     else:
