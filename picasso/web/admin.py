@@ -84,11 +84,12 @@ def metrics() -> Answer:
 
 def _lines(runs: list[Run]) -> Iterator[RunLine]:
     registry, roster = services().registry.visualizations, services().engine.roster
+    labels = {reference: roster.label(reference) for reference in {run.model for run in runs}}
     for run in runs:
         since = max(0.0, time.time() - (run.finished or run.started or run.created))
         why = reason(services().store, run) if run.error else ""
         title = registry[run.visualization].title if run.visualization in registry else run.visualization
-        yield RunLine(run, title, roster.label(run.model), since, why)
+        yield RunLine(run, title, labels[run.model], since, why)
 
 
 def _models() -> Iterator[ModelLine]:
