@@ -20,8 +20,8 @@ from pathlib import Path
 from PIL import Image
 from werkzeug.datastructures import FileStorage
 
-from picasso.config import Config
-from picasso.errors import ImageRefused, NotFound, TooLarge
+from picasso.config import TOKEN, Config
+from picasso.errors import ConfigError, ImageRefused, NotFound, TooLarge
 from picasso.images.reading import FORMATS, Limits, check_bytes, encode_png, read_image, shown_name
 from picasso.metrics import UPLOADS
 from picasso.runs.engine import Engine
@@ -153,8 +153,16 @@ def secret_key(folder: Path) -> bytes:
 
 
 def admin_token(folder: Path) -> str:
-    """What the administrator has to know, where the config does not say it."""
-    return _kept_secret(folder / "admin_token", secrets.token_urlsafe(16).encode()).decode()
+    """What the administrator has to know, where the config does not say it.
+
+    Raises:
+        ConfigError: somebody has written something else into its file.
+    """
+    path = folder / "admin_token"
+    token = _kept_secret(path, secrets.token_urlsafe(16).encode()).decode("ascii", "replace").strip()
+    if not TOKEN.fullmatch(token):
+        raise ConfigError(f"The file {path} has no token for the administrator: delete it, and another one is made.")
+    return token
 
 
 def _kept_secret(path: Path, new: bytes) -> bytes:

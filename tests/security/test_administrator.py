@@ -89,6 +89,12 @@ def test_the_token_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
     assert len(made) == 22  # 128 random bits
     assert admin_token(tmp_path) == made
     assert stat.S_IMODE((tmp_path / "admin_token").stat().st_mode) == 0o600
+    (tmp_path / "admin_token").write_text(f"{ADMIN}\n")
+    assert admin_token(tmp_path) == ADMIN
+    for wrong in ("", "guessable"):
+        (tmp_path / "admin_token").write_text(wrong)
+        with pytest.raises(ConfigError, match="delete it"):
+            admin_token(tmp_path)
 
 
 def test_a_token_for_two_things_is_refused_and_not_repeated() -> None:
