@@ -1,5 +1,6 @@
-"""Who may come in: the names that the server answers to, and the tokens that visitors from elsewhere and the administrator
-have to know."""
+"""Who may come in: the names that the server answers to, the tokens that visitors from elsewhere and the administrator
+have to know.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import psutil
 from picasso.config import Config
 from picasso.errors import ConfigError
 
-HEADER = "Picasso-Token"  # how programs send a token; `Authorization` is for that of their session, or the administrator's
+HEADER = "Picasso-Token"  # how programs send a token; `Authorization` is for that of their session
 PARAMETER = "token"  # how the link has it
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -55,7 +56,7 @@ class Access:
         return cls(names, token, config.ALLOW_ANONYMOUS, admin_token)
 
     def with_administrator(self, kept: Callable[[], str]) -> Access:
-        """The same with a token for the administrator where others may come in: the config's, or the one that is kept."""
+        """With a token for the administrator where others may come in: the config's, or the one that is kept."""
         others = self.token is not None or self.anonymous
         return replace(self, admin_token=kept()) if others and self.admin_token is None else self
 

@@ -201,8 +201,8 @@ class Config(BaseModel):
     )
     ADMIN_TOKEN: SecretStr | None = Field(
         None,
-        description="What the administrator has to know, written as ACCESS_TOKEN is: for the page /admin, /metrics, and to "
-        "have models read again; where others can reach the server, made at the first start unless given, and kept in "
+        description="What the administrator has to know, of the same form: for the page /admin, /metrics, and to have "
+        "models read again; where others can reach the server, made at the first start unless given, and kept in "
         "DATA_DIR/admin_token",
     )
     ALLOW_ANONYMOUS: bool = Field(False, description="Let everybody in who reaches the server, without a token")
@@ -243,13 +243,14 @@ class Config(BaseModel):
 
     # What is written down
     LOG_FORMAT: Literal["text", "json"] | None = Field(
-        None, description='Lines on stderr as "text" for people or "json", an object on each; unless given, json but on a '
-        "terminal",
+        None,
+        description='Lines on stderr as "text" for people, or "json", an object on each; unless given, text on a '
+        "terminal and else json",
     )
     LOG_LEVEL: Literal["debug", "info", "warning", "error"] | None = Field(
         None,
-        description='What is written at least: "info" has a line for every request and run; unless given, info, and on a '
-        "terminal warning",
+        description='What is written at least: "info" has a line for every request; unless given, warning on a '
+        "terminal and else info",
     )
 
     # Limits

@@ -3,9 +3,9 @@
 Every module logs through `logging`, with what a line is about as `extra={"run": run.id}`. The id of the request and of
 the run that are under way are added to every line that is written meanwhile, in the web process and in workers.
 
-No line has the content of pictures, the names of uploaded files, tokens, cookies, or the address that was asked for with
-what stands in it: routes are named as they are declared. Ids of runs are written; they lead nowhere without the cookie
-or token of their session.
+No line has the content of pictures, the names of uploaded files, tokens, cookies, or the address that was asked for
+with what stands in it: routes are named as they are declared. Ids of runs are written; they lead nowhere without the
+cookie or token of their session.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def formatter(kind: Literal["text", "json"], *, colours: bool = False) -> loggin
     ]
     last: list[Processor] = [structlog.processors.JSONRenderer()]
     if kind == "text":
-        last = [_on_one_line, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
+        last = [
+            _on_one_line,
+            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback),
+        ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=ours, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )

@@ -212,7 +212,7 @@ class Quick(BaseVisualization):
     description = "Says a word"
 
     def make_visualization(self, inputs, output_dir, settings):
-        logging.getLogger("mine").warning("Saw %s", inputs[0].name)
+        logging.getLogger("mine").warning("Saw %s", inputs[0].filename)
         return [{} for _ in inputs]
 
 class Dying(BaseVisualization):

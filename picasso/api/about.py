@@ -56,7 +56,7 @@ def live() -> Live:
 @blueprint.output(Ready)
 @blueprint.doc(operation_id="ready", responses=[503])
 def ready() -> Ready:
-    """Whether runs can be taken: the default model is loaded, the data folder is there, the server is not about to end."""
+    """Whether runs can be taken: the default model is loaded, the data folder there, the server not about to end."""
     if services().draining.is_set():
         raise Busy("The server is about to end.")
     if not services().store.database.is_file():

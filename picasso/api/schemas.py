@@ -61,7 +61,7 @@ class Problem(Shown):
 
 
 class Error(Shown):
-    """The body of every answer from 400 on. The server's log has more under `request_id`, which is `X-Request-ID` too."""
+    """The body of every answer from 400 on. `request_id` is what the server's log has it under."""
 
     error: Problem
     request_id: str

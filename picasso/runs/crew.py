@@ -58,7 +58,9 @@ class Crew:
             runs: the ids of the runs that they have been given; by address.
         """
         heard = {
-            address: Hand(one.pid, one.memory, {name: model.state for name, model in one.models.items()}, runs.get(address))
+            address: Hand(
+                one.pid, one.memory, {name: model.state for name, model in one.models.items()}, runs.get(address)
+            )
             for address, one in snapshots.items()
         }
         self.lost += len(self.hands.keys() - alive)

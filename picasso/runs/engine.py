@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from picasso import metrics
 from picasso.config import MEBIBYTE, Config
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
-from picasso.runs import worker
 from picasso.logs import about
+from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
 from picasso.runs.crew import Crew

@@ -1,5 +1,7 @@
-"""What is written down and counted of a run, whoever asked for it and whatever ended it: a line when it is queued, and one
-when it has ended. What an error says may name pictures, so only its code is kept."""
+"""What is written down and counted of a run, whoever asked for it and whatever ended it.
+
+There is a line when it is queued, and one when it has ended. What an error says may name pictures: its code is kept.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ COUNT_SECONDS = 60.0  # between two counts of a folder's bytes
 class DiskUse:
     """How much is in a folder, and what is left beside it.
 
-    Counting takes a second for 100,000 files. So it is done in the background, and what was counted last is what is said.
+    Counting takes a second for 100,000 files. So it is done in the background, and what was counted last is said.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -81,7 +81,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How a worker is doing: its models by reference, what came of the last reading again, its runs, bytes of memory."""
+    """How a worker is doing: its models by reference, what came of the last reading again, its runs, its bytes."""
 
     pid: int
     models: dict[str, ModelState]

@@ -1,7 +1,7 @@
 """Every request gets an id, is counted and timed, and is written down in one line when its answer is ready.
 
-The id is in the answer's header `X-Request-ID`, in errors, and in all lines that are logged meanwhile. The line names the
-route as it is declared: addresses hold names of files, and links hold tokens.
+The id is in the answer's header `X-Request-ID`, in errors, and in all lines that are logged meanwhile. The line names
+the route as it is declared: addresses hold names of files, and links hold tokens.
 """
 
 from __future__ import annotations

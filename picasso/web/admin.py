@@ -1,4 +1,4 @@
-"""The administrator's page, and the same for Prometheus: how the server is, without anything of what visitors look at."""
+"""The administrator's page, and the same for Prometheus: how the server is, and nothing of what visitors look at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from flask import Response, render_template
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from picasso import __version__
 from picasso.runs.overview import overview, reason
 from picasso.runs.run import Run, State
 from picasso.web.blueprint import Answer, blueprint

@@ -27,7 +27,7 @@ ADVICE = {
     405: ("That cannot be done here", "Go back and use the buttons of the page."),
     413: ("That is too much at once", "Upload fewer or smaller pictures."),
     415: ("That file is not an image Picasso reads", ""),
-    500: ("Something went wrong inside Picasso", "Try again. The server's log has the details under the request's number."),
+    500: ("Something went wrong inside Picasso", "Try again. The server's log has the details."),
 }
 FOR_PROGRAMS = ("/api/", "/health/", "/metrics/")
 CODES = {

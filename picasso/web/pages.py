@@ -14,7 +14,15 @@ from picasso.web.blueprint import blueprint
 from picasso.web.services import services
 from picasso.web.views import app_state
 
-MODULES = (start, choosing, running, comparing, asking, models, admin)  # importing them adds their routes to the blueprint
+MODULES = (
+    start,
+    choosing,
+    running,
+    comparing,
+    asking,
+    models,
+    admin,
+)  # importing them adds their routes to the blueprint
 
 
 def install(app: Flask) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -40,7 +41,7 @@ class _Now(Collector):
         now = self.now
         yield _labelled("picasso_info", "The version, as a label", "version", {__version__: 1})
         yield _plain("picasso_start_time_seconds", "When the server was started, in seconds since 1970", self.started)
-        yield _labelled("picasso_runs", "Runs that are kept, by state; the queue is state=queued", "state", dict(now.runs))
+        yield _labelled("picasso_runs", "Runs that are kept, by state; the queue is state=queued", "state", now.runs)
         yield _plain("picasso_queue_oldest_seconds", "How long the oldest queued run has waited", now.oldest)
         yield _plain("picasso_sessions", "Sessions that are kept", now.sessions)
         states = Counter(dict.fromkeys(STATES_OF_WORKERS, 0))
@@ -59,7 +60,7 @@ def _plain(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(name, meaning, value=value)
 
 
-def _labelled(name: str, meaning: str, label: str, values: dict[str, int]) -> Metric:
+def _labelled(name: str, meaning: str, label: str, values: Mapping[Any, int]) -> Metric:
     family = GaugeMetricFamily(name, meaning, labels=[label])
     for key, value in values.items():
         family.add_metric([str(key)], value)

@@ -118,9 +118,9 @@ def require_administrator() -> None:
     """Raises `AdministratorOnly` for everybody else."""
     if not is_administrator():
         raise AdministratorOnly(
-            f"Open the administrator's link, which Picasso printed when it started and which ends with {PARAMETER}=…; the "
-            "token in it is ADMIN_TOKEN of the config, or kept in the file admin_token in DATA_DIR. Programs send it as "
-            f"the header {HEADER}, or as 'Authorization: Bearer TOKEN'."
+            "Open the administrator's link, which Picasso printed when it started. The token in it is the config's "
+            "ADMIN_TOKEN, or kept in the file admin_token in DATA_DIR. Programs send it as the header "
+            f"{HEADER}, or as 'Authorization: Bearer TOKEN'."
         )
 
 

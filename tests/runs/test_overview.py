@@ -24,7 +24,10 @@ def test_workers_that_come_go_and_fall_silent(monkeypatch: pytest.MonkeyPatch) -
         (1, 1000, {"model": "ready"}, "idle")
     ]
     crew.hear({"a", "b"}, {"a": snapshot(1), "b": snapshot(2)}, {"b": "a run"})
-    assert {one.pid: (one.state, one.run) for one in crew.hands.values()} == {1: ("idle", None), 2: ("running", "a run")}
+    assert {one.pid: (one.state, one.run) for one in crew.hands.values()} == {
+        1: ("idle", None),
+        2: ("running", "a run"),
+    }
     crew.hear({"b"}, {}, {"b": "a run"})  # one ended, and the other is busy in C
     assert ([one.pid for one in crew.hands.values()], crew.lost) == ([2], 1)
     later = time.monotonic() + SILENT_SECONDS + 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from browsing import MakeVisitor, Visitor
 
+from picasso.access import Access
 from picasso.config import Config, load_config
 from picasso.errors import ConfigError
 from picasso.sessions import admin_token
@@ -16,6 +17,7 @@ from picasso.sessions import admin_token
 TOKEN = "Zm9yIHRlc3RzIG9ubHkgMTI4Yg"
 ADMIN = "dGhlIGFkbWluaXN0cmF0b3IncyE"
 ROUTES = {"/admin": "GET", "/metrics": "GET", "/model/reload": "POST"}
+KEPT = "a2VwdCBpbiBhIGZpbGUgaGVyZQ"
 LOCAL: list[dict[str, Any]] = [{}, {"PORT": 9000}]
 OPEN: list[dict[str, Any]] = [
     {"ACCESS_TOKEN": TOKEN}, {"HOST": "0.0.0.0"}, {"ALLOW_ANONYMOUS": True}, {"ADMIN_TOKEN": ADMIN},
@@ -28,26 +30,29 @@ def statuses(visitor: Visitor, **headers: str) -> set[int]:
     return {visitor.client.open(path, method=method, headers=headers).status_code for path, method in ROUTES.items()}
 
 
-def test_on_its_own_machine_whoever_is_let_in_is_the_administrator(make_visitor: MakeVisitor, tmp_path: Path) -> None:
+def test_which_servers_have_an_administrator() -> None:
     for settings in LOCAL:
-        visitor = make_visitor(**settings)
-        assert statuses(visitor) == {200, 303}
-        assert visitor.page("/").all("a", href="/admin")
-        assert "Reload model" in visitor.page("/model").text
-    assert not (tmp_path / "data" / "admin_token").exists()
+        assert Access.of(Config(**settings)).with_administrator(lambda: KEPT).admin_token is None
+    for settings in OPEN:
+        found = Access.of(Config(**settings)).with_administrator(lambda: KEPT)
+        assert found.admin_token == settings.get("ADMIN_TOKEN", KEPT)
+        assert str(found.admin_token) not in repr(found)
 
 
-@pytest.mark.parametrize("settings", OPEN, ids=lambda settings: " ".join(settings))
-def test_where_others_may_come_in_it_takes_a_token(settings: dict[str, Any], make_visitor: MakeVisitor) -> None:
-    visitor = make_visitor(**settings)
-    access = visitor.services.access
-    own = access.admin_token
-    assert own is not None
-    assert own not in repr(access)
-    visitor.get(f"/{access.query}")
+def test_on_its_own_machine_whoever_is_let_in_is_the_administrator(visitor: Visitor) -> None:
+    assert statuses(visitor) == {200, 303}
+    assert visitor.page("/model").all("a", href="/admin")
+    assert "Reload model" in visitor.page("/model").text
+    assert not (visitor.services.store.folder / "admin_token").exists()
+
+
+def test_where_others_may_come_in_it_takes_a_token(make_visitor: MakeVisitor) -> None:
+    visitor = make_visitor(ALLOW_ANONYMOUS=True)
+    own = str(visitor.services.access.admin_token)
     assert statuses(visitor) == {403}
-    assert visitor.page("/").all("a", href="/admin") == []
-    assert "Reload model" not in visitor.page("/model").text
+    page = visitor.page("/model")
+    assert page.all("a", href="/admin") == []
+    assert "Reload model" not in page.text
     answer = visitor.get("/metrics")
     assert (answer.get_json()["error"]["code"], own in answer.text) == ("administrator_only", False)
     assert statuses(visitor, **{"Picasso-Token": own}) == {200, 303}
@@ -58,6 +63,15 @@ def test_where_others_may_come_in_it_takes_a_token(settings: dict[str, Any], mak
     led = visitor.get(f"/admin?token={own}&x=1")
     assert (led.status_code, led.location) == (303, "http://localhost/admin?x=1")
     assert statuses(visitor) == {200, 303}
+    cookie = visitor.client.get_cookie(visitor.app.config["SESSION_COOKIE_NAME"])
+    assert cookie is not None
+    assert own not in cookie.value
+    for settings, expected in (({}, {200, 303}), ({"ADMIN_TOKEN": ADMIN}, {403})):  # the server, started again
+        visitor.services.store.close()
+        visitor = make_visitor(ALLOW_ANONYMOUS=True, **settings)
+        visitor.client.set_cookie(cookie.key, cookie.value)
+        assert (visitor.services.access.admin_token == own) == (not settings)
+        assert statuses(visitor) == expected
 
 
 def test_the_administrators_link_lets_in(make_visitor: MakeVisitor) -> None:
@@ -68,20 +82,6 @@ def test_the_administrators_link_lets_in(make_visitor: MakeVisitor) -> None:
     visitor.get(f"/?token={ADMIN}")
     assert visitor.get("/").status_code == 200
     assert statuses(visitor) == {200, 303}
-
-
-def test_another_token_ends_what_the_old_one_was_for(make_visitor: MakeVisitor) -> None:
-    visitor = make_visitor(ALLOW_ANONYMOUS=True)
-    kept = visitor.services.access.admin_token
-    visitor.get(f"/admin?token={kept}")
-    cookie = visitor.client.get_cookie(visitor.app.config["SESSION_COOKIE_NAME"])
-    assert cookie is not None
-    for settings, expected in (({}, {200, 303}), ({"ADMIN_TOKEN": ADMIN}, {403})):
-        visitor.services.store.close()
-        visitor = make_visitor(ALLOW_ANONYMOUS=True, **settings)  # the server, started again
-        visitor.client.set_cookie(cookie.key, cookie.value)
-        assert (visitor.services.access.admin_token == kept) == (not settings)
-        assert statuses(visitor) == expected
 
 
 def test_the_token_is_kept_for_its_owner_alone(tmp_path: Path) -> None:

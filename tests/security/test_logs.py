@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from browsing import MakeVisitor, Visitor
-from conftest import make
 from PIL import Image, PngImagePlugin
 
 from picasso import logs
@@ -22,7 +21,7 @@ from picasso.config import Config
 
 CANARY = "CaNaRy7Q"
 TOKEN, ADMIN_TOKEN = f"{CANARY}-token-of-the-visitors", f"{CANARY}-token-of-the-administrator"
-PLUGIN = '''
+PLUGIN = """
 import logging
 from picasso.visualizations.base import BaseVisualization
 
@@ -30,10 +29,10 @@ class Talks(BaseVisualization):
     description = "Writes down what it sees, and fails"
 
     def make_visualization(self, inputs, output_dir, settings):
-        seen = [str(one.name) for one in inputs]
+        seen = [one.filename for one in inputs]
         logging.getLogger("picasso.mine").warning("Looking at %s", seen)
         raise ValueError(f"Cannot look at {seen}")
-'''
+"""
 Lines = Callable[[], list[dict[str, Any]]]
 
 
@@ -73,13 +72,15 @@ def talking_picture() -> bytes:
     return stream.getvalue()
 
 
-def test_a_canary_is_in_no_line(tmp_path: Path, written: dict[str, io.StringIO], monkeypatch: Any) -> None:
+def test_a_canary_is_in_no_line(
+    tmp_path: Path, make_visitor: MakeVisitor, written: dict[str, io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Everything that a visitor brings says it, on pages and by REST, in what works and in what fails."""
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "talks.py").write_text(PLUGIN)
     (tmp_path / "plugins" / "Talks.html").write_text('{% extends "result.html" %}')
     settings = {"ACCESS_TOKEN": TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN, "VISUALIZATION_FOLDERS": [tmp_path / "plugins"]}
-    visitor = make(tmp_path, labels=(f"{CANARY} label", *"123456789"), **settings)
+    visitor = make_visitor(labels=(f"{CANARY} label", *"123456789"), **settings)
     name, data = f"{CANARY} (1).png", talking_picture()
     assert visitor.get(f"/?token={TOKEN}").status_code == 303
     assert visitor.upload((name, data), (name, data), (f"{CANARY}.gif", b"GIF89a" + CANARY.encode())).status_code == 303
