@@ -199,14 +199,19 @@ def test_a_model_without_a_config_of_its_own(tmp_path: Path) -> None:
         assert "notice error" not in get(address)
 
 
-QUICK_AND_DYING = """
-import logging, os, sys, types
-from picasso.testing.model import TinyModel
-from picasso.visualizations.base import BaseVisualization
+WITHOUT_TENSORFLOW = """
+import sys, types
 
-opening = types.ModuleType("picasso.models.opening")  # in the worker, in place of what imports TensorFlow
-opening.open_model = lambda config: TinyModel()
-sys.modules[opening.__name__] = opening
+class Opening(types.ModuleType):
+    def open_model(self, config):
+        from picasso.testing.model import TinyModel
+        return TinyModel()
+
+sys.modules["picasso.models.opening"] = Opening("picasso.models.opening")
+"""
+QUICK_AND_DYING = """
+import logging, os
+from picasso.visualizations.base import BaseVisualization
 
 class Quick(BaseVisualization):
     description = "Says a word"
@@ -233,8 +238,10 @@ def test_lines_of_web_process_and_workers_belong_together(tmp_path: Path) -> Non
     for name in ("Quick", "Dying"):
         (folder / f"{name}.html").write_text('{% extends "result.html" %}')
     (tmp_path / "config.py").write_text('MODEL_PATH = "tiny"\nVISUALIZATION_FOLDERS = ["plugins"]\n')
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)  # of every process
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
     picture = ROOT / "examples" / "mnist-keras" / "samples" / "three.png"
-    with serving(tmp_path, "--config", "config.py", "--port", "0") as (process, address):
+    with serving(tmp_path, "--config", "config.py", "--port", "0", PYTHONPATH=path) as (process, address):
         client = requests.Session()
         api = f"{address}api/v1"
         with picture.open("rb") as stream:
@@ -256,7 +263,7 @@ def test_lines_of_web_process_and_workers_belong_together(tmp_path: Path) -> Non
         assert process.wait(40) == 0
     written = (tmp_path / "stderr").read_text()
     assert "canary" not in written
-    lines = [json.loads(line) for line in written.splitlines()]
+    lines = [json.loads(line) for line in written.splitlines() if "resource_tracker" not in line]  # Python's own
     for name, (run_id, request) in asked.items():
         mine = [line for line in lines if line.get("run") == run_id]
         assert (mine[0]["event"], mine[0]["request"], mine[0]["pid"]) == ("Run queued", request, process.pid)
