@@ -218,6 +218,14 @@ class TokenNeeded(NotLetIn):
     title = "This Picasso needs a token"
 
 
+class AdministratorOnly(PicassoError):
+    """Only the administrator may do or see that."""
+
+    code = "administrator_only"
+    status = 403
+    title = "That is for the administrator"
+
+
 class NoSession(PicassoError):
     """A program asked for what belongs to a session, and named none."""
 

@@ -20,9 +20,10 @@ from pathlib import Path
 from PIL import Image
 from werkzeug.datastructures import FileStorage
 
-from picasso.config import Config
-from picasso.errors import ImageRefused, NotFound, TooLarge
+from picasso.config import TOKEN, Config
+from picasso.errors import ConfigError, ImageRefused, NotFound, TooLarge
 from picasso.images.reading import FORMATS, Limits, check_bytes, encode_png, read_image, shown_name
+from picasso.metrics import UPLOADS
 from picasso.runs.engine import Engine
 from picasso.runs.run import StoredImage
 from picasso.runs.store import Store, read_kept, write_whole
@@ -61,7 +62,9 @@ class Sessions:
             try:
                 check_bytes(size, file.filename or "", self.limits)  # before it is in memory
                 accepted.append(self.add_image(session, file.stream.read(), file.filename))
+                UPLOADS.labels("accepted").inc()
             except ImageRefused as error:
+                UPLOADS.labels(error.code).inc()
                 refused.append(Refusal(shown_name(file.filename), error))
         return accepted, refused
 
@@ -145,16 +148,33 @@ class Sessions:
 
 
 def secret_key(folder: Path) -> bytes:
-    """The key that signs cookies: made at first start, readable by its owner only, kept across restarts."""
-    path = folder / "secret_key"
+    """The key that signs cookies."""
+    return _kept_secret(folder / "secret_key", secrets.token_bytes(32))
+
+
+def admin_token(folder: Path) -> str:
+    """What the administrator has to know, where the config does not say it.
+
+    Raises:
+        ConfigError: somebody has written something else into its file.
+    """
+    path = folder / "admin_token"
+    token = _kept_secret(path, secrets.token_urlsafe(16).encode()).decode("ascii", "replace").strip()
+    if not TOKEN.fullmatch(token):
+        raise ConfigError(f"The file {path} has no token for the administrator: delete it, and another one is made.")
+    return token
+
+
+def _kept_secret(path: Path, new: bytes) -> bytes:
+    """Made at first start, readable by its owner only, kept across restarts."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         pass
-    temporary = folder / f".secret_key.{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
-        stream.write(secrets.token_bytes(32))
+        stream.write(new)
     try:
         os.link(temporary, path)  # fails if another process was first: then theirs is taken
     except FileExistsError:

@@ -70,6 +70,17 @@ def by_hand(page: Page) -> None:
     page.wait_for_selector(".outcome:not(:empty)")
 
 
+def server(page: Page) -> None:
+    """The administrator's page while runs wait, once the disk was counted."""
+    under_way(page)
+    for stride in (8, 16):
+        page.goto(urljoin(page.url, f"/visualizations/occlusion?window=48&stride={stride}"))
+        page.click("button.primary")
+        page.wait_for_selector("#live")
+    page.goto(urljoin(page.url, "/admin"))
+    page.wait_for_selector("dd:has-text('being counted')", state="detached")
+
+
 # Every page, by the name of its picture, in this order: what is added here is in the docs.
 PAGES: dict[str, Visit] = {
     "start": at("/"),
@@ -88,6 +99,7 @@ PAGES: dict[str, Visit] = {
     "running": under_way,
     "runs": at("/runs"),
     "model": at("/model"),
+    "server": server,
 }
 
 # The pages of a training, which the example with checkpoints has.

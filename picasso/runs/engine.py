@@ -14,11 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from picasso import metrics
 from picasso.config import MEBIBYTE, Config
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
+from picasso.logs import about
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
+from picasso.runs.crew import Crew
 from picasso.runs.keys import run_key
 from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
@@ -55,6 +58,10 @@ class Engine(Protocol):
     @property
     def roster(self) -> Roster:
         """The models, and how each is."""
+
+    @property
+    def crew(self) -> Crew:
+        """The worker processes, and how each is."""
 
     def status(self, reference: str | None = None) -> Status:
         """How a model is; the default one unless named."""
@@ -108,6 +115,7 @@ class DaskEngine:
         self.registry = registry
         self.pool = WorkerPool(config)
         self.roster = Roster(config)
+        self.crew = Crew()
         self._plugins = 0  # how often the visualizations in folders have changed
         self._told = ("", 0)  # what all workers have: the token of a config, and that number
         self._telling = threading.Thread()
@@ -327,6 +335,7 @@ class DaskEngine:
         pids = self._pids | {address: answer.pid for address, answer in snapshots.items()}
         self._pids = {address: pid for address, pid in pids.items() if address in alive}
         self._asking.hear(snapshots)
+        self.crew.hear(alive, snapshots, {flight.worker: run for run, flight in self._flights.items()})
         self.roster.hear(list(snapshots.values()))
         for flight in self._flights.values():
             if flight.worker not in alive and not flight.future.done():
@@ -361,7 +370,7 @@ class DaskEngine:
             self.pool.ask(worker.cancel, flight.run.id)
             if now - flight.stopping > CANCEL_GRACE and not flight.killed:
                 flight.killed = True
-                log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
+                log.warning("Run does not stop: its worker process is started again", extra={"run": flight.run.id})
                 if flight.worker in self._pids:
                     self.pool.end(flight.worker, self._pids[flight.worker])
 
@@ -370,7 +379,8 @@ class DaskEngine:
             if not flight.future.done():
                 continue
             if flight.stopping is None:
-                self._take(flight)
+                with about(run=run_id):
+                    self._take(flight)
             with self._lock:
                 del self._flights[run_id]
 
@@ -380,7 +390,7 @@ class DaskEngine:
         try:
             outcome = flight.future.result(timeout=60)
         except Exception as error:  # KilledWorker, CancelledError, a lost connection: the worker is gone
-            log.warning("Run %s lost its worker: %s", run.id, error)
+            log.warning("Run lost its worker: %s", error)
             self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
             if run.attempts + 1 < ATTEMPTS:
                 self.store.change_run(run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="")
@@ -402,7 +412,7 @@ class DaskEngine:
         except OSError as error:
             self._fail(run, PicassoError(f"The result could not be written: {error.strerror or error}."))
         except Exception as error:  # whatever a visualization gave, the runs behind it go on
-            log.exception("The result of run %s could not be kept", run.id)
+            log.exception("The result could not be kept")
             self._fail(run, PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
 
     def _write(self, run: Run, outcome: Outcome) -> None:
@@ -422,6 +432,7 @@ class DaskEngine:
             )
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files, manifest)
+        metrics.MODEL_CALLS.labels(run.visualization).inc(outcome.calls)
         self.store.change_run(
             run.id,
             (State.RUNNING,),

@@ -25,6 +25,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from picasso.errors import NotFound
+from picasso.runs import journal
 from picasso.runs.run import Run, State, StoredImage
 from picasso.runs.servers import lock_file, withdraw
 
@@ -54,6 +55,15 @@ RUN_COLUMNS = (
 )
 MANIFEST = "manifest.json"
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What there is of all sessions: runs by state, when the oldest that is queued was asked for, sessions."""
+
+    runs: dict[State, int]
+    oldest: float | None
+    sessions: int
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,21 @@ class Store:
                 continue  # it lives
             lock_file(self.folder, owner).unlink(missing_ok=True)
         return adopted
+
+    # Everybody's, for the administrator
+
+    def totals(self) -> Totals:
+        """How much there is, of all servers over this folder. Writes nothing, and waits for nobody who writes."""
+        with self._connect() as db:
+            counted = dict(tuple(row) for row in db.execute("SELECT state, COUNT(*) FROM runs GROUP BY state"))
+            oldest = db.execute("SELECT MIN(created) FROM runs WHERE state = 'queued'").fetchone()[0]
+            sessions = db.execute("SELECT COUNT(*) FROM sessions").fetchone()[0]
+        return Totals({state: counted.get(state, 0) for state in State}, oldest, sessions)
+
+    def latest_runs(self, states: tuple[State, ...], limit: int) -> list[Run]:
+        """The newest runs of all sessions that are in one of these states; newest first."""
+        marks = ", ".join("?" for _ in states)
+        return self._runs(f"state IN ({marks})", states, "created DESC LIMIT ?", (limit,))
 
     # Sessions
 
@@ -249,6 +274,13 @@ class Store:
             raise NotFound("There is no such image in this session. It may have been deleted, or the session expired.")
         return _image(row)
 
+    def images_of_run(self, run: Run) -> list[StoredImage]:
+        """The pictures of a run that are still there, in its order."""
+        with self._connect() as db:
+            rows = db.execute(f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ?", (run.session,))  # noqa: S608
+            known = {row["id"]: _image(row) for row in rows}
+        return [known[image] for image in run.images if image in known]
+
     def remove_image(self, session: str, image: str) -> None:
         """Takes a picture out of the tray; deletes it unless a run shows it."""
         found = self.image(session, image)
@@ -288,6 +320,7 @@ class Store:
                     State.QUEUED, time.time(), self.owner, model, digest,
                 ),
             )  # fmt: skip
+        journal.queued(run_id, visualization, len(images))
         return self.run(session, run_id)
 
     def run(self, session: str, run: str) -> Run:
@@ -338,9 +371,14 @@ class Store:
             ).fetchone()
         return int(row[0])
 
-    def _runs(self, where: str, values: tuple[Any, ...]) -> list[Run]:
+    def _runs(
+        self, where: str, values: tuple[Any, ...], order: str = "created, rowid", limits: tuple[int, ...] = ()
+    ) -> list[Run]:
         with self._connect() as db:
-            rows = db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY created, rowid", values)  # noqa: S608
+            rows = db.execute(
+                f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY {order}",  # noqa: S608 - constants
+                (*values, *limits),
+            )
             return [_run(row) for row in rows]
 
     def change_run(self, run: str, expected: tuple[State, ...], **changes: Any) -> bool:
@@ -352,7 +390,12 @@ class Store:
                 f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})",  # noqa: S608 - names are ours
                 (*changes.values(), run, *expected),
             )
-            return done.rowcount == 1
+            changed = done.rowcount == 1
+            ends = changed and "state" in changes and State(changes["state"]).finished
+            row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone() if ends else None
+        if row is not None:
+            journal.ended(row)
+        return changed
 
     # Answers to programs, given again when they ask again
 

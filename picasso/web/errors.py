@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from picasso.config import MEBIBYTE
 from picasso.errors import NotLetIn, PicassoError, TokenNeeded
+from picasso.web.access_log import request_id, route
 from picasso.web.plugins import author_error
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ ADVICE = {
     415: ("That file is not an image Picasso reads", ""),
     500: ("Something went wrong inside Picasso", "Try again. The server's log has the details."),
 }
-FOR_PROGRAMS = ("/api/", "/health/")
+FOR_PROGRAMS = ("/api/", "/health/", "/metrics/")
 CODES = {
     400: "bad_request",
     403: "forbidden",
@@ -44,8 +45,9 @@ def _answer(
     status: int, code: str, title: str, message: str, field: str | None = None, template: str = "error.html"
 ) -> tuple[Any, int]:
     if for_programs():
-        return jsonify(error={"code": code, "message": message or title, "field": field}), status
-    return render_template(template, status=status, title=title, message=message), status
+        error = {"code": code, "message": message or title, "field": field}
+        return jsonify(error=error, request_id=request_id()), status
+    return render_template(template, status=status, title=title, message=message, request_id=request_id()), status
 
 
 def picasso_error(error: PicassoError) -> tuple[Any, ...]:
@@ -71,7 +73,7 @@ def http_error(error: HTTPException) -> Any:
 
 
 def unexpected_error(error: Exception) -> tuple[Any, ...]:
-    log.error("Request %s %s failed", request.method, request.path, exc_info=error)
+    log.error("Request failed", exc_info=error, extra={"method": request.method, "route": route()})
     blamed = author_error(error)
     return _answer(500, CODES[500], *ADVICE[500]) if blamed is None else picasso_error(blamed)
 

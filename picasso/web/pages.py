@@ -9,12 +9,20 @@ from werkzeug.exceptions import HTTPException
 
 from picasso.errors import PicassoError
 from picasso.images.reading import ACCEPT, FORMATS
-from picasso.web import asking, choosing, comparing, errors, models, running, security, start
+from picasso.web import admin, asking, choosing, comparing, errors, models, running, security, start
 from picasso.web.blueprint import blueprint
 from picasso.web.services import services
 from picasso.web.views import app_state
 
-MODULES = (start, choosing, running, comparing, asking, models)  # importing them adds their routes to the blueprint
+MODULES = (
+    start,
+    choosing,
+    running,
+    comparing,
+    asking,
+    models,
+    admin,
+)  # importing them adds their routes to the blueprint
 
 
 def install(app: Flask) -> None:
@@ -34,6 +42,7 @@ def _known_to_all() -> dict[str, Any]:
     config = services().config
     return {
         "app_state": app_state(),
+        "administrator": security.is_administrator(),
         "endpoints": current_app.view_functions.keys(),
         "accept": ACCEPT,
         "format_names": list(FORMATS),
