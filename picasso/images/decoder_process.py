@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -30,6 +31,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+OUT_OF_MEMORY = re.compile("out of memory|decoder error -9$")  # what Pillow's OSError says then
 IMAGES_EACH = 200  # that a process reads before another takes its place, so that what leaks does not grow
 MAX_LINE = 2**16  # bytes; the notes and the sentence about an image have some hundred
 FORGONE = ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_NPROC")
@@ -102,7 +104,8 @@ def _answer(data: bytes, name: str, limits: Limits) -> tuple[dict[str, Any], byt
     try:
         found = decode(data, name, limits)
     except (ImageRefused, MemoryError) as error:
-        exhausted = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
+        cause = error.__cause__ or error
+        exhausted = isinstance(cause, MemoryError) or OUT_OF_MEMORY.search(str(cause)) is not None
         if isinstance(error, ImageRefused) and not exhausted:
             return {"code": error.code, "message": error.message}, b"", False
         sentence = (
