@@ -146,7 +146,6 @@ class _Process:
                 send(requests, *message)
             return receive(answers)
         except (OSError, EOFError, ValueError) as error:
-            self._process.kill()
             how = self.close()
             log.warning("A process for reading pictures was lost: %s", how)
             raise ConnectionError(how) from error
@@ -154,10 +153,11 @@ class _Process:
             timer.cancel()
 
     def close(self) -> str:
-        """Ends it, unless it has ended; returns how it ended."""
+        """Ends it, unless it has ended by itself; returns how it ended."""
         for stream in (self._process.stdin, self._process.stdout):
             with suppress(OSError):  # what could not be written any more
                 if stream is not None:
                     stream.close()
+        self._process.kill()
         code = self._process.wait()
         return signal.Signals(-code).name if code < 0 else f"code {code}"
