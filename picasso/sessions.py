@@ -22,7 +22,9 @@ from werkzeug.datastructures import FileStorage
 
 from picasso.config import TOKEN, Config
 from picasso.errors import ConfigError, ImageRefused, NotFound, TooLarge
-from picasso.images.reading import FORMATS, Limits, check_bytes, encode_png, read_image, shown_name
+from picasso.images.decoder import shared
+from picasso.images.decoder_process import Decoded, decode
+from picasso.images.reading import FORMATS, Limits, check_bytes, shown_name
 from picasso.metrics import UPLOADS
 from picasso.runs.engine import Engine
 from picasso.runs.run import StoredImage
@@ -51,7 +53,7 @@ class Sessions:
         self.config = config
         self.store = store
         self.engine = engine
-        self.limits = Limits(max_bytes=config.MAX_IMAGE_BYTES, max_pixels=config.MAX_IMAGE_PIXELS)
+        self.limits = Limits(config.MAX_IMAGE_BYTES, config.MAX_IMAGE_PIXELS, config.MAX_IMAGE_SECONDS)
 
     def add_files(self, session: str, files: Iterable[FileStorage]) -> tuple[list[StoredImage], list[Refusal]]:
         """Takes uploaded files into a session; those that are refused do not hold up the others."""
@@ -69,26 +71,31 @@ class Sessions:
         return accepted, refused
 
     def add_image(self, session: str, data: bytes, filename: str | None) -> StoredImage:
-        """Reads an uploaded file and keeps it as PNG.
+        """Reads an uploaded file, in another process, and keeps it as PNG.
 
         Raises:
             ImageRefused: it is no image that Picasso reads, is damaged, or is too large; the sentence names the file.
+            Busy: too many others are being read.
         """
         name = shown_name(filename)
+        self._check_number(session, name)
+        return self._keep(session, name, shared().decode(data, name, self.limits))
+
+    def _check_number(self, session: str, name: str) -> None:
         if len(self.store.images(session)) >= self.config.MAX_IMAGES:
             raise TooLarge(
                 f"\u201c{name}\u201d was not added: a session holds {self.config.MAX_IMAGES} pictures. "
                 "Remove some, or start over."
             )
-        read = read_image(data, name, self.limits)
-        png = encode_png(read.image)
+
+    def _keep(self, session: str, name: str, read: Decoded) -> StoredImage:
         used = self.store.session_bytes(session)
-        if used + len(png) > self.config.SESSION_MAX_BYTES:
+        if used + len(read.png) > self.config.SESSION_MAX_BYTES:
             raise TooLarge(
                 f"\u201c{name}\u201d was not added: this session's {self.config.SESSION_MAX_BYTES // 2**20} MiB are "
                 "used up. Remove pictures, or start over."
             )
-        return self.store.add_image(session, name, png, read.image.size, read.format, list(read.notes))
+        return self.store.add_image(session, name, read.png, read.size, read.format, list(read.notes))
 
     def add_sample(self, session: str, index: int) -> StoredImage:
         """Puts one of the configured sample pictures into a session; once only.
@@ -97,13 +104,14 @@ class Sessions:
             NotFound: there is no sample of that number.
         """
         path = self.sample(index)
-        data = path.read_bytes()
-        png = encode_png(read_image(data, path.name, self.limits).image)
-        known = (shown_name(path.name), sha256(png).hexdigest())  # a picture of one's own may have the same name
+        name = shown_name(path.name)
+        read = decode(path.read_bytes(), name, self.limits)
+        known = (name, sha256(read.png).hexdigest())  # a picture of one's own may have the same name
         for image in self.store.images(session):
             if (image.filename, image.digest) == known:
                 return image
-        return self.add_image(session, data, path.name)
+        self._check_number(session, name)
+        return self._keep(session, name, read)
 
     def sample(self, index: int) -> Path:
         """The file of a sample picture.
