@@ -24,7 +24,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from picasso.errors import NotFound
+from picasso.errors import Busy, NotFound
 from picasso.runs.run import Run, State, StoredImage
 from picasso.runs.servers import lock_file, withdraw
 
@@ -110,8 +110,10 @@ class Store:
         try:
             with db:
                 yield db
-        except BaseException:
+        except BaseException as error:
             db.close()  # a query that was left half-way would go on seeing the database as it was
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                raise Busy("The database of this server is busy. Try again in a few seconds.") from error
             raise
         self._idle.append(db)
 
@@ -328,6 +330,16 @@ class Store:
     def unfinished_runs(self) -> list[Run]:
         """This server's runs that are queued or running, of all sessions, oldest first."""
         return self._runs("state IN ('queued', 'running') AND owner = ?", (self.owner,))
+
+    def count_unfinished(self, session: str) -> tuple[int, int]:
+        """How many runs are queued or running: of that session, and of all sessions of this server."""
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT COUNT(CASE WHEN session = ? THEN 1 END), COUNT(*) FROM runs"
+                " WHERE state IN ('queued', 'running') AND owner = ?",
+                (session, self.owner),
+            ).fetchone()
+        return int(row[0]), int(row[1])
 
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""
