@@ -57,6 +57,10 @@ class Lanes:
             dispatcher = self._refusing
         dispatcher.add_task(channel)
 
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait for a thread, by lane."""
+        return {name: len(dispatcher.queue) for name, dispatcher in self._dispatchers.items()}
+
     def shutdown(self, timeout: float = 5) -> None:
         """Ends all threads; those that are in the middle of an answer have so many seconds, all together."""
         dispatchers, end = (*self._dispatchers.values(), self._refusing), time.monotonic() + timeout
