@@ -20,6 +20,7 @@ from picasso.web.security import FULL
 
 REFUSED_UNREAD = 8  # times the limit: larger bodies are not received to their end, so that they do not fill the disk
 CONNECTIONS = 2000  # a browser keeps six open; where all are taken, nobody else is heard, health neither
+RECEIVED_AT_ONCE = 64 * 1024  # bytes; each time, all connections are looked at
 FILES_BESIDE = 500  # that this process may have open besides: databases, pictures, workers
 
 
@@ -35,6 +36,7 @@ def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGI
         sockets=[listener],
         _dispatcher=Lanes(),
         connection_limit=_connections(),
+        recv_bytes=RECEIVED_AT_ONCE,
         asyncore_use_poll=hasattr(select, "poll"),  # `select` takes no file numbers above 1023
         max_request_body_size=REFUSED_UNREAD * config.MAX_UPLOAD_BYTES,
         clear_untrusted_proxy_headers=not config.TRUSTED_PROXIES,  # else the application needs what proxies say

@@ -16,7 +16,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -112,8 +112,11 @@ class Store:
                 yield db
         except BaseException as error:
             db.close()  # a query that was left half-way would go on seeing the database as it was
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_BUSY:
                 raise Busy("The database of this server is busy. Try again in a few seconds.") from error
+            if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+                raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
             raise
         self._idle.append(db)
 
@@ -196,7 +199,12 @@ class Store:
 
     def session_bytes(self, session: str) -> int:
         """Bytes of all files of a session."""
-        return sum(path.stat().st_size for path in self.session_folder(session).rglob("*") if path.is_file())
+        total = 0
+        for folder, _, names in os.walk(self.session_folder(session)):
+            for name in names:
+                with suppress(FileNotFoundError):  # one that was being written has its own name by now
+                    total += Path(folder, name).lstat().st_size
+        return total
 
     # Images
 
