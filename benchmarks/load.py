@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import locust.env  # before requests: it replaces the sockets that these take
 import requests
 from gevent.pool import Pool
-from locust.env import Environment
 
 from benchmarks import load_report
 from benchmarks.load_ledger import AGAIN, Accepted, Ledger
@@ -137,7 +137,7 @@ def visit(url: str, given: argparse.Namespace, pictures: Path, ledger: Ledger) -
     """Has all visitors come at once, and go when the time is over, whatever they are doing."""
     Visitor.ledger = ledger
     Visitor.good, Visitor.bad = (sorted((pictures / name).iterdir()) for name in ("good", "bad"))
-    runner = Environment(user_classes=VISITORS, host=url, catch_exceptions=True).create_local_runner()
+    runner = locust.env.Environment(user_classes=VISITORS, host=url, catch_exceptions=True).create_local_runner()
     runner.start(given.visitors, spawn_rate=given.visitors)
     end = time.monotonic() + 60 * given.minutes
     while time.monotonic() < end:

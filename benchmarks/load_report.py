@@ -91,6 +91,8 @@ def broken(figures: Figures) -> list[str]:
     if figures["faulty"]:
         found.append(f"{figures['faulty']} answers were none that is expected. {'; '.join(figures['faults'][:3])}")
     runs, health = figures["runs"], figures["health"]
+    if not runs["accepted"]:
+        found.append("No run was accepted.")
     if runs["lost"]:
         found.append(f"{runs['lost']} accepted runs are lost. {'; '.join(runs['sentences'][:3])}")
     if not health["asked"] or health["not well"]:

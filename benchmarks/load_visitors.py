@@ -180,7 +180,7 @@ class Browser(Visitor):
         for image in images:
             self.ask("GET", f"/images/{image}/thumbnail.webp", "GET thumbnail")
         for _ in range(random.randint(1, 3)):
-            self.run(images[: random.randint(1, 2)])
+            self.look_with(images[: random.randint(1, 2)])
             gevent.sleep(random.uniform(0.5, 3))
         page = self.ask("GET", "/runs", "GET /runs").text
         if len(self.mine) > 1:
@@ -191,7 +191,7 @@ class Browser(Visitor):
         if random.random() < 0.6:
             self.start_over()
 
-    def run(self, images: list[str]) -> None:
+    def look_with(self, images: list[str]) -> None:
         """One visualization: its pages, the run, what it gives; sometimes it is cancelled and run again."""
         name, settings = random.choice(WORK)
         chosen = {key: str(value) for key, value in settings().items()}
@@ -242,7 +242,7 @@ class Program(Visitor):
         images = self.upload(pictures)
         for _ in range(random.randint(1, 3)):
             name, settings = random.choice(WORK)
-            run = self.start(name, images, settings())
+            run = self.order(name, images, settings())
             if random.random() < 0.15:
                 self.delete(run)
                 continue
@@ -259,7 +259,7 @@ class Program(Visitor):
         if not answer.json()["results"]:
             self.ledger.fault("POST /explain: no results")
 
-    def start(self, name: str, images: list[str], settings: dict[str, Any]) -> str:
+    def order(self, name: str, images: list[str], settings: dict[str, Any]) -> str:
         """A run, asked for twice where the first answer might have been lost."""
         key = {"Idempotency-Key": secrets.token_hex(8)}
         body = {"visualization": name, "images": images, "settings": settings}

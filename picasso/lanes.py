@@ -52,14 +52,14 @@ class Lanes:
         request = channel.requests[0]
         name = lane_of(request)
         dispatcher = self._dispatchers[name]
-        if len(dispatcher.queue) >= LANES[name].waiting:
+        if _waiting(dispatcher) >= LANES[name].waiting:
             request.error = request.error or Full(f"{LANES[name].waiting} requests wait already.")
             dispatcher = self._refusing
         dispatcher.add_task(channel)
 
     def waiting(self) -> dict[str, int]:
         """How many requests wait for a thread, by lane."""
-        return {name: len(dispatcher.queue) for name, dispatcher in self._dispatchers.items()}
+        return {name: _waiting(dispatcher) for name, dispatcher in self._dispatchers.items()}
 
     def shutdown(self, timeout: float = 5) -> None:
         """Ends all threads; those that are in the middle of an answer have so many seconds, all together."""
@@ -76,6 +76,12 @@ def lane_of(request: Any) -> str:
     if path.startswith(HEALTH):
         return "health"
     return "uploads" if path.endswith(UPLOADS) and request.command == "POST" else "others"
+
+
+def _waiting(dispatcher: ThreadedTaskDispatcher) -> int:
+    """How many of its requests wait; those that a thread has only to wake up for do not."""
+    idle = len(dispatcher.threads) - dispatcher.stop_count - dispatcher.active_count
+    return max(0, len(dispatcher.queue) - idle)
 
 
 def _started(threads: int) -> ThreadedTaskDispatcher:
