@@ -254,6 +254,14 @@ class Config(BaseModel):
     )
 
     # Limits
+    MAX_UNFINISHED_RUNS: int = Field(
+        1000, gt=0, description="Runs of all sessions together that may wait or be under way; more are refused for now"
+    )
+    SESSION_MAX_UNFINISHED_RUNS: int = Field(
+        250,
+        gt=0,
+        description="Runs of one session that may wait or be under way: a comparison of many checkpoints is 200",
+    )
     MAX_MODEL_CALLS: int = Field(
         50_000,
         gt=0,

@@ -295,6 +295,15 @@ class Cancelled(PicassoError):
     title = "Cancelled"
 
 
+class TooMany(PicassoError):
+    """The visitor has as much under way as one visitor may."""
+
+    code = "too_many"
+    status = 429
+    exit_code = 12
+    title = "That is too many at once"
+
+
 class Busy(PicassoError):
     """Nobody can answer just now; whoever asks again later gets an answer."""
 

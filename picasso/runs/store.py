@@ -16,7 +16,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from picasso.errors import NotFound
+from picasso.errors import Busy, NotFound
 from picasso.runs import journal
 from picasso.runs.run import Run, State, StoredImage
 from picasso.runs.servers import lock_file, withdraw
@@ -120,8 +120,13 @@ class Store:
         try:
             with db:
                 yield db
-        except BaseException:
+        except BaseException as error:
             db.close()  # a query that was left half-way would go on seeing the database as it was
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_BUSY:
+                raise Busy("The database of this server is busy. Try again in a few seconds.") from error
+            if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+                raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
             raise
         self._idle.append(db)
 
@@ -219,7 +224,12 @@ class Store:
 
     def session_bytes(self, session: str) -> int:
         """Bytes of all files of a session."""
-        return sum(path.stat().st_size for path in self.session_folder(session).rglob("*") if path.is_file())
+        total = 0
+        for folder, _, names in os.walk(self.session_folder(session)):
+            for name in names:
+                with suppress(FileNotFoundError):  # one that was being written has its own name by now
+                    total += Path(folder, name).lstat().st_size
+        return total
 
     # Images
 
@@ -361,6 +371,16 @@ class Store:
     def unfinished_runs(self) -> list[Run]:
         """This server's runs that are queued or running, of all sessions, oldest first."""
         return self._runs("state IN ('queued', 'running') AND owner = ?", (self.owner,))
+
+    def count_unfinished(self, session: str) -> tuple[int, int]:
+        """How many runs are queued or running: of that session, and of all sessions of this server."""
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT COUNT(CASE WHEN session = ? THEN 1 END), COUNT(*) FROM runs"
+                " WHERE state IN ('queued', 'running') AND owner = ?",
+                (session, self.owner),
+            ).fetchone()
+        return int(row[0]), int(row[1])
 
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""

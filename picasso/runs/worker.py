@@ -100,7 +100,7 @@ class Host:
         self.answers = Answers(self.shelf.lend)
         self.runs: dict[str, Progress] = {}
         self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and a model has one checkpoint
-        self.cancelled: set[str] = set()  # also of runs that have not begun here
+        self.cancelled: set[str] = set()
         self.enough: set[str] = set()  # runs that are to return what they have
         self.plugins = 0  # how often the visualizations in folders had changed when this process was told last
         self._read = 0  # and when it read them last
@@ -229,13 +229,13 @@ def snapshot(seen: dict[str, dict[int, int]]) -> Snapshot | None:
 
 def cancel(run: str) -> None:
     """Asks a run to stop at its next checkpoint."""
-    if _host is not None:
+    if _host is not None and run in _host.runs:  # it is asked again until the run has ended
         _host.cancelled.add(run)
 
 
 def stop(run: str) -> None:
     """Asks a run to end with what it has."""
-    if _host is not None:
+    if _host is not None and run in _host.runs:
         _host.enough.add(run)
 
 

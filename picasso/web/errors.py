@@ -30,6 +30,7 @@ ADVICE = {
     500: ("Something went wrong inside Picasso", "Try again. The server's log has the details."),
 }
 FOR_PROGRAMS = ("/api/", "/health/", "/metrics/")
+RETRY_SECONDS = {429: 10, 503: 5}  # a run of the visitor's own has to end; others may be gone in a moment
 CODES = {
     400: "bad_request",
     403: "forbidden",
@@ -53,7 +54,7 @@ def _answer(
 def picasso_error(error: PicassoError) -> tuple[Any, ...]:
     template = "closed.html" if isinstance(error, NotLetIn) else "error.html"  # which shows nothing of the inside
     answer = _answer(error.status, error.code, error.title, error.message, error.field, template)
-    return *answer, _headers(error)
+    return *answer, headers_of(error)
 
 
 def http_error(error: HTTPException) -> Any:
@@ -88,8 +89,10 @@ def in_rest() -> bool:
     return f"{request.path}/".startswith(FOR_PROGRAMS)
 
 
-def _headers(error: PicassoError) -> Mapping[str, str]:
+def headers_of(error: PicassoError) -> Mapping[str, str]:
     """What the protocol wants beside the body."""
     if isinstance(error, TokenNeeded):
         return {"WWW-Authenticate": "Picasso-Token"}
-    return {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(error.status, {})
+    if error.status in RETRY_SECONDS:
+        return {"Retry-After": str(RETRY_SECONDS[error.status])}
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}

@@ -29,7 +29,12 @@ def install(app: Flask) -> None:
     """Checks, headers, error pages and what every template knows."""
     app.register_blueprint(blueprint)
     app.session_interface = security.Cookies()
-    for check in (security.let_in, security.refuse_other_origins, security.refuse_large_bodies):
+    for check in (
+        security.let_in,
+        security.refuse_when_full,
+        security.refuse_other_origins,
+        security.refuse_large_bodies,
+    ):
         app.before_request(check)
     app.after_request(security.add_headers)
     app.register_error_handler(PicassoError, errors.picasso_error)

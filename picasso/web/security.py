@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from picasso.access import HEADER, PARAMETER, Access, is_loopback
 from picasso.config import MEBIBYTE
-from picasso.errors import AdministratorOnly, NotLetIn, TokenNeeded
+from picasso.errors import AdministratorOnly, Busy, NotLetIn, TokenNeeded
 from picasso.web.errors import in_rest
 from picasso.web.services import services
 from picasso.web.transfers import FOR_GOOD
@@ -31,6 +31,7 @@ POLICY = "; ".join(
 UPLOAD = "multipart/form-data"
 NO_UPLOAD_BYTES = MEBIBYTE  # some hundred times what forms and JSON have
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+FULL = "picasso.full"  # stands in the environment of a request that the server cannot let wait
 
 
 FOR_OTHER_SITES = {  # what their scripts may send to REST and read of its answers, besides what all may
@@ -122,6 +123,12 @@ def require_administrator() -> None:
             "ADMIN_TOKEN, or kept in the file admin_token in DATA_DIR. Programs send it as the header "
             f"{HEADER}, or as 'Authorization: Bearer TOKEN'."
         )
+
+
+def refuse_when_full() -> None:
+    """Raises `Busy` for what came when too many requests were waiting already."""
+    if FULL in request.environ:
+        raise Busy("Too many are asking this server at once. Nothing was done; try again in a few seconds.")
 
 
 def refuse_large_bodies() -> None:
