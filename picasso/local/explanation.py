@@ -144,7 +144,7 @@ class Explanation:
             raise NotFound(f"There is no map {name!r}. There are: {', '.join(self.maps) or 'none'}.")
         values, file = self.maps[name], f"{name}.npy"
         limit = self.found.limits.get(file)
-        signed = self.found.signed.get(file, bool(np.nanmin(values, initial=0) < 0))
+        signed = self.found.signed.get(file, bool((values < 0).any()))
         if limit is not None and low is None and high is None:
             low, high = -limit if signed else 0.0, limit
         view = self.view if self.found.view else self.view.resize((values.shape[1], values.shape[0]))

@@ -14,6 +14,7 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 
 from picasso.config import MEBIBYTE
+from picasso.disk import no_space
 from picasso.errors import NotLetIn, PicassoError, TokenNeeded
 from picasso.web.plugins import author_error
 
@@ -58,6 +59,8 @@ def http_error(error: HTTPException) -> Any:
     status = error.code or 500
     if status < 400:
         return error
+    if full := no_space(error):  # of temporary files, in which a body is kept while it is read
+        return picasso_error(full)
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
         limit = (request.max_content_length or 0) / MEBIBYTE
@@ -71,6 +74,9 @@ def http_error(error: HTTPException) -> Any:
 
 
 def unexpected_error(error: Exception) -> tuple[Any, ...]:
+    if full := no_space(error):
+        log.warning("Request %s %s: %s", request.method, request.path, error)
+        return picasso_error(full)
     log.error("Request %s %s failed", request.method, request.path, exc_info=error)
     blamed = author_error(error)
     return _answer(500, CODES[500], *ADVICE[500]) if blamed is None else picasso_error(blamed)
