@@ -13,11 +13,16 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("picasso", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 settings.load_profile("picasso")
 
-for _name in [name for name in os.environ if name.startswith("PICASSO_")]:
+for _name in [name for name in os.environ if name.startswith("PICASSO_") and name != "PICASSO_EVERYTHING"]:
     del os.environ[_name]  # settings of whoever runs the tests are not what is tested
 
 TINY_SHAPE = (12, 16, 3)  # height, width, channels: not square, so that mixing them up shows
 TINY_CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def everything() -> bool:
+    """Whether the long forms of tests run too (make test-all)."""
+    return bool(os.environ.get("PICASSO_EVERYTHING"))
 
 
 def save_tiny_keras(path, shape):
