@@ -77,6 +77,7 @@ class _NotReceived(io.RawIOBase):
 
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     error_task_class = staticmethod(_refusing)
+    request: Any  # that is being received
 
     def received(self, data: bytes) -> bool:
         """Takes what arrives. A large body is kept in a temporary file: without space, the application answers so."""

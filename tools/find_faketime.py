@@ -1,4 +1,4 @@
-"""Finds libfaketime, by which tests set the clock of a process: one that is there, else the system's package manager's."""
+"""Finds libfaketime, by which tests set a process' clock: one that is there, else the system's package manager's."""
 
 from __future__ import annotations
 

@@ -142,6 +142,9 @@ def bundled(run: Run) -> Iterator[bytes]:
     store, engine = services().store, services().engine
     manifest = _manifest(run)
     images = [store.image(run.session, image) for image in run.images]
+    paths = [store.image_path(image) for image in images] + [store.run_folder(run) / name for name in manifest["files"]]
+    if not all(path.is_file() for path in paths):  # said before the first part is sent
+        raise NotFound("Some files of this run are gone. Run it again.")
     files: list[tuple[str, Read]] = [(MANIFEST, partial(read_kept, store.run_folder(run) / MANIFEST))]
     files += [(f"inputs/{number}.png", partial(image_bytes, store, image)) for number, image in enumerate(images)]
     files += [(name, partial(file_of, store, engine, run, name)) for name in sorted(manifest["files"])]

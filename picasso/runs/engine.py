@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something runs or the model loads
 IDLE_INTERVAL = 2.0
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
+PICTURES_GONE = "The pictures of this run are not there any more. Upload them again."
 ATTEMPTS = 2  # a run whose worker dies is tried once more
 
 
@@ -222,7 +223,8 @@ class DaskEngine:
                     self._closing.wait(5)
                     continue
                 steps = (self._tell_workers, self._look, self._start_runs, self._stop_runs, self._finish_runs)
-                if not all([self._did(step) for step in steps]):
+                went_well = [self._did(step) for step in steps]
+                if not all(went_well):
                     self._closing.wait(1)
                 busy = self._flights or self.roster.busy() or self._plugins != self._told[1]
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
@@ -296,7 +298,7 @@ class DaskEngine:
             try:
                 job = self._job(run)
             except (OSError, NotFound):
-                self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
+                self._fail(run, NotFound(PICTURES_GONE))
                 continue
             future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
             flight = Flight(run, future, address, time.monotonic())

@@ -549,7 +549,9 @@ def opened(folder: Path) -> Store:
         return Store(folder)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        full = no_space(error, f"The data folder {folder} cannot be used", "Make room there, or choose another DATA_DIR.")
+        full = no_space(
+            error, f"The data folder {folder} cannot be used", "Make room there, or choose another DATA_DIR."
+        )
         raise full or ConfigError(
             f"The data folder {folder} cannot be used: {reason}. Choose another DATA_DIR.", field="DATA_DIR"
         ) from error

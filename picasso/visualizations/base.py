@@ -195,8 +195,8 @@ class BaseVisualization(ABC):
         self._report((index + fraction) / count, message, partial if count == 1 else None)
 
     def is_at(self, index: int, count: int) -> None:
-        """It is asked about one input at a time, and this is the one of that number, of so many: its progress is a part of
-        all, and results that it has in part are not shown."""
+        """It is asked about one input at a time, and this is the one of that number, of so many: its progress is a
+        part of all, and results that it has in part are not shown."""
         self._part = (index, count)
 
     def enough(self) -> bool:

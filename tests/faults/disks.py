@@ -79,8 +79,8 @@ def disk(path: Path, *, size: str = "1m", inodes: int = 0) -> Iterator[Disk]:
     path.mkdir(parents=True)
     options = f"size={size},mode=700" + (f",nr_inodes={inodes}" if inodes else "")
     command = f"mount -t tmpfs -o {options} tmpfs {path} && echo there && exec sleep infinity"
-    refused = ""
-    for unshare, nsenter in WAYS:
+    refused, enter = "", list[str]()
+    for unshare, enter in WAYS:  # noqa: B007 - used after it
         process = subprocess.Popen(
             ["unshare", *unshare, "sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -94,7 +94,7 @@ def disk(path: Path, *, size: str = "1m", inodes: int = 0) -> Iterator[Disk]:
             f"(kernel.unprivileged_userns_clone). It was refused: {refused}"
         )
     try:
-        prefix = ["nsenter", "-t", str(process.pid), "-m", *nsenter, f"--wd={os.sep}"]
+        prefix = ["nsenter", "-t", str(process.pid), "-m", *enter, f"--wd={os.sep}"]
         yield Disk(path, Path(f"/proc/{process.pid}/root{path}"), prefix)
     finally:
         process.send_signal(signal.SIGKILL)

@@ -95,9 +95,7 @@ class Visitor:
 
     def start(self, visualization: str, *images: str, **settings: Any) -> Answer:
         """A run."""
-        return self.post(
-            "/api/v1/runs", {"visualization": visualization, "images": list(images), "settings": settings}
-        )
+        return self.post("/api/v1/runs", {"visualization": visualization, "images": list(images), "settings": settings})
 
     def finished(self, run: str) -> Any:
         """A run once it has ended."""

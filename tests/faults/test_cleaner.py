@@ -93,11 +93,14 @@ def addresses(app: Any, image: str, run: str) -> list[str]:
     found = []
     for rule in app.url_map.iter_rules():
         if "GET" in (rule.methods or ()):
-            values = known | {"name": names.get(rule.endpoint, "0.maps.0.map.npy" if "run" in rule.arguments else "occlusion")}
+            values = known | {
+                "name": names.get(rule.endpoint, "0.maps.0.map.npy" if "run" in rule.arguments else "occlusion")
+            }
             found.append(re.sub(r"<(?:[^>:]+:)?([^>]+)>", lambda part, values=values: values[part[1]], rule.rule))
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taken", TAKEN, ids=lambda taken: taken.__name__)
 def test_what_is_taken_away_under_the_server(app: Any, taken: Callable[[Visitor], None]) -> None:
     visitor = Visitor(app)

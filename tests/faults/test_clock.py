@@ -13,7 +13,7 @@ from picasso.runs.store import Store
 from picasso.sessions import Clock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tools.find_faketime import find  # noqa: E402
+from tools.find_faketime import find
 
 TOKEN = "a-token-that-nobody-can-guess"
 YEAR = 365 * 86_400.0

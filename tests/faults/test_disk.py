@@ -158,7 +158,10 @@ def test_temporary_folders_without_space(tmp_path: Path, plugins: Path, without:
             assert (failed["state"], failed["error"]["code"]) == ("failed", "no_space")
             small.make_room()
             assert visitor.upload("large.png", 1, LARGE).status == 201
-            assert visitor.finished(visitor.start("waits", image, Round="1", Writes="a picture").json["id"])["state"] == "done"
+            assert (
+                visitor.finished(visitor.start("waits", image, Round="1", Writes="a picture").json["id"])["state"]
+                == "done"
+            )
         fault()
         with server(tmp_path, tmp_path / "data", prefix=small.prefix, wait=False, **options) as (url, _):
             visitor = Visitor(url)

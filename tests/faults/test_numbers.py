@@ -59,7 +59,8 @@ def picture(level: int) -> bytes:
     """A PNG of the model's size: 255 is the white one, others have some noise."""
     noise = np.random.default_rng(level).integers(0, 60, (12, 16, 3), np.uint8)
     stream = BytesIO()
-    Image.fromarray(np.full((12, 16, 3), 255, np.uint8) if level == 255 else noise + np.uint8(level)).save(stream, "PNG")
+    pixels = np.full_like(noise, 255) if level == 255 else noise + np.uint8(level)
+    Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
 
 
