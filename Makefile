@@ -43,6 +43,7 @@ check-tests:
 
 test: .venv/.dev install
 	$(BIN)/python tools/find_chromium.py --install
+	$(BIN)/python tools/find_faketime.py --install
 	$(MAKE) check docs
 	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes

@@ -184,7 +184,8 @@ class Config(BaseModel):
     RELOAD_PLUGINS: bool = Field(
         False,
         description="For who writes a visualization: those in VISUALIZATION_FOLDERS are read again when their files "
-        "change, and errors show the source. Everybody who reaches the pages sees it",
+        "change, and errors show the source. Everybody who reaches the pages would see it, so it is refused where "
+        "others than this machine may come in",
     )
 
     # Where things are, and who may come

@@ -20,12 +20,12 @@ from PIL import Image
 
 from picasso import logs
 from picasso.config import Config
-from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError
+from picasso.errors import Busy, Cancelled, ModelError, NotFinite, NotFound, PicassoError, PluginError
 from picasso.models.base import Model
 from picasso.runs import memory
 from picasso.runs.artifacts import Packed, pack
 from picasso.runs.budget import check_budget
-from picasso.runs.looking import Outcome, failure, look
+from picasso.runs.looking import Outcome, failure, look, look_at_each
 from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
 from picasso.visualizations import changes
@@ -162,10 +162,15 @@ class Host:
         settings = visualization.parse_settings(job.settings, model.info)
         check_budget(self.shelf.config, found, settings, model.info, len(job.images))
         inputs = [Input(name, _open(png)) for name, png in job.images]
-        outcome = look(visualization, settings, inputs, job.seed, checkpoint)
+        try:
+            outcome = look(visualization, settings, inputs, job.seed, checkpoint)
+        except NotFinite:
+            if len(inputs) == 1:
+                raise
+            outcome = look_at_each(visualization, settings, inputs, job.seed, checkpoint)
         return replace(outcome, stopped=progress.fraction) if visualization.stopped else outcome
 
-    def _blamed(self, name: str, error: BaseException) -> PluginError:
+    def _blamed(self, name: str, error: BaseException) -> PicassoError:
         """What is said of an error in a visualization's own code."""
         found = self.visualizations().visualizations.get(name)
         return failure(name, found.file if found else None, error, __file__, source=self.config.RELOAD_PLUGINS)

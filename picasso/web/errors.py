@@ -14,6 +14,7 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 
 from picasso.config import MEBIBYTE
+from picasso.disk import no_space
 from picasso.errors import NotLetIn, PicassoError, TokenNeeded
 from picasso.web.access_log import request_id, route
 from picasso.web.plugins import author_error
@@ -61,6 +62,8 @@ def http_error(error: HTTPException) -> Any:
     status = error.code or 500
     if status < 400:
         return error
+    if full := no_space(error):  # of temporary files, in which a body is kept while it is read
+        return picasso_error(full)
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
         limit = (request.max_content_length or 0) / MEBIBYTE
@@ -74,7 +77,11 @@ def http_error(error: HTTPException) -> Any:
 
 
 def unexpected_error(error: Exception) -> tuple[Any, ...]:
-    log.error("Request failed", exc_info=error, extra={"method": request.method, "route": route()})
+    about = {"method": request.method, "route": route()}
+    if full := no_space(error):
+        log.warning("No space on the disk", extra=about)
+        return picasso_error(full)
+    log.error("Request failed", exc_info=error, extra=about)
     blamed = author_error(error)
     return _answer(500, CODES[500], *ADVICE[500]) if blamed is None else picasso_error(blamed)
 
