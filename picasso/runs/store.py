@@ -180,7 +180,8 @@ class Store:
         db.execute("PRAGMA wal_autocheckpoint = 100")  # pages that its log may have, and not 1000: the disk may be small
         db.execute("PRAGMA temp_store = MEMORY")  # the folder for temporary files may be full
         db.executescript(SCHEMA)
-        _migrate(db)
+        with db:
+            _migrate(db)
         db.files = self._files()
         return db
 
