@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE TABLE IF NOT EXISTS answers (
     session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, key TEXT NOT NULL, request TEXT NOT NULL,
     status INTEGER NOT NULL, location TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (session, key));
+CREATE TABLE IF NOT EXISTS reserve (space BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
 CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
@@ -59,6 +60,7 @@ RUN_COLUMNS = (
     "started, finished, attempts, owner, model, digest"
 )
 MANIFEST = "manifest.json"
+RESERVE = 2**16  # bytes that sqlite has in its files to itself; a change of a row takes some 10,000
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
 
 
@@ -117,6 +119,7 @@ class Store:
         self._opening = threading.Lock()
         self._idle: list[Connection] = []
         self._held = [self._open()]
+        _reserve(self._held[0])
         weakref.finalize(self, _close, self._idle)
         weakref.finalize(self, _close, self._held)
 
@@ -163,6 +166,7 @@ class Store:
                 for log_file in self._log_files:  # those of the one that is gone, which sqlite would take for its own
                     log_file.unlink(missing_ok=True)
             self._held.append(self._open())
+        _reserve(self._held[0])
         return self._held[0].files
 
     @property
@@ -188,9 +192,11 @@ class Store:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
+        db.execute("PRAGMA wal_autocheckpoint = 100")  # pages that its log may have, and not 1000: the disk may be small
         db.execute("PRAGMA temp_store = MEMORY")  # the folder for temporary files may be full
         db.executescript(SCHEMA)
-        _migrate(db)
+        with db:
+            _migrate(db)
         db.files = self._files()
         return db
 
@@ -203,7 +209,15 @@ class Store:
             folder.mkdir(exist_ok=True, mode=0o700)
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> int:
-        """A change in one transaction; how many rows it changed."""
+        """A change in one transaction; how many rows it changed. On a full disk the reserve is used for it."""
+        try:
+            with self._connect() as db:
+                return db.execute(statement, values).rowcount
+        except sqlite3.OperationalError as error:
+            if no_space(error) is None:
+                raise
+        with self._connect() as db:
+            db.execute("PRAGMA wal_checkpoint(RESTART)")  # sqlite's log begins anew, in the space that it has
         with self._connect() as db:
             return db.execute(statement, values).rowcount
 
@@ -411,8 +425,7 @@ class Store:
         """Takes a picture out of the tray; deletes it unless a run shows it."""
         found = self.image(session, image)
         if any(image in run.images for run in self.runs(session)):
-            with self._connect() as db:
-                db.execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
+            self._execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
             return
         self._delete_image(found)
 
@@ -434,15 +447,14 @@ class Store:
     ) -> Run:
         """A new run, queued. `model` and `digest` as in `Run`."""
         run_id = new_id()
-        with self._connect() as db:
-            db.execute(
-                "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
-                " created, attempts, owner, model, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?, ?)",
-                (
-                    run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
-                    State.QUEUED, time.time(), self.owner, model, digest,
-                ),
-            )  # fmt: skip
+        self._execute(
+            "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
+            " created, attempts, owner, model, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?, ?)",
+            (
+                run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
+                State.QUEUED, time.time(), self.owner, model, digest,
+            ),
+        )  # fmt: skip
         journal.queued(run_id, visualization, len(images))
         return self.run(session, run_id)
 
@@ -518,16 +530,13 @@ class Store:
         """Changes columns of a run if its state is one of `expected`; False when it is not (any more)."""
         names = ", ".join(f"{name} = ?" for name in changes)
         marks = ", ".join("?" for _ in expected)
-        with self._connect() as db:
-            done = db.execute(
-                f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})",  # noqa: S608 - names are ours
-                (*changes.values(), run, *expected),
-            )
-            changed = done.rowcount == 1
-            ends = changed and "state" in changes and State(changes["state"]).finished
-            row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone() if ends else None
-        if row is not None:
-            journal.ended(row)
+        statement = f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})"  # noqa: S608 - names are ours
+        changed = self._execute(statement, (*changes.values(), run, *expected)) == 1
+        if changed and "state" in changes and State(changes["state"]).finished:
+            with self._connect() as db:
+                row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
+            if row is not None:
+                journal.ended(row)
         return changed
 
     # Answers to programs, given again when they ask again
@@ -542,11 +551,10 @@ class Store:
 
     def keep_answer(self, session: str, key: str, answer: Answer) -> None:
         """Keeps the first answer to a key, as long as the session is there."""
-        with self._connect() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO answers SELECT id, ?, ?, ?, ?, ? FROM sessions WHERE id = ?",
-                (key, answer.request, answer.status, answer.location, answer.body, session),
-            )
+        self._execute(
+            "INSERT OR IGNORE INTO answers SELECT id, ?, ?, ?, ?, ? FROM sessions WHERE id = ?",
+            (key, answer.request, answer.status, answer.location, answer.body, session),
+        )
 
     # Results
 
@@ -631,6 +639,16 @@ def _remove(*paths: Path) -> None:
         with suppress(OSError):
             path.unlink()
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _reserve(db: Connection) -> None:
+    """Has sqlite's files be larger than need be: on a full disk, what happens to runs can still be written down."""
+    if db.execute("PRAGMA freelist_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0] < RESERVE:
+        with db:
+            db.execute("INSERT INTO reserve VALUES (zeroblob(?))", (RESERVE,))
+        with db:
+            db.execute("DELETE FROM reserve")
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _migrate(db: sqlite3.Connection) -> None:

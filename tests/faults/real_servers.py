@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 SERVER = Path(__file__).with_name("tiny_server.py")
@@ -77,7 +78,8 @@ class Visitor:
     def form(self, path: str, **fields: Any) -> Answer:
         """Sends a form; a field may be a list, or a file (content, name)."""
         values = {
-            name: (BytesIO(value[0]), value[1]) if isinstance(value, tuple) else value for name, value in fields.items()
+            name: FileStorage(BytesIO(value[0]), value[1]) if isinstance(value, tuple) else value
+            for name, value in fields.items()
         }
         boundary, data = encode_multipart(values)
         return self.ask("POST", path, data, f"multipart/form-data; boundary={boundary}")
