@@ -269,10 +269,11 @@ class Store:
             sessions = db.execute("SELECT COUNT(*) FROM sessions").fetchone()[0]
         return Totals({state: counted.get(state, 0) for state in State}, oldest, sessions)
 
-    def latest_runs(self, states: tuple[State, ...], limit: int) -> list[Run]:
-        """The newest runs of all sessions that are in one of these states; newest first."""
+    def runs_in(self, states: tuple[State, ...], limit: int, *, newest: bool) -> list[Run]:
+        """Some runs of all sessions that are in one of these states: the newest, newest first, or the oldest."""
         marks = ", ".join("?" for _ in states)
-        return self._runs(f"state IN ({marks})", states, "rowid DESC LIMIT ?", (limit,))
+        order = f"rowid {'DESC' if newest else 'ASC'} LIMIT ?"
+        return self._runs(f"state IN ({marks})", states, order, (limit,))
 
     # Sessions
 

@@ -55,16 +55,19 @@ def administration() -> Answer:
     """How the server is, for the administrator: processes, disk, models, all visitors' runs without their pictures."""
     require_administrator()
     found = services()
-    running = list(_lines(found.store.latest_runs(UNFINISHED, SHOWN)))
+    unfinished = found.store.runs_in(UNFINISHED, SHOWN, newest=False)
+    unfinished.sort(key=lambda run: run.state is State.QUEUED)  # those that run first
+    lines = list(_lines(unfinished))
     return render_template(
         "admin.html",
         now=overview(found.store, found.engine, found.disk),
         config=found.config,
         up=time.time() - found.started,
         draining=found.draining.is_set(),
-        unfinished=running,
-        failures=list(_lines(found.store.latest_runs(FAILED, SHOWN))),
-        runs_of_workers={line.run.id: line for line in running},
+        unfinished=lines,
+        failures=list(_lines(found.store.runs_in(FAILED, SHOWN, newest=True))),
+        runs_of_workers={line.run.id: line for line in lines},
+        labels={choice.reference: choice.label for choice in found.engine.roster.choices()},
         models=list(_models()),
         broken=found.registry.broken,
         python=platform.python_version(),

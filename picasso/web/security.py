@@ -114,7 +114,7 @@ def let_in() -> BaseResponse | None:
         return answer
     if request.endpoint == "static" or (request.method == "OPTIONS" and other_site()):
         return None  # a browser's question whether another site's script may ask carries no token
-    if access.token is not None and not _knows_token(access) and not is_administrator():
+    if access.token is not None and not _knows_token(access) and not _knows_admin_token(access):
         raise TokenNeeded(
             f"Open the link that Picasso printed when it started, which ends with {PARAMETER}=…, or ask whoever "
             f"started it. Programs send the token as the header {HEADER}."
@@ -143,10 +143,13 @@ def _knows_token(access: Access) -> bool:
 
 
 def is_administrator() -> bool:
-    """Whether the request is the administrator's: by a token in either header, or by the cookie that a link gave."""
+    """Whether the request is the administrator's, who everybody is where there is no token for them."""
     access = services().access
-    if access.admin_token is None:
-        return True
+    return access.admin_token is None or _knows_admin_token(access)
+
+
+def _knows_admin_token(access: Access) -> bool:
+    """By a token in either header, or by the cookie that a link gave."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given = [request.headers.get(HEADER, ""), bearer.strip() if scheme.lower() == "bearer" else ""]
     known = hmac.compare_digest(str(session.get("admin", "")), access.admin_mark)

@@ -108,8 +108,11 @@ def amount(value: int) -> str:
 
 
 def size(value: int) -> str:
-    """Bytes: "0.4 MiB", "12 MiB"."""
-    return f"{value / MEBIBYTE:.1f} MiB" if value < 10 * MEBIBYTE else f"{value / MEBIBYTE:,.0f} MiB"
+    """Bytes: "0.4 MiB", "12 MiB", "1,024 MiB", "62 GiB"."""
+    mebibytes = value / MEBIBYTE
+    if mebibytes < 10:
+        return f"{mebibytes:.1f} MiB"
+    return f"{mebibytes:,.0f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.0f} GiB"
 
 
 def when(value: float) -> str:
