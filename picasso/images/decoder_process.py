@@ -86,17 +86,22 @@ def main() -> None:
     send(answers, {})
     for number in range(1, IMAGES_EACH + 1):
         try:
-            header, data = receive(requests)
+            last = _serve(requests, answers, at_start, number == IMAGES_EACH)
         except EOFError:
             return
-        name, limits = header["name"], Limits(**header["limits"])
-        _allow(at_start, limits)
-        answer, png, exhausted = _answer(data, name, limits)
-        last = exhausted or number == IMAGES_EACH
-        send(answers, answer | {"last": last}, png)
-        _hurry(0)
         if last:
             return
+
+
+def _serve(requests: IO[bytes], answers: IO[bytes], at_start: int | None, last: bool) -> bool:
+    """Reads one image, and keeps nothing of it. Whether this process ends now. Raises EOFError where there is none."""
+    header, data = receive(requests)
+    name, limits = header["name"], Limits(**header["limits"])
+    _allow(at_start, limits)
+    answer, png, exhausted = _answer(data, name, limits)
+    send(answers, answer | {"last": last or exhausted}, png)
+    _hurry(0)
+    return last or exhausted
 
 
 def _answer(data: bytes, name: str, limits: Limits) -> tuple[dict[str, Any], bytes, bool]:

@@ -68,7 +68,7 @@ def from_debian(package: str, folder: Path) -> None:
     }
     options = [f"--option={name}={value}" for name, value in settings.items()]
     run("apt-get", *options, "update", folder=folder)
-    run("apt-get", *options, "source", "--download-only", package, folder=folder)
+    run("apt-get", *options, "source", "--download-only", "--tar-only", package, folder=folder)
 
 
 @dataclass(frozen=True)
