@@ -102,7 +102,9 @@ class _Process:
             self._exchange(None, START_SECONDS)
         except OSError as error:
             log.exception("No process for reading pictures could be started")
-            raise Busy("Pictures cannot be read just now: no process can be started for it. Try again later.") from error
+            raise Busy(
+                "Pictures cannot be read just now: no process can be started for it. Try again later."
+            ) from error
 
     @property
     def ended(self) -> bool:

@@ -10,7 +10,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 
 import figures
@@ -22,6 +21,7 @@ from corpora import CORPORA, QUICK, NotFetched, files
 from long_forms import everything
 from PIL import Image
 from programs import API, Program, examine
+from urllib3 import encode_multipart_formdata
 
 from picasso.app import create_app
 from picasso.config import Config
@@ -59,8 +59,8 @@ def sample(count: int) -> list[Path]:
 def ask(program: Program, path: Path) -> int:
     """Uploads a file by REST, in a session of its own; examines the answer, and that nothing of it stays."""
     program.client = program.app.test_client(use_cookies=False)
-    data = {"file": [(BytesIO(path.read_bytes()), path.name)]}
-    response = program.client.post(f"{API}/images", data=data, buffered=True)
+    body, kind = encode_multipart_formdata({"file": (path.name, path.read_bytes())})
+    response = program.client.post(f"{API}/images", data=body, content_type=kind, buffered=True)
     assert response.status_code in STATUSES, (path, response.get_data(as_text=True))
     examine(response)
     store = program.services.store

@@ -162,7 +162,9 @@ def test_no_process_outlives_its_server(number: int, tmp_path) -> None:
     for name in ("json", "struct", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")
     program = ["-P", "-c", SERVER, saved(Image.new("L", (1, 1))).hex()]
-    with subprocess.Popen([sys.executable, *program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it:
+    with subprocess.Popen(
+        [sys.executable, *program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as it:
         assert it.stdout is not None
         assert it.stdout.readline() == b"ready\n"
         children = psutil.Process(it.pid).children()
