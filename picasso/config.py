@@ -247,7 +247,7 @@ class Config(BaseModel):
     MAX_IMAGE_SECONDS: float = Field(
         30,
         gt=0,
-        description="An uploaded image that takes longer to be read is refused; also how long it waits for that",
+        description="An uploaded image that takes longer to be read is refused; it waits as long for its turn",
     )
     MAX_IMAGES: int = Field(100, gt=0, description="Images that one session can hold")
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
