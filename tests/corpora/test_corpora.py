@@ -106,7 +106,6 @@ def test_every_file_gets_an_answer(
     assert here.memory_info().rss - memory < GROWS
     assert here.num_fds() <= descriptors + 6  # two processes, and the database
     assert list(tmp_path.iterdir()) == []
-    assert answers[201] > 0
     assert sum(answers.values()) == len(chosen)
     if everything():
         figures.note(names[0], chosen[0], answers, most)
