@@ -273,7 +273,9 @@ class Config(BaseModel):
     MAX_IMAGE_BYTES: int = Field(32 * MEBIBYTE, gt=0, description="Bytes of one uploaded file")
     MAX_IMAGE_PIXELS: int = Field(50_000_000, gt=0, description="Width times height of one uploaded image")
     MAX_IMAGE_SECONDS: float = Field(
-        30, gt=0, description="An uploaded image that takes longer to be read is refused; also how long it waits for that"
+        30,
+        gt=0,
+        description="An uploaded image that takes longer to be read is refused; it waits as long for its turn",
     )
     MAX_IMAGES: int = Field(100, gt=0, description="Images that one session can hold")
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")

@@ -92,7 +92,7 @@ class _Process:
     def __init__(self) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PICASSO_")}  # secrets
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
                 COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -102,7 +102,7 @@ class _Process:
             self._exchange(None, START_SECONDS)
         except OSError as error:
             log.exception("No process for reading pictures could be started")
-            raise Busy("Pictures cannot be read just now: no process can be started for it. Try again later.") from error
+            raise Busy("Pictures cannot be read now: no process can be started for it. Try again later.") from error
 
     @property
     def ended(self) -> bool:

@@ -1,7 +1,7 @@
 """The process that reads what strangers send: it may crash, hang or run out of memory, and costs one image then.
 
-`picasso.images.decoder` starts it and talks to it through its standard input and output. A message is a line of JSON and
-as many bytes as the line says. Neither side unpickles, so that a decoder that an image took over can only send pixels.
+`picasso.images.decoder` starts it and talks to it through its standard input and output. A message is a line of JSON
+and as many bytes as the line says. Neither side unpickles: a decoder that an image took over can send data only.
 
 Before the first image it gives up what it does not need: files, other processes, core dumps. For each image it has so
 much memory more than at its start, and so many seconds, after which the system ends it even where nobody waits for it
@@ -86,17 +86,22 @@ def main() -> None:
     send(answers, {})
     for number in range(1, IMAGES_EACH + 1):
         try:
-            header, data = receive(requests)
+            last = _serve(requests, answers, at_start, number == IMAGES_EACH)
         except EOFError:
             return
-        name, limits = header["name"], Limits(**header["limits"])
-        _allow(at_start, limits)
-        answer, png, exhausted = _answer(data, name, limits)
-        last = exhausted or number == IMAGES_EACH
-        send(answers, answer | {"last": last}, png)
-        _hurry(0)
         if last:
             return
+
+
+def _serve(requests: IO[bytes], answers: IO[bytes], at_start: int | None, last: bool) -> bool:
+    """Reads one image, and keeps nothing of it. Whether this process ends now. Raises EOFError where there is none."""
+    header, data = receive(requests)
+    name, limits = header["name"], Limits(**header["limits"])
+    _allow(at_start, limits)
+    answer, png, exhausted = _answer(data, name, limits)
+    send(answers, answer | {"last": last or exhausted}, png)
+    _hurry(0)
+    return last or exhausted
 
 
 def _answer(data: bytes, name: str, limits: Limits) -> tuple[dict[str, Any], bytes, bool]:
@@ -109,8 +114,8 @@ def _answer(data: bytes, name: str, limits: Limits) -> tuple[dict[str, Any], byt
         if isinstance(error, ImageRefused) and not exhausted:
             return {"code": error.code, "message": error.message}, b"", False
         sentence = (
-            f'"{name}" needs more than {limits.max_memory // 2**20:,} MiB of memory to be read. Make it smaller, or save '
-            "it as PNG or JPEG, and try again."
+            f'"{name}" needs more than {limits.max_memory // 2**20:,} MiB of memory to be read. Make it smaller, or '
+            "save it as PNG or JPEG, and try again."
         )
         return {"code": TooLarge.code, "message": sentence}, b"", True
     return {"size": found.size, "format": found.format, "notes": found.notes}, found.png, False

