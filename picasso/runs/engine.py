@@ -223,9 +223,9 @@ class DaskEngine:
                 try:
                     self._tell_workers()
                     self._look()
+                    self._finish_runs()
                     self._start_runs()
                     self._stop_runs()
-                    self._finish_runs()
                 except Exception:  # one bad turn must not end the service
                     log.exception("The engine stumbled")
                     self._closing.wait(1)
@@ -295,6 +295,7 @@ class DaskEngine:
                 self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
                 continue
             future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
+            future.add_done_callback(lambda _: self._wake.set())
             flight = Flight(run, future, address, time.monotonic())
             self._turns[run.session] = flight.started
             with self._lock:
