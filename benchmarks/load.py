@@ -35,9 +35,10 @@ from benchmarks.load_visitors import UNFINISHED, VISITORS, Visitor
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 READY = 300.0  # seconds until the model is open
-PATIENCE = 1800.0  # seconds without any run ending, after which those that are left count as lost
+PATIENCE = 1800.0  # seconds, after which runs that have not ended count as lost
 ENDED = 60.0  # seconds until the server has ended
 AT_ONCE = 8  # results that are opened
+LOOK_SECONDS = 5  # between two looks at all runs that have not ended
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--config", help="of the server; the default model unless given")
     parser.add_argument("--try", action="store_true", dest="trial", help="write nothing but what is said here")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("It was told to end."))  # and the server with it
     with tempfile.TemporaryDirectory(prefix="picasso-load-") as folder:
         figures = measure(given, Path(folder))
     if not given.trial:
@@ -139,10 +141,13 @@ def visit(url: str, given: argparse.Namespace, pictures: Path, ledger: Ledger) -
     Visitor.good, Visitor.bad = (sorted((pictures / name).iterdir()) for name in ("good", "bad"))
     runner = locust.env.Environment(user_classes=VISITORS, host=url, catch_exceptions=True).create_local_runner()
     runner.start(given.visitors, spawn_rate=given.visitors)
-    end = time.monotonic() + 60 * given.minutes
+    end, told = time.monotonic() + 60 * given.minutes, 0
     while time.monotonic() < end:
         gevent.sleep(min(30, max(0, end - time.monotonic())))
         answers = sum(count.total() for count in ledger.statuses.values())
+        for sentence in ledger.faults[told:]:
+            say(sentence)
+        told = len(ledger.faults)
         say(f"{runner.user_count} visitors, {answers} answers, {ledger.accepted} runs, {ledger.faulty} faults")
     with gevent.Timeout(60, False):
         runner.quit()
@@ -164,9 +169,8 @@ def reckon(url: str, ledger: Ledger) -> list[str]:
                 del left[run]
                 lost += [sentence] if sentence else []
         if len(left) < before:
-            end = time.monotonic() + PATIENCE
             say(f"{len(left)} runs are left")
-        gevent.sleep(2 if left else 0)
+        gevent.sleep(LOOK_SECONDS if left else 0)
     return lost + [f"Run {run.run} ({run.what}) has not ended." for run in left.values()]
 
 

@@ -56,6 +56,7 @@ def figures(
             "p95": _p95(times),
             "worst": round(max(times), 1) if times else None,
             "late": sum(ms > HEALTH_MS for ms in times),
+            "late at": [round(row["time"] - began) for row in rows if row["ms"] > HEALTH_MS][:100],  # seconds
         },
         "memory": _by_minute(rows, began, left),
         "tracebacks": log.count("Traceback (most recent call last)"),
@@ -98,7 +99,10 @@ def broken(figures: Figures) -> list[str]:
     if not health["asked"] or health["not well"]:
         found.append(f"{health['not well']} of {health['asked']} questions for health were not answered with 200.")
     if health["late"]:
-        found.append(f"Health took longer than {HEALTH_MS:g} ms {health['late']} times, {health['worst']} ms at worst.")
+        found.append(
+            f"Health took longer than {HEALTH_MS:g} ms {health['late']} times, {health['worst']} ms at worst, the first "
+            f"ones {health['late at'][:5]} seconds after the visitors came."
+        )
     if figures["tracebacks"]:
         found.append(f"The server's log has {figures['tracebacks']} tracebacks. {figures['log'][-500:]}")
     return found + _growing(figures["memory"])

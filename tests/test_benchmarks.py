@@ -152,7 +152,7 @@ def test_a_load_that_breaks_nothing(ledger: Ledger, tmp_path: Path):
 @pytest.mark.parametrize(
     ("rows", "more", "sentence"),
     [
-        ([health(), health(250)], {}, "Health took longer than 200 ms 1 times, 250 ms at worst."),
+        ([health(), health(250)], {}, "Health took longer than 200 ms 1 times, 250 ms at worst, the first ones [0] seconds"),
         ([health(status=503)], {}, "1 of 1 questions for health were not answered with 200."),
         ([], {}, "0 of 0 questions for health"),
         ([health()], {"lost": ("Run one (occlusion) has not ended.",)}, "1 accepted runs are lost. Run one"),

@@ -230,7 +230,7 @@ class DaskEngine:
                 if not self.pool.connected() and not self._connect():
                     self._closing.wait(5)
                     continue
-                steps = (self._tell_workers, self._look, self._start_runs, self._stop_runs, self._finish_runs)
+                steps = (self._tell_workers, self._look, self._finish_runs, self._start_runs, self._stop_runs)
                 went_well = [self._did(step) for step in steps]
                 if not all(went_well):
                     self._closing.wait(1)
@@ -309,6 +309,7 @@ class DaskEngine:
                 self._fail(run, NotFound(PICTURES_GONE))
                 continue
             future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
+            future.add_done_callback(lambda _: self._wake.set())
             flight = Flight(run, future, address, time.monotonic())
             self._turns[run.session] = flight.started
             with self._lock:
