@@ -19,15 +19,20 @@ serve: install
 install: .venv/.installed
 	@$(BIN)/python -m examples.imagenet.prepare >/dev/null
 
-.venv/.installed: setup.py pyproject.toml
+# Only modules that are used are compiled, when they are first imported: all of them takes half a minute.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+$(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Picasso needs Python 3.11, 3.12 or 3.13; none was found."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tensorflow,examples]"
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: setup.py pyproject.toml | $(BIN)/python
+	$(INSTALL) -e ".[tensorflow,examples]"
 	@touch $@
 
-.venv/.dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tensorflow,examples,dev]"
-	@touch $@
+.venv/.dev: setup.py pyproject.toml | $(BIN)/python
+	$(INSTALL) -e ".[tensorflow,examples,dev]"
+	@touch .venv/.installed $@
 
 check: .venv/.dev
 	$(MAKE) --jobs=2 --output-sync=target check-code check-tests
