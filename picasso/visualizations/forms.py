@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from picasso.attribution import regions
@@ -36,7 +35,7 @@ class FormField:
     high: float | None = None
     step: float | str | None = None
     options: tuple[Any, ...] = ()
-    only: Mapping[str, Any] = MappingProxyType({})
+    only: Mapping[str, Any] = field(default_factory=dict)
     used: bool = True
 
     @property
