@@ -138,10 +138,11 @@ def _own_names(host: str, addresses: set[str]) -> frozenset[str]:
     return frozenset(name.partition("%")[0].lower() for name in names if name)
 
 
-def refuse_debugging(access: Access, *, debug: bool) -> None:
-    """Raises a `ConfigError` for debug mode where others than this machine may come in: it shows them the inside."""
-    if debug and (access.token or access.anonymous):
-        raise ConfigError(
-            "Debug mode (FLASK_DEBUG) is for this machine alone: switch it off, or take ACCESS_TOKEN, ALLOW_ANONYMOUS, "
-            "ALLOWED_HOSTS, TRUSTED_PROXIES and a HOST of other machines out of the config."
-        )
+def refuse_debugging(access: Access, *, debug: bool, reload_plugins: bool) -> None:
+    """Raises a `ConfigError` for what shows visitors the inside, where others than this machine may come in."""
+    for on, what in ((debug, "Debug mode (FLASK_DEBUG)"), (reload_plugins, "RELOAD_PLUGINS")):
+        if on and (access.token or access.anonymous):
+            raise ConfigError(
+                f"{what} is for this machine alone: switch it off, or take ACCESS_TOKEN, ALLOW_ANONYMOUS, "
+                "ALLOWED_HOSTS, TRUSTED_PROXIES and a HOST of other machines out of the config."
+            )

@@ -16,11 +16,12 @@ from picasso.api import routes
 from picasso.config import Config, load_config
 from picasso.runs.engine import DaskEngine, Engine
 from picasso.runs.overview import DiskUse
-from picasso.runs.store import Store
+from picasso.runs.store import opened
 from picasso.sessions import Sessions, admin_token, secret_key
 from picasso.visualizations.discovery import discover
 from picasso.web import access_log, pages
 from picasso.web.plugins import PluginWatch
+from picasso.web.security import cookie_name
 from picasso.web.services import Services
 from picasso.web.templates import prepare_templates
 from picasso.web.transfers import compress, static_url_path
@@ -45,8 +46,9 @@ def create_app(
     unchanged = config
     logs.set_up(config)
     access = Access.of(config)
-    refuse_debugging(access, debug=get_debug_flag())
-    store = Store(config.DATA_DIR)
+    refuse_debugging(access, debug=get_debug_flag(), reload_plugins=config.RELOAD_PLUGINS)
+    store = opened(config.DATA_DIR)
+    key = secret_key(config.DATA_DIR)
     access = access.with_administrator(lambda: admin_token(config.DATA_DIR))
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)
@@ -62,10 +64,10 @@ def create_app(
         static_url_path=static_url_path(),
     )
     app.config.update(
-        SECRET_KEY=secret_key(config.DATA_DIR),
+        SECRET_KEY=key,
         MAX_CONTENT_LENGTH=config.MAX_UPLOAD_BYTES,
         MAX_FORM_PARTS=1000,
-        SESSION_COOKIE_NAME="picasso",
+        SESSION_COOKIE_NAME=cookie_name(key),
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=timedelta(hours=config.SESSION_HOURS),
         TEMPLATES_AUTO_RELOAD=False,

@@ -22,6 +22,7 @@ from picasso.commands.visualizations import visualizations
 from picasso.errors import ConfigError, PicassoError
 
 PORTS_TO_TRY = 50
+SWITCH_SECONDS = 0.001  # how long one thread computes while others wait: health, which takes four turns, is not held up
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - how a server on all addresses is reached here
 
 
@@ -166,6 +167,7 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     address = _say_where(host, port, services.access)
     announce(store.folder, store.owner, address)
     sys.stdout.flush()
+    sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, partial(_end, services.draining, config.DRAIN_SECONDS))
     try:
         make_server(app, listener, config).run()

@@ -184,7 +184,8 @@ class Config(BaseModel):
     RELOAD_PLUGINS: bool = Field(
         False,
         description="For who writes a visualization: those in VISUALIZATION_FOLDERS are read again when their files "
-        "change, and errors show the source. Everybody who reaches the pages sees it",
+        "change, and errors show the source. Everybody who reaches the pages would see it, so it is refused where "
+        "others than this machine may come in",
     )
 
     # Where things are, and who may come
@@ -254,6 +255,14 @@ class Config(BaseModel):
     )
 
     # Limits
+    MAX_UNFINISHED_RUNS: int = Field(
+        1000, gt=0, description="Runs of all sessions together that may wait or be under way; more are refused for now"
+    )
+    SESSION_MAX_UNFINISHED_RUNS: int = Field(
+        250,
+        gt=0,
+        description="Runs of one session that may wait or be under way: a comparison of many checkpoints is 200",
+    )
     MAX_MODEL_CALLS: int = Field(
         50_000,
         gt=0,
@@ -263,6 +272,11 @@ class Config(BaseModel):
     MAX_UPLOAD_BYTES: int = Field(128 * MEBIBYTE, gt=0, description="Bytes of one request")
     MAX_IMAGE_BYTES: int = Field(32 * MEBIBYTE, gt=0, description="Bytes of one uploaded file")
     MAX_IMAGE_PIXELS: int = Field(50_000_000, gt=0, description="Width times height of one uploaded image")
+    MAX_IMAGE_SECONDS: float = Field(
+        30,
+        gt=0,
+        description="An uploaded image that takes longer to be read is refused; it waits as long for its turn",
+    )
     MAX_IMAGES: int = Field(100, gt=0, description="Images that one session can hold")
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
     SESSION_MAX_BYTES: int = Field(1024 * MEBIBYTE, gt=0, description="Bytes that one session can keep")

@@ -274,7 +274,10 @@ class Artifact(Shown):
 
 
 class Result(Shown):
-    """What a run gave for one image. In `content` a file stands as {"artifact": its name}."""
+    """What a run gave for one image. In `content` a file stands as {"artifact": its name}.
+
+    It is null where `error` says why there is no result of this image, but of others.
+    """
 
     number: int
     image: str
@@ -282,6 +285,7 @@ class Result(Shown):
     predictions: list[Prediction]
     artifacts: list[Artifact]
     content: Any
+    error: Problem | None
 
 
 class RunShort(Shown):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hmac
+from hashlib import sha256
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, Response, abort, redirect, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from itsdangerous import URLSafeSerializer
 from werkzeug.wrappers import Response as BaseResponse
 
 from picasso.access import HEADER, PARAMETER, Access, is_loopback
 from picasso.config import MEBIBYTE
-from picasso.errors import AdministratorOnly, NotLetIn, TokenNeeded
+from picasso.errors import AdministratorOnly, Busy, NotLetIn, TokenNeeded
 from picasso.web.errors import in_rest
 from picasso.web.services import services
 from picasso.web.transfers import FOR_GOOD
@@ -31,6 +34,7 @@ POLICY = "; ".join(
 UPLOAD = "multipart/form-data"
 NO_UPLOAD_BYTES = MEBIBYTE  # some hundred times what forms and JSON have
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+FULL = "picasso.full"  # stands in the environment of a request that the server cannot let wait
 
 
 FOR_OTHER_SITES = {  # what their scripts may send to REST and read of its answers, besides what all may
@@ -40,13 +44,48 @@ FOR_OTHER_SITES = {  # what their scripts may send to REST and read of its answe
 }
 
 
+def cookie_name(key: bytes) -> str:
+    """What the cookie is called: another name for each key, because browsers keep ports of one host not apart.
+
+    Servers over one data folder have one key, and so one cookie, as they have the sessions in common.
+    """
+    return f"picasso-{hmac.digest(key, b'name of the cookie', 'sha256').hex()[:8]}"
+
+
 class Cookies(SecureCookieSessionInterface):
-    """The cookie belongs to the path that the server is under, and travels encrypted where its pages do."""
+    """The cookie belongs to the path that the server is under, and travels encrypted where its pages do.
+
+    No date is in it, nor in its signature: clocks go wrong, the server's and the browser's. The browser keeps it for so
+    many seconds, and how long a session lasts is said by the store.
+    """
+
+    salt = "session of a browser"
+
+    def get_signing_serializer(self, app: Flask) -> Any:
+        """Signs without the date, which Flask's own does not."""
+        timed = super().get_signing_serializer(app)
+        if timed is None:
+            return None
+        signing = {"key_derivation": self.key_derivation, "digest_method": sha256}
+        return URLSafeSerializer(timed.secret_keys, self.salt, serializer=self.serializer, signer_kwargs=signing)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """An answer that others may keep carries nobody's cookie."""
-        if not response.cache_control.public:
-            super().save_session(app, session, response)
+        if response.cache_control.public:
+            return
+        if not session or not self.should_set_cookie(app, session):
+            super().save_session(app, session, response)  # takes back what is empty now
+            return
+        response.vary.add("Cookie")
+        response.set_cookie(
+            self.get_cookie_name(app),
+            self.get_signing_serializer(app).dumps(dict(session)),
+            max_age=app.permanent_session_lifetime if session.permanent else None,
+            path=self.get_cookie_path(app),
+            secure=self.get_cookie_secure(app),
+            httponly=self.get_cookie_httponly(app),
+            samesite=self.get_cookie_samesite(app),
+        )
 
     def get_cookie_path(self, app: Flask) -> str:
         """Two servers under one name do not see each other's."""
@@ -125,6 +164,12 @@ def require_administrator() -> None:
             "ADMIN_TOKEN, or kept in the file admin_token in DATA_DIR. Programs send it as the header "
             f"{HEADER}, or as 'Authorization: Bearer TOKEN'."
         )
+
+
+def refuse_when_full() -> None:
+    """Raises `Busy` for what came when too many requests were waiting already."""
+    if FULL in request.environ:
+        raise Busy("Too many are asking this server at once. Nothing was done; try again in a few seconds.")
 
 
 def refuse_large_bodies() -> None:
