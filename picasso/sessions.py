@@ -24,7 +24,7 @@ from werkzeug.datastructures import FileStorage
 
 from picasso.config import TOKEN, Config
 from picasso.disk import if_there_is_room, no_space
-from picasso.errors import ConfigError, ImageRefused, NotFound, PicassoError, TooLarge
+from picasso.errors import Busy, ConfigError, ImageRefused, NotFound, PicassoError, TooLarge
 from picasso.images.decoder import shared
 from picasso.images.decoder_process import Decoded, decode
 from picasso.images.reading import FORMATS, Limits, check_bytes, shown_name
@@ -73,6 +73,9 @@ class Sessions:
             except ImageRefused as error:
                 UPLOADS.labels(error.code).inc()
                 refused.append(Refusal(name, error))
+            except Busy as error:
+                UPLOADS.labels(error.code).inc()
+                raise
             except (OSError, sqlite3.Error) as error:
                 full = no_space(error, f"\u201c{name}\u201d was not added")
                 if full is None:
