@@ -68,7 +68,7 @@ MAX_TIFF_STRIPS = 2**18
 
 _Numbers = npt.NDArray[Any]
 
-_READS = "PNG, JPEG, WebP, GIF, BMP, TIFF"
+READS = "PNG, JPEG, WebP, GIF, BMP, TIFF"
 _REMEDY = "Save it as PNG or JPEG and try again."
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin)  # imported here, so that Image.open need not import while threads run
 _QUIET: tuple[object, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -234,8 +234,8 @@ def _recognize(data: bytes, name: str) -> str:
     head = data[:1024].removeprefix(b"\xef\xbb\xbf")
     for pattern, what in _OTHERS.items():
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
-            raise ImageRefused(f"{name} seems to be {what}; Picasso reads {_READS}. {_REMEDY}")
-    raise ImageRefused(f"{name} is not an image in a format Picasso reads ({_READS}). {_REMEDY}")
+            raise ImageRefused(f"{name} seems to be {what}; Picasso reads {READS}. {_REMEDY}")
+    raise ImageRefused(f"{name} is not an image in a format Picasso reads ({READS}). {_REMEDY}")
 
 
 def _read(data: bytes, kind: str, name: str, max_pixels: int) -> ReadImage:
