@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import select
 import socket
@@ -15,6 +16,8 @@ from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import RequestEntityTooLarge
 
 from picasso.config import Config
+from picasso.disk import no_space
+from picasso.errors import NoSpace
 from picasso.lanes import Full, Lanes
 from picasso.web.security import FULL
 
@@ -76,5 +79,45 @@ class _FullTask(WSGITask):  # type: ignore[misc]  # waitress has no types
         return {**super().get_environment(), FULL: True}
 
 
+class _NotReceived(io.RawIOBase):
+    """The body of a request for which there was no space. Whatever reads it says so."""
+
+    def __init__(self, error: NoSpace) -> None:
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: Any) -> int:
+        raise self._error
+
+    def getfile(self) -> _NotReceived:
+        """As waitress asks for a body."""
+        return self
+
+    def getbuf(self) -> _NotReceived:
+        """The same, to close it."""
+        return self
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     error_task_class = staticmethod(_refusing)
+    request: Any  # that is being received
+
+    def received(self, data: bytes) -> bool:
+        """Takes what arrives. A large body is kept in a temporary file: without space, the application answers so."""
+        try:
+            return bool(super().received(data))
+        except OSError as error:
+            full = no_space(error)
+            if full is None or self.request is None:
+                raise
+        with self.requests_lock:
+            request, self.request = self.request, None
+            request.body_rcv = _NotReceived(full)
+            request.headers.setdefault("CONTENT_LENGTH", "1")  # of a body sent in chunks, so that it is looked at
+            request.headers["CONNECTION"] = "close"  # the rest of it is not received
+            self.requests.append(request)
+            if len(self.requests) == 1:
+                self.server.add_task(self)
+        return True

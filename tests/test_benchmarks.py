@@ -43,6 +43,8 @@ def results(tmp_path: Path) -> Results:
         warm("tf-explain", 0.18),
         warm("saliency", 0.0, method="RISE") | {"problem": "ValueError: no"},
         warm("Picasso", 0.03, "by hand", 48) | {"question": "asking", "late": 0.06, "forward": 0.02},
+        warm("Picasso", 0.07, "by hand", 0)
+        | {"question": "browsing", "late": 0.09, "beside": 0.1, "late_beside": 0.17, "paint": 0.5},
         cold("TensorFlow", 0, method="loading"),
         cold("Picasso", 190.0),
         cold("Picasso", 170.0, warm_up=False) | {"seconds": 4.0},
@@ -71,6 +73,10 @@ def test_the_first_map_and_the_memory_beyond_the_loaded_network(results: Results
 
 def test_answers_are_told_beside_a_forward_pass(results: Results):
     assert "| VGG16 | 30 | 60 | 20 | 1.5 | yes |" in report.markdown(results)
+
+
+def test_what_a_person_waits_for_in_the_browser(results: Results):
+    assert "| VGG16 | 70 | 90 | 100 | 170 | 500 | yes |" in report.markdown(results)
 
 
 def test_what_does_not_run_is_told_with_its_reason(results: Results):

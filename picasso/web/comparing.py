@@ -154,7 +154,7 @@ def map_of_class(run: str, number: int, index: int, name: str) -> Answer:
     found = services().store.run(own_session(), run)
     manifest = services().store.manifest(found) if found.state is State.DONE else None
     results = results_of(found, manifest)
-    if number >= len(results):
+    if number >= len(results) or results[number] is None:
         raise NotFound("This run has no such picture.")
     values = occluded(results[number], index)
     if name == "map.npy.png":
