@@ -72,7 +72,9 @@ def form_fields(
     parts = {name: _resolved(part, schema) for name, part in schema.get("properties", {}).items()}
     values = {name: part.get("default") for name, part in parts.items()} | values
     return [
-        replace(_field(name, part, values[name], limits.get(name)), only=part.get("only", {}), used=_used(part, values))
+        replace(
+            _field(name, part, values[name], limits.get(name)), only=part.get("only", {}), used=_used(part, values)
+        )
         for name, part in parts.items()
     ]
 
