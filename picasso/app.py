@@ -10,15 +10,16 @@ from flask import Flask
 from flask.helpers import get_debug_flag
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from picasso import __version__
+from picasso import __version__, logs
 from picasso.access import Access, refuse_debugging
 from picasso.api import routes
 from picasso.config import Config, load_config
 from picasso.runs.engine import DaskEngine, Engine
+from picasso.runs.overview import DiskUse
 from picasso.runs.store import opened
-from picasso.sessions import Sessions, secret_key
+from picasso.sessions import Sessions, admin_token, secret_key
 from picasso.visualizations.discovery import discover
-from picasso.web import pages
+from picasso.web import access_log, pages
 from picasso.web.plugins import PluginWatch
 from picasso.web.security import cookie_name
 from picasso.web.services import Services
@@ -43,10 +44,12 @@ def create_app(
     if config is None:
         config, read_again = load_config(), read_again or load_config
     unchanged = config
+    logs.set_up(config)
     access = Access.of(config)
     refuse_debugging(access, debug=get_debug_flag(), reload_plugins=config.RELOAD_PLUGINS)
     store = opened(config.DATA_DIR)
     key = secret_key(config.DATA_DIR)
+    access = access.with_administrator(lambda: admin_token(config.DATA_DIR))
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)
     sessions = Sessions(config, store, engine)
@@ -71,7 +74,9 @@ def create_app(
     )
     behind_proxies(app, config.TRUSTED_PROXIES)
     read_again = read_again or (lambda: unchanged)
-    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again)
+    disk = DiskUse(config.DATA_DIR)
+    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again, disk)
+    access_log.watch(app)
     prepare_templates(app, registry)
     if config.RELOAD_PLUGINS:
         PluginWatch(app)

@@ -226,6 +226,14 @@ class TokenNeeded(NotLetIn):
     title = "This Picasso needs a token"
 
 
+class AdministratorOnly(PicassoError):
+    """Only the administrator may do or see that."""
+
+    code = "administrator_only"
+    status = 403
+    title = "That is for the administrator"
+
+
 class NoSession(PicassoError):
     """A program asked for what belongs to a session, and named none."""
 
@@ -293,6 +301,15 @@ class Cancelled(PicassoError):
     status = 409
     exit_code = 130
     title = "Cancelled"
+
+
+class TooMany(PicassoError):
+    """The visitor has as much under way as one visitor may."""
+
+    code = "too_many"
+    status = 429
+    exit_code = 12
+    title = "That is too many at once"
 
 
 class Busy(PicassoError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import select
 import socket
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -16,9 +18,13 @@ from waitress.utilities import RequestEntityTooLarge
 from picasso.config import Config
 from picasso.disk import no_space
 from picasso.errors import NoSpace
+from picasso.lanes import Full, Lanes
+from picasso.web.security import FULL
 
-THREADS = 16
 REFUSED_UNREAD = 8  # times the limit: larger bodies are not received to their end, so that they do not fill the disk
+CONNECTIONS = 2000  # a browser keeps six open; where all are taken, nobody else is heard, health neither
+RECEIVED_AT_ONCE = 64 * 1024  # bytes; each time, all connections are looked at
+FILES_BESIDE = 500  # that this process may have open besides: databases, pictures, workers
 
 
 def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGIServer:
@@ -27,11 +33,14 @@ def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGI
     Args:
         listener: a socket that listens.
     """
-    logging.getLogger("waitress.queue").addFilter(_is_long)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait is usual; `lanes` has the bound
     server = create_server(
         app,
         sockets=[listener],
-        threads=THREADS,
+        _dispatcher=Lanes(),
+        connection_limit=_connections(),
+        recv_bytes=RECEIVED_AT_ONCE,
+        asyncore_use_poll=hasattr(select, "poll"),  # `select` takes no file numbers above 1023
         max_request_body_size=REFUSED_UNREAD * config.MAX_UPLOAD_BYTES,
         clear_untrusted_proxy_headers=not config.TRUSTED_PROXIES,  # else the application needs what proxies say
     )
@@ -39,19 +48,35 @@ def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGI
     return server
 
 
-def _is_long(record: logging.LogRecord) -> bool:
-    """Whether a warning of the queue's depth tells something: while threads start, a single request is one already."""
-    return isinstance(record.args, tuple) and record.args >= (THREADS,)
+def _connections() -> int:
+    """How many connections this process may have: each is a file, and another while a large body is received."""
+    files = 1024  # where it cannot be asked
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * CONNECTIONS + FILES_BESIDE
+        if files < wanted:
+            files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(50, min(CONNECTIONS, (files - FILES_BESIDE) // 2))
 
 
 def _refusing(channel: Any, request: Any) -> Task:
-    """What answers a request that cannot be read. The application refuses what is too large, by its length alone."""
+    """What answers a request that cannot be read, or cannot wait. Where it can, the application says so itself."""
+    if isinstance(request.error, Full):
+        return _FullTask(channel, request)
     if not isinstance(request.error, RequestEntityTooLarge):
         return ErrorTask(channel, request)
     request.headers.setdefault("CONTENT_LENGTH", str(channel.adj.max_request_body_size))  # of a body sent in chunks
     task = WSGITask(channel, request)
     task.set_close_on_finish()  # the rest of the body is not read
     return task
+
+
+class _FullTask(WSGITask):  # type: ignore[misc]  # waitress has no types
+    def get_environment(self) -> dict[str, Any]:
+        return {**super().get_environment(), FULL: True}
 
 
 class _NotReceived(io.RawIOBase):

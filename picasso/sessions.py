@@ -22,10 +22,13 @@ from pathlib import Path
 from PIL import Image
 from werkzeug.datastructures import FileStorage
 
-from picasso.config import Config
+from picasso.config import TOKEN, Config
 from picasso.disk import if_there_is_room, no_space
-from picasso.errors import ImageRefused, NotFound, PicassoError, TooLarge
-from picasso.images.reading import FORMATS, Limits, check_bytes, encode_png, read_image, shown_name
+from picasso.errors import ConfigError, ImageRefused, NotFound, PicassoError, TooLarge
+from picasso.images.decoder import shared
+from picasso.images.decoder_process import Decoded, decode
+from picasso.images.reading import FORMATS, Limits, check_bytes, shown_name
+from picasso.metrics import UPLOADS
 from picasso.runs.engine import Engine
 from picasso.runs.run import StoredImage
 from picasso.runs.store import Store, read_kept, write_whole
@@ -55,7 +58,7 @@ class Sessions:
         self.config = config
         self.store = store
         self.engine = engine
-        self.limits = Limits(max_bytes=config.MAX_IMAGE_BYTES, max_pixels=config.MAX_IMAGE_PIXELS)
+        self.limits = Limits(config.MAX_IMAGE_BYTES, config.MAX_IMAGE_PIXELS, config.MAX_IMAGE_SECONDS)
 
     def add_files(self, session: str, files: Iterable[FileStorage]) -> tuple[list[StoredImage], list[Refusal]]:
         """Takes uploaded files into a session; those that are refused do not hold up the others."""
@@ -66,36 +69,44 @@ class Sessions:
             try:
                 check_bytes(size, file.filename or "", self.limits)  # before it is in memory
                 accepted.append(self.add_image(session, file.stream.read(), file.filename))
+                UPLOADS.labels("accepted").inc()
             except ImageRefused as error:
+                UPLOADS.labels(error.code).inc()
                 refused.append(Refusal(name, error))
             except (OSError, sqlite3.Error) as error:
                 full = no_space(error, f"\u201c{name}\u201d was not added")
                 if full is None:
                     raise
+                UPLOADS.labels(full.code).inc()
                 refused.append(Refusal(name, full))
         return accepted, refused
 
     def add_image(self, session: str, data: bytes, filename: str | None) -> StoredImage:
-        """Reads an uploaded file and keeps it as PNG.
+        """Reads an uploaded file, in another process, and keeps it as PNG.
 
         Raises:
             ImageRefused: it is no image that Picasso reads, is damaged, or is too large; the sentence names the file.
+            Busy: too many others are being read.
         """
         name = shown_name(filename)
+        self._check_number(session, name)
+        return self._keep(session, name, shared().decode(data, name, self.limits))
+
+    def _check_number(self, session: str, name: str) -> None:
         if len(self.store.images(session)) >= self.config.MAX_IMAGES:
             raise TooLarge(
                 f"\u201c{name}\u201d was not added: a session holds {self.config.MAX_IMAGES} pictures. "
                 "Remove some, or start over."
             )
-        read = read_image(data, name, self.limits)
-        png = encode_png(read.image)
+
+    def _keep(self, session: str, name: str, read: Decoded) -> StoredImage:
         used = self.store.session_bytes(session)
-        if used + len(png) > self.config.SESSION_MAX_BYTES:
+        if used + len(read.png) > self.config.SESSION_MAX_BYTES:
             raise TooLarge(
                 f"\u201c{name}\u201d was not added: this session's {self.config.SESSION_MAX_BYTES // 2**20} MiB are "
                 "used up. Remove pictures, or start over."
             )
-        return self.store.add_image(session, name, png, read.image.size, read.format, list(read.notes))
+        return self.store.add_image(session, name, read.png, read.size, read.format, list(read.notes))
 
     def add_sample(self, session: str, index: int) -> StoredImage:
         """Puts one of the configured sample pictures into a session; once only.
@@ -104,13 +115,14 @@ class Sessions:
             NotFound: there is no sample of that number.
         """
         path = self.sample(index)
-        data = path.read_bytes()
-        png = encode_png(read_image(data, path.name, self.limits).image)
-        known = (shown_name(path.name), sha256(png).hexdigest())  # a picture of one's own may have the same name
+        name = shown_name(path.name)
+        read = decode(path.read_bytes(), name, self.limits)
+        known = (name, sha256(read.png).hexdigest())  # a picture of one's own may have the same name
         for image in self.store.images(session):
             if (image.filename, image.digest) == known:
                 return image
-        return self.add_image(session, data, path.name)
+        self._check_number(session, name)
+        return self._keep(session, name, read)
 
     def sample(self, index: int) -> Path:
         """The file of a sample picture.
@@ -187,17 +199,34 @@ class Clock:
 
 
 def secret_key(folder: Path) -> bytes:
-    """The key that signs cookies: made at first start, readable by its owner only, kept across restarts."""
-    path = folder / "secret_key"
+    """The key that signs cookies."""
+    return _kept_secret(folder / "secret_key", secrets.token_bytes(32))
+
+
+def admin_token(folder: Path) -> str:
+    """What the administrator has to know, where the config does not say it.
+
+    Raises:
+        ConfigError: somebody has written something else into its file.
+    """
+    path = folder / "admin_token"
+    token = _kept_secret(path, secrets.token_urlsafe(16).encode()).decode("ascii", "replace").strip()
+    if not TOKEN.fullmatch(token):
+        raise ConfigError(f"The file {path} has no token for the administrator: delete it, and another one is made.")
+    return token
+
+
+def _kept_secret(path: Path, new: bytes) -> bytes:
+    """Made at first start, readable by its owner only, kept across restarts."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         pass
-    temporary = folder / f".secret_key.{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(32))
+            stream.write(new)
         os.link(temporary, path)  # fails if another process was first: then theirs is taken
     except FileExistsError:
         pass

@@ -9,6 +9,7 @@ from typing import Any
 
 from apiflask import APIFlask
 from flask import Response, current_app, jsonify, render_template, request
+from markupsafe import Markup
 
 from picasso.api.blueprint import blueprint
 from picasso.api.schemas import ID, Error
@@ -135,7 +136,7 @@ def documentation() -> str:
         for path, operations in sorted(found["paths"].items())
         for method, operation in operations.items()
     ]
-    return render_template("rest.html", document=found, operations=operations, schema_of=schema_of, kind=kind)
+    return render_template("rest.html", document=found, operations=operations, schema_of=schema_of, kind=kind, coded=coded)
 
 
 def schema_of(content: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +144,12 @@ def schema_of(content: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = next(iter(content.values()))["schema"]
     name = schema.get("$ref", "").removeprefix(REFERENCE)
     return document()["components"]["schemas"][name] if name else schema
+
+
+def coded(text: str) -> Markup:
+    """A description for the page, with what stands between backticks as code."""
+    parts = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def kind(schema: dict[str, Any]) -> str:

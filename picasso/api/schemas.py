@@ -61,9 +61,10 @@ class Problem(Shown):
 
 
 class Error(Shown):
-    """The body of every answer from 400 on."""
+    """The body of every answer from 400 on. `request_id` is what the server's log has it under."""
 
     error: Problem
+    request_id: str
 
 
 # About the server

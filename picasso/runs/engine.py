@@ -14,12 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from picasso import metrics
 from picasso.config import MEBIBYTE, Config
 from picasso.disk import TEMPORARY, if_there_is_room, no_space
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
+from picasso.logs import about
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
+from picasso.runs.crew import Crew
 from picasso.runs.keys import run_key
 from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
@@ -57,6 +60,10 @@ class Engine(Protocol):
     @property
     def roster(self) -> Roster:
         """The models, and how each is."""
+
+    @property
+    def crew(self) -> Crew:
+        """The worker processes, and how each is."""
 
     def status(self, reference: str | None = None) -> Status:
         """How a model is; the default one unless named."""
@@ -110,6 +117,7 @@ class DaskEngine:
         self.registry = registry
         self.pool = WorkerPool(config)
         self.roster = Roster(config)
+        self.crew = Crew()
         self._plugins = 0  # how often the visualizations in folders have changed
         self._told = ("", 0)  # what all workers have: the token of a config, and that number
         self._telling = threading.Thread()
@@ -222,7 +230,7 @@ class DaskEngine:
                 if not self.pool.connected() and not self._connect():
                     self._closing.wait(5)
                     continue
-                steps = (self._tell_workers, self._look, self._start_runs, self._stop_runs, self._finish_runs)
+                steps = (self._tell_workers, self._look, self._finish_runs, self._start_runs, self._stop_runs)
                 went_well = [self._did(step) for step in steps]
                 if not all(went_well):
                     self._closing.wait(1)
@@ -301,6 +309,7 @@ class DaskEngine:
                 self._fail(run, NotFound(PICTURES_GONE))
                 continue
             future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
+            future.add_done_callback(lambda _: self._wake.set())
             flight = Flight(run, future, address, time.monotonic())
             self._turns[run.session] = flight.started
             with self._lock:
@@ -333,6 +342,7 @@ class DaskEngine:
         pids = self._pids | {address: answer.pid for address, answer in snapshots.items()}
         self._pids = {address: pid for address, pid in pids.items() if address in alive}
         self._asking.hear(snapshots)
+        self.crew.hear(alive, snapshots, {flight.worker: run for run, flight in self._flights.items()})
         self.roster.hear(list(snapshots.values()))
         for flight in self._flights.values():
             if flight.worker not in alive and not flight.future.done():
@@ -368,7 +378,7 @@ class DaskEngine:
             self.pool.ask(worker.cancel, flight.run.id)
             if now - flight.stopping > CANCEL_GRACE and not flight.killed:
                 flight.killed = True
-                log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
+                log.warning("Run does not stop: its worker process is started again", extra={"run": flight.run.id})
                 if flight.worker in self._pids:
                     self.pool.end(flight.worker, self._pids[flight.worker])
 
@@ -377,7 +387,8 @@ class DaskEngine:
             if not flight.future.done():
                 continue
             if flight.stopping is None:
-                self._take(flight)
+                with about(run=run_id):
+                    self._take(flight)
             with self._lock:
                 del self._flights[run_id]
 
@@ -387,7 +398,7 @@ class DaskEngine:
         try:
             outcome = flight.future.result(timeout=60)
         except Exception as error:  # KilledWorker, CancelledError, a lost connection: the worker is gone
-            log.warning("Run %s lost its worker: %s", run.id, error)
+            log.warning("Run lost its worker: %s", error)
             self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
             if run.attempts + 1 < ATTEMPTS:
                 self.store.change_run(run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="")
@@ -429,6 +440,7 @@ class DaskEngine:
             )
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files, manifest)
+        metrics.MODEL_CALLS.labels(run.visualization).inc(outcome.calls)
         kept = self.store.change_run(
             run.id,
             (State.RUNNING,),

@@ -36,6 +36,8 @@ SETTINGS = {
     "distributed.scheduler.worker-ttl": None,
     # Dask's defaults for a worker process (one thread, memory given back at once) slow TensorFlow down.
     "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
+    # Nobody looks at profiles of the last thousand seconds, which a worker would keep.
+    "distributed.worker.profile.enabled": False,
     # Status pages would tell every local user of this machine about our runs.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],

@@ -27,7 +27,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from picasso.disk import if_there_is_room, no_space
-from picasso.errors import ConfigError, NotFound
+from picasso.errors import Busy, ConfigError, NotFound
+from picasso.runs import journal
 from picasso.runs.run import Run, State, StoredImage
 from picasso.runs.servers import lock_file, withdraw
 
@@ -61,6 +62,15 @@ RUN_COLUMNS = (
 MANIFEST = "manifest.json"
 RESERVE = 2**16  # bytes that sqlite has in its files to itself; a change of a row takes some 10,000
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What there is of all sessions: runs by state, when the oldest that is queued was asked for, sessions."""
+
+    runs: dict[State, int]
+    oldest: float | None
+    sessions: int
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,13 @@ class Store:
         try:
             with db:
                 yield db
-        except BaseException:
+        except BaseException as error:
             db.close()  # a query that was left half-way would go on seeing the database as it was
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_BUSY:
+                raise Busy("The database of this server is busy. Try again in a few seconds.") from error
+            if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+                raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
             raise
         self._idle.append(db)
 
@@ -246,6 +261,22 @@ class Store:
             lock_file(self.folder, owner).unlink(missing_ok=True)
         return adopted
 
+    # Everybody's, for the administrator
+
+    def totals(self) -> Totals:
+        """How much there is, of all servers over this folder. Writes nothing, and waits for nobody who writes."""
+        with self._connect() as db:
+            counted = dict(tuple(row) for row in db.execute("SELECT state, COUNT(*) FROM runs GROUP BY state"))
+            oldest = db.execute("SELECT MIN(created) FROM runs WHERE state = 'queued'").fetchone()[0]
+            sessions = db.execute("SELECT COUNT(*) FROM sessions").fetchone()[0]
+        return Totals({state: counted.get(state, 0) for state in State}, oldest, sessions)
+
+    def runs_in(self, states: tuple[State, ...], limit: int, *, newest: bool) -> list[Run]:
+        """Some runs of all sessions that are in one of these states: the newest, newest first, or the oldest."""
+        marks = ", ".join("?" for _ in states)
+        order = f"rowid {'DESC' if newest else 'ASC'} LIMIT ?"
+        return self._runs(f"state IN ({marks})", states, order, (limit,))
+
     # Sessions
 
     def new_session(self) -> str:
@@ -322,7 +353,12 @@ class Store:
 
     def session_bytes(self, session: str) -> int:
         """Bytes of all files of a session."""
-        return sum(path.stat().st_size for path in self.session_folder(session).rglob("*") if path.is_file())
+        total = 0
+        for folder, _, names in os.walk(self.session_folder(session)):
+            for name in names:
+                with suppress(FileNotFoundError):  # one that was being written has its own name by now
+                    total += Path(folder, name).lstat().st_size
+        return total
 
     # Images
 
@@ -381,6 +417,13 @@ class Store:
             raise NotFound("There is no such image in this session. It may have been deleted, or the session expired.")
         return _image(row)
 
+    def images_of_run(self, run: Run) -> list[StoredImage]:
+        """The pictures of a run that are still there, in its order."""
+        with self._connect() as db:
+            rows = db.execute(f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ?", (run.session,))  # noqa: S608
+            known = {row["id"]: _image(row) for row in rows}
+        return [known[image] for image in run.images if image in known]
+
     def remove_image(self, session: str, image: str) -> None:
         """Takes a picture out of the tray; deletes it unless a run shows it."""
         found = self.image(session, image)
@@ -415,6 +458,7 @@ class Store:
                 State.QUEUED, time.time(), self.owner, model, digest,
             ),
         )  # fmt: skip
+        journal.queued(run_id, visualization, len(images))
         return self.run(session, run_id)
 
     def run(self, session: str, run: str) -> Run:
@@ -454,6 +498,16 @@ class Store:
         """This server's runs that are queued or running, of all sessions, oldest first."""
         return self._runs("state IN ('queued', 'running') AND owner = ?", (self.owner,))
 
+    def count_unfinished(self, session: str) -> tuple[int, int]:
+        """How many runs are queued or running: of that session, and of all sessions of this server."""
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT COUNT(CASE WHEN session = ? THEN 1 END), COUNT(*) FROM runs"
+                " WHERE state IN ('queued', 'running') AND owner = ?",
+                (session, self.owner),
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""
         with self._connect() as db:
@@ -464,10 +518,15 @@ class Store:
             ).fetchone()
         return int(row[0])
 
-    def _runs(self, where: str, values: tuple[Any, ...]) -> list[Run]:
+    def _runs(
+        self, where: str, values: tuple[Any, ...], order: str = "rowid", limits: tuple[int, ...] = ()
+    ) -> list[Run]:
+        # In the order in which they were made, which the clock does not tell: it may have been set since.
         with self._connect() as db:
-            # In the order in which they were made, which the clock does not tell: it may have been set since.
-            rows = db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY rowid", values)  # noqa: S608
+            rows = db.execute(
+                f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY {order}",  # noqa: S608 - constants
+                (*values, *limits),
+            )
             return [_run(row) for row in rows]
 
     def change_run(self, run: str, expected: tuple[State, ...], **changes: Any) -> bool:
@@ -475,7 +534,13 @@ class Store:
         names = ", ".join(f"{name} = ?" for name in changes)
         marks = ", ".join("?" for _ in expected)
         statement = f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})"  # noqa: S608 - names are ours
-        return self._execute(statement, (*changes.values(), run, *expected)) == 1
+        changed = self._execute(statement, (*changes.values(), run, *expected)) == 1
+        if changed and "state" in changes and State(changes["state"]).finished:
+            with self._connect() as db:
+                row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
+            if row is not None:
+                journal.ended(row)
+        return changed
 
     # Answers to programs, given again when they ask again
 

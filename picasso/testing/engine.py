@@ -13,6 +13,7 @@ from picasso.config import Config
 from picasso.errors import Busy, NotFound, PicassoError
 from picasso.models.base import Model
 from picasso.runs.artifacts import Packed
+from picasso.runs.crew import Crew
 from picasso.runs.engine import PICTURES_GONE
 from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
@@ -114,6 +115,14 @@ class InProcessEngine:
         if self.host is not None:
             self.roster.hear([self.host.snapshot({})])
         return self.roster.status(reference)
+
+    @property
+    def crew(self) -> Crew:
+        """This process is the worker."""
+        crew = Crew()
+        if self.host is not None:
+            crew.hear({"here"}, {"here": self.host.snapshot({})}, {})
+        return crew
 
     def want(self, reference: str) -> None:
         """Notes it: a test opens models itself."""
