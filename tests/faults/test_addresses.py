@@ -15,7 +15,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
 from browsing import ExaminingClient, InProcessEngine, Visitor
-from conftest import everything
+from long_forms import everything
 
 from picasso.app import create_app
 from picasso.config import Config

@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
 from browsing import ExaminingClient, InProcessEngine, Visitor, picture
-from conftest import everything
+from long_forms import everything
 
 from picasso.app import create_app
 from picasso.config import Config

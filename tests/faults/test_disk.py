@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import everything
 from disks import Disk, disk
+from long_forms import everything
 from real_servers import Answer, Visitor, picture, server, wait_for
 
 LARGE = (420, 500)  # pixels; as a PNG of noise 630 kB, which waitress keeps in a temporary file
