@@ -45,17 +45,18 @@ check-code:
 check-tests:
 	$(BIN)/pytest -m "not slow" -q -n auto --maxprocesses=4 --dist worksteal
 
-test: .venv/.dev install
+# All tests once, fast and slow in the same processes: each has TensorFlow to import, and all test modules.
+test: .venv/.dev
 	$(BIN)/python tools/find_chromium.py --install
-	$(MAKE) check docs
-	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
+	$(MAKE) --jobs=2 --output-sync=target install check-code docs
+	$(BIN)/pytest -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
 
 test-browser:
-	$(BIN)/pytest -m slow $(BROWSER)
+	$(BIN)/pytest $(BROWSER)
 
 test-processes:
-	$(BIN)/pytest -m slow $(PROCESSES)
+	$(BIN)/pytest $(PROCESSES)
 
 # The documentation as pages: docs/_build/index.html.
 docs: .venv/.dev
