@@ -10,7 +10,8 @@ PROCESSES := tests/runs tests/test_processes.py tests/test_tutorial.py
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve install test test-browser test-processes check check-code check-tests docs format audit bench screenshots clean
+.PHONY: serve install test test-all test-browser test-processes check check-code check-tests docs format audit
+.PHONY: bench load screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -48,9 +49,14 @@ check-tests:
 # All tests once, fast and slow in the same processes: each has TensorFlow to import, and all test modules.
 test: .venv/.dev
 	$(BIN)/python tools/find_chromium.py --install
+	$(BIN)/python tools/find_faketime.py --install
 	$(MAKE) --jobs=2 --output-sync=target install check-code docs
 	$(BIN)/pytest -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
+
+# The tests in their long form: all files of the corpora, more random examples; needs Debian's package sources.
+test-all: export PICASSO_EVERYTHING = 1
+test-all: test
 
 test-browser:
 	$(BIN)/pytest $(BROWSER)
@@ -85,8 +91,18 @@ benchmarks/.venv/.installed: benchmarks/peers.txt .venv/.installed
 		> $$(benchmarks/.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/picasso.pth
 	@touch $@
 
+# A hundred visitors at once, for two minutes; ARGS="--minutes 30".
+load: benchmarks/.venv-load/.installed install
+	benchmarks/.venv-load/bin/python -m benchmarks.load $(ARGS)
+
+# Locust replaces sockets and threads by its own: it stays out of .venv.
+benchmarks/.venv-load/.installed: benchmarks/load.txt .venv/.installed
+	$(BIN)/python -m venv --clear benchmarks/.venv-load
+	benchmarks/.venv-load/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/load.txt
+	@touch $@
+
 screenshots: .venv/.dev install
 	$(BIN)/python tools/screenshots.py
 
 clean:
-	rm -rf .venv .venv-audit benchmarks/.venv benchmarks/.cache docs/_build build *.egg-info
+	rm -rf .venv .venv-audit benchmarks/.venv benchmarks/.venv-load benchmarks/.cache docs/_build build *.egg-info
