@@ -226,10 +226,10 @@ def test_maps_share_a_range_or_have_their_own(visitor_page: Page, visitor: Visit
 
 def test_copying_the_link(visitor_page: Page, visitor: Visitor) -> None:
     visitor_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    visitor_page.goto(visitor.pages["saliency"])
+    visitor_page.goto(visitor.pages["probabilities"])
     visitor_page.get_by_role("button", name="Copy link").click()
     expect(visitor_page.get_by_role("button", name="Copied")).to_be_visible()
-    assert visitor_page.evaluate("navigator.clipboard.readText()") == visitor.pages["saliency"]
+    assert visitor_page.evaluate("navigator.clipboard.readText()") == visitor.pages["probabilities"]
 
 
 def test_the_same_run_again_is_kept(visitor_page: Page, visitor: Visitor) -> None:
