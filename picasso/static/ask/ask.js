@@ -98,9 +98,11 @@ class Page {
   }
 
   #move(event) {
-    if (this.#hand === null) return this.#hover(this.board.point(event));
+    const point = this.board.point(event);
+    if (this.#hand === null) return this.#hover(point);
     if (event.pointerId !== this.#hand) return;
-    this.tool.move(this.board.point(event));
+    if (this.over) this.over = point; // the outline of the brush goes along
+    this.tool.move(point);
     this.#changed();
   }
 
