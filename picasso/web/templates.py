@@ -104,7 +104,9 @@ def amount(value: int) -> str:
 
 
 def size(value: int) -> str:
-    """Bytes: "0.4 MiB", "12 MiB"."""
+    """Bytes: "45 KiB", "1.4 MiB", "12 MiB"."""
+    if value < MEBIBYTE:
+        return f"{value / 1024:.0f} KiB"
     return f"{value / MEBIBYTE:.1f} MiB" if value < 10 * MEBIBYTE else f"{value / MEBIBYTE:,.0f} MiB"
 
 

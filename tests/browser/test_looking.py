@@ -106,6 +106,21 @@ def test_a_link_fills_the_settings_in(page: Page) -> None:
     expect(page.get_by_label("Hidden with")).to_have_value("black")
 
 
+def test_settings_that_do_not_matter_are_put_away(page: Page) -> None:
+    page.goto("/visualizations/saliency?method=SmoothGrad")
+    samples, points = page.get_by_label("Samples"), page.get_by_label("Points")
+    expect(samples).to_be_visible()
+    expect(points).to_be_hidden()
+    samples.fill("0")  # which is refused, but not where it is not asked for
+    page.get_by_label("Method").select_option("integrated gradients")
+    expect(points).to_be_visible()
+    expect(samples).to_be_hidden()
+    page.get_by_role("button", name="Next: pictures").click()
+    page.wait_for_url("**/saliency/pictures**")
+    assert "points=" in page.url
+    assert "samples=" not in page.url
+
+
 # Ways for pictures to come in
 
 
