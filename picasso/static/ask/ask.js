@@ -202,8 +202,15 @@ class Page {
 
   #ask(question) {
     const asked = JSON.stringify(question);
-    if (asked !== this.#asked) this.asker.ask(question); // a brush that is only moved asks nothing
+    if (asked === this.#asked) return; // a brush that is only moved asks nothing
     this.#asked = asked;
+    this.#wait(true);
+    this.asker.ask(question);
+  }
+
+  // Whether the bars are of an earlier question than the last.
+  #wait(waits) {
+    this.form.querySelector(".changes").setAttribute("aria-busy", waits);
   }
 
   #draw() {
@@ -219,6 +226,7 @@ class Page {
 
   #hear(classes, question, last) {
     this.bars.show(classes);
+    this.#wait(!last);
     clearTimeout(this.#resting);
     if (last) this.#resting = setTimeout(() => this.#rest(classes, question), REST);
   }
