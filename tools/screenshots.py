@@ -72,6 +72,17 @@ def by_hand(page: Page) -> None:
     page.wait_for_selector(".outcome:not(:empty)")
 
 
+def server(page: Page) -> None:
+    """The administrator's page while runs wait, once the disk was counted."""
+    under_way(page)
+    for stride in (8, 16):
+        page.goto(urljoin(page.url, f"/visualizations/occlusion?window=48&stride={stride}"))
+        page.click("button.primary")
+        page.wait_for_selector("#live")
+    page.goto(urljoin(page.url, "/admin"))
+    page.wait_for_selector("dd:has-text('being counted')", state="detached")
+
+
 def without_the_token(page: Page) -> None:
     """Back to the start, as somebody whom nobody let in."""
     page.context.clear_cookies()
@@ -96,6 +107,7 @@ PAGES: dict[str, Visit] = {
     "running": under_way,
     "runs": at("/runs"),
     "model": at("/model"),
+    "server": server,
     "rest": at("/api/v1/docs"),
     "error": at("/nothing-here"),
 }

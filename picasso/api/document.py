@@ -21,7 +21,7 @@ SECURITY = {
         "scheme": "bearer",
         "description": "The token that the upload of images or the start of a run gave",
     },
-    "cookie": {"type": "apiKey", "in": "cookie", "name": "picasso", "description": "The cookie of the pages"},
+    "cookie": {"type": "apiKey", "in": "cookie", "description": "The cookie of the pages"},  # and its name
 }
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "image": {"description": "The image's id", "schema": {"type": "string", "pattern": ID}},
@@ -43,7 +43,7 @@ def set_up(app: APIFlask) -> None:
     app.config.update(
         DESCRIPTION=INTRODUCTION,
         LICENSE={"name": "EPL-2.0", "identifier": "EPL-2.0"},
-        SECURITY_SCHEMES=SECURITY,
+        SECURITY_SCHEMES={**SECURITY, "cookie": {**SECURITY["cookie"], "name": app.config["SESSION_COOKIE_NAME"]}},
         AUTO_SERVERS=False,
         AUTO_404_RESPONSE=False,
         AUTO_AUTH_ERROR_RESPONSE=False,

@@ -14,11 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from picasso import metrics
 from picasso.config import MEBIBYTE, Config
+from picasso.disk import TEMPORARY, if_there_is_room, no_space
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
+from picasso.logs import about
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
+from picasso.runs.crew import Crew
 from picasso.runs.keys import run_key
 from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
@@ -34,6 +38,7 @@ log = logging.getLogger(__name__)
 BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something runs or the model loads
 IDLE_INTERVAL = 2.0
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
+PICTURES_GONE = "The pictures of this run are not there any more. Upload them again."
 ATTEMPTS = 2  # a run whose worker dies is tried once more
 
 
@@ -55,6 +60,10 @@ class Engine(Protocol):
     @property
     def roster(self) -> Roster:
         """The models, and how each is."""
+
+    @property
+    def crew(self) -> Crew:
+        """The worker processes, and how each is."""
 
     def status(self, reference: str | None = None) -> Status:
         """How a model is; the default one unless named."""
@@ -108,6 +117,7 @@ class DaskEngine:
         self.registry = registry
         self.pool = WorkerPool(config)
         self.roster = Roster(config)
+        self.crew = Crew()
         self._plugins = 0  # how often the visualizations in folders have changed
         self._told = ("", 0)  # what all workers have: the token of a config, and that number
         self._telling = threading.Thread()
@@ -220,20 +230,24 @@ class DaskEngine:
                 if not self.pool.connected() and not self._connect():
                     self._closing.wait(5)
                     continue
-                try:
-                    self._tell_workers()
-                    self._look()
-                    self._start_runs()
-                    self._stop_runs()
-                    self._finish_runs()
-                except Exception:  # one bad turn must not end the service
-                    log.exception("The engine stumbled")
+                steps = (self._tell_workers, self._look, self._finish_runs, self._start_runs, self._stop_runs)
+                went_well = [self._did(step) for step in steps]
+                if not all(went_well):
                     self._closing.wait(1)
                 busy = self._flights or self.roster.busy() or self._plugins != self._told[1]
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
                 self._wake.clear()
         finally:
             self.pool.close()
+
+    def _did(self, step: Callable[[], None]) -> bool:
+        """Whether a step of a turn went well: a bad one ends neither the service nor the other steps."""
+        try:
+            step()
+        except Exception as error:
+            log.warning("The engine stumbled: %s", error, exc_info=no_space(error) is None)
+            return False
+        return True
 
     def _connect(self) -> bool:
         """Starts the workers, or starts them anew; runs that were lost with them are seen to by `_finish_runs`."""
@@ -244,9 +258,9 @@ class DaskEngine:
         try:
             self.pool.connect(*told)
         except Exception as error:
-            log.exception("Cannot start %s", self.pool.place)
-            sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again."
-            self.roster.reached(ModelError(sentence))
+            full = no_space(error, f"Cannot start {self.pool.place}", TEMPORARY)
+            log.warning("Cannot start %s: %s", self.pool.place, full or error, exc_info=full is None)
+            self.roster.reached(full or ModelError(f"Cannot connect to {self.pool.place}: {error}. Trying again."))
             self.pool.close()
             return False
         self._told = told
@@ -292,9 +306,10 @@ class DaskEngine:
             try:
                 job = self._job(run)
             except (OSError, NotFound):
-                self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
+                self._fail(run, NotFound(PICTURES_GONE))
                 continue
             future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
+            future.add_done_callback(lambda _: self._wake.set())
             flight = Flight(run, future, address, time.monotonic())
             self._turns[run.session] = flight.started
             with self._lock:
@@ -308,7 +323,7 @@ class DaskEngine:
         known = {run.session for run in unfinished}
         self._turns = {session: turn for session, turn in self._turns.items() if session in known}
         waiting = [run for run in unfinished if run.state is State.QUEUED]
-        return sorted(waiting, key=lambda run: (self._turns.get(run.session, 0.0), run.created))
+        return sorted(waiting, key=lambda run: self._turns.get(run.session, 0.0))
 
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]
@@ -327,6 +342,7 @@ class DaskEngine:
         pids = self._pids | {address: answer.pid for address, answer in snapshots.items()}
         self._pids = {address: pid for address, pid in pids.items() if address in alive}
         self._asking.hear(snapshots)
+        self.crew.hear(alive, snapshots, {flight.worker: run for run, flight in self._flights.items()})
         self.roster.hear(list(snapshots.values()))
         for flight in self._flights.values():
             if flight.worker not in alive and not flight.future.done():
@@ -344,7 +360,8 @@ class DaskEngine:
                 flight.versions[index] = version
         if flight.told != (fraction, message):
             flight.told = (fraction, message)
-            self.store.change_run(flight.run.id, (State.RUNNING,), progress=fraction, message=message)
+            with if_there_is_room():
+                self.store.change_run(flight.run.id, (State.RUNNING,), progress=fraction, message=message)
 
     def _stop_runs(self) -> None:
         """Tells workers of runs that are to end; ends the process of one that does not listen."""
@@ -361,7 +378,7 @@ class DaskEngine:
             self.pool.ask(worker.cancel, flight.run.id)
             if now - flight.stopping > CANCEL_GRACE and not flight.killed:
                 flight.killed = True
-                log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
+                log.warning("Run does not stop: its worker process is started again", extra={"run": flight.run.id})
                 if flight.worker in self._pids:
                     self.pool.end(flight.worker, self._pids[flight.worker])
 
@@ -370,7 +387,8 @@ class DaskEngine:
             if not flight.future.done():
                 continue
             if flight.stopping is None:
-                self._take(flight)
+                with about(run=run_id):
+                    self._take(flight)
             with self._lock:
                 del self._flights[run_id]
 
@@ -380,7 +398,7 @@ class DaskEngine:
         try:
             outcome = flight.future.result(timeout=60)
         except Exception as error:  # KilledWorker, CancelledError, a lost connection: the worker is gone
-            log.warning("Run %s lost its worker: %s", run.id, error)
+            log.warning("Run lost its worker: %s", error)
             self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
             if run.attempts + 1 < ATTEMPTS:
                 self.store.change_run(run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="")
@@ -399,11 +417,11 @@ class DaskEngine:
             self._write(run, outcome)
         except (NotFound, TooLarge) as error:  # NotFound: most often the session was deleted, and the run with it
             self._fail(run, error)
-        except OSError as error:
-            self._fail(run, PicassoError(f"The result could not be written: {error.strerror or error}."))
         except Exception as error:  # whatever a visualization gave, the runs behind it go on
-            log.exception("The result of run %s could not be kept", run.id)
-            self._fail(run, PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
+            self.store.drop_results(run)
+            full = no_space(error, "The result was not kept")
+            log.warning("The result of run %s could not be kept: %s", run.id, error, exc_info=full is None)
+            self._fail(run, full or PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
 
     def _write(self, run: Run, outcome: Outcome) -> None:
         images = [self.store.image(run.session, image) for image in run.images]
@@ -422,7 +440,8 @@ class DaskEngine:
             )
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files, manifest)
-        self.store.change_run(
+        metrics.MODEL_CALLS.labels(run.visualization).inc(outcome.calls)
+        kept = self.store.change_run(
             run.id,
             (State.RUNNING,),
             state=State.DONE,
@@ -432,6 +451,8 @@ class DaskEngine:
             key=key,
             settings=json.dumps(outcome.settings),
         )
+        if not kept:  # it was cancelled, or deleted with its session
+            self.store.drop_results(run)
 
     def _fail(self, run: Run, error: PicassoError) -> None:
         self.store.change_run(

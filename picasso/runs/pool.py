@@ -32,8 +32,12 @@ SETTINGS = {
     # Dask looks this long after a worker's death whether it is back, and else gives it up for good: a second death just
     # then would end the service.
     "distributed.deploy.lost-worker-timeout": "365 days",
+    # Where the clock is set forward, all workers would seem to have been silent for too long.
+    "distributed.scheduler.worker-ttl": None,
     # Dask's defaults for a worker process (one thread, memory given back at once) slow TensorFlow down.
     "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
+    # Nobody looks at profiles of the last thousand seconds, which a worker would keep.
+    "distributed.worker.profile.enabled": False,
     # Status pages would tell every local user of this machine about our runs.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -89,7 +93,8 @@ class WorkerPool:
 
     def _local_cluster(self) -> Any:
         from distributed import LocalCluster
-        from distributed.security import Security
+
+        from picasso.runs.certificate import security
 
         return LocalCluster(
             n_workers=1,
@@ -97,7 +102,7 @@ class WorkerPool:
             processes=True,
             host="127.0.0.1",
             protocol="tls://",
-            security=Security.temporary(),
+            security=security(),
             dashboard_address="127.0.0.1:0",
             memory_limit=self.config.WORKER_MEMORY_LIMIT,
             silence_logs=logging.CRITICAL,
