@@ -70,7 +70,7 @@ class Sessions:
                 check_bytes(size, file.filename or "", self.limits)  # before it is in memory
                 accepted.append(self.add_image(session, file.stream.read(), file.filename))
                 UPLOADS.labels("accepted").inc()
-            except ImageRefused as error:
+            except (ImageRefused, Busy) as error:
                 UPLOADS.labels(error.code).inc()
                 refused.append(Refusal(name, error))
             except Busy as error:
