@@ -73,9 +73,6 @@ class Sessions:
             except (ImageRefused, Busy) as error:
                 UPLOADS.labels(error.code).inc()
                 refused.append(Refusal(name, error))
-            except Busy as error:
-                UPLOADS.labels(error.code).inc()
-                raise
             except (OSError, sqlite3.Error) as error:
                 full = no_space(error, f"\u201c{name}\u201d was not added")
                 if full is None:
