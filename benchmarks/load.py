@@ -75,7 +75,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             visit(url, given, folder / "pictures", ledger)
             left = time.time()
             say(f"{ledger.accepted} runs were accepted; waiting for those that are not deleted: {len(ledger.runs)}")
-            lost = reckon(url, ledger)
+            lost = reckon(url, ledger, server)
         ended = rows()
     return load_report.figures(ledger, ended, lost, (began, left), given.visitors, log.read_text(errors="replace"))
 
@@ -161,12 +161,12 @@ def visit(url: str, given: argparse.Namespace, pictures: Path, ledger: Ledger) -
         ledger.fault(f"A visitor failed: {error['traceback'][-600:]}")
 
 
-def reckon(url: str, ledger: Ledger) -> list[str]:
+def reckon(url: str, ledger: Ledger, server: subprocess.Popen[str]) -> list[str]:
     """Waits for every run that is to be there, and opens its result; sentences about those that are lost."""
     lost: list[str] = []
     left = dict(ledger.runs)
     end = time.monotonic() + PATIENCE
-    while left and time.monotonic() < end:
+    while left and time.monotonic() < end and server.poll() is None:
         before = len(left)
         for run, sentence in zip(
             list(left), Pool(AT_ONCE).map(lambda run: settled(url, run, ledger), list(left.values())), strict=True

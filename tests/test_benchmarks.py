@@ -86,7 +86,7 @@ def test_what_does_not_run_is_told_with_its_reason(results: Results):
 def test_a_row_that_is_measured_again_takes_the_place_of_the_old_one(results: Results):
     results.add(warm("tf-explain", 0.3))
     again = Results(results.file)
-    assert len(again.rows) == len(results.rows) == 14
+    assert len(again.rows) == len(results.rows) == 15
     assert "1.50 (tf-explain)" in report.markdown(again)
     assert json.loads(results.file.read_text())["conditions"]["processor"] == "P"
 
