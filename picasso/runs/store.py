@@ -119,7 +119,8 @@ class Store:
         self._opening = threading.Lock()
         self._idle: list[Connection] = []
         self._held = [self._open()]
-        _reserve(self._held[0])
+        with if_there_is_room():
+            _reserve(self._held[0])
         weakref.finalize(self, _close, self._idle)
         weakref.finalize(self, _close, self._held)
 
@@ -166,7 +167,8 @@ class Store:
                 for log_file in self._log_files:  # those of the one that is gone, which sqlite would take for its own
                     log_file.unlink(missing_ok=True)
             self._held.append(self._open())
-        _reserve(self._held[0])
+        with if_there_is_room():
+            _reserve(self._held[0])
         return self._held[0].files
 
     @property
