@@ -92,9 +92,12 @@ def serving(given: argparse.Namespace, folder: Path, log: Path) -> Iterator[tupl
     environ = kept | {"PICASSO_DATA_DIR": str(folder / "data")}
     command = [given.python, "-m", "picasso", "serve", "--port", "0"]
     command += ["--config", given.config] if given.config else []
-    with log.open("w") as errors, subprocess.Popen(  # noqa: S603 - our own program
-        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True
-    ) as server:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(  # noqa: S603 - our own program
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as server,
+    ):
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
@@ -121,9 +124,12 @@ def wait_until_ready(url: str) -> None:
 @contextmanager
 def watching(url: str, pid: int, file: Path) -> Iterator[Any]:
     """Asks how the server is until the end; gives a function that reads what was seen."""
-    with file.open("w") as rows, subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, HERE / "load_watch.py", url, str(pid)], stdin=subprocess.PIPE, stdout=rows, text=True
-    ) as watcher:
+    with (
+        file.open("w") as rows,
+        subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, HERE / "load_watch.py", url, str(pid)], stdin=subprocess.PIPE, stdout=rows, text=True
+        ) as watcher,
+    ):
         try:
             yield lambda: [json.loads(line) for line in file.read_text().splitlines()]
         finally:

@@ -153,8 +153,8 @@ def _finished(run: Run) -> Run:
         if time.monotonic() > deadline:
             if run.state is State.QUEUED:
                 raise Busy(
-                    f"Others' runs are under way, and this one did not begin within {limit:g} seconds. Try again later, or "
-                    "send 'Prefer: respond-async' to have it as a run."
+                    f"Others' runs are under way, and this one did not begin within {limit:g} seconds. Ask again later, "
+                    "or send 'Prefer: respond-async' to have it as a run."
                 )
             raise TookTooLong(
                 f"This took longer than {limit:g} seconds and was ended. Send 'Prefer: respond-async' to have it as a "
