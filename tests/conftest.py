@@ -9,12 +9,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 from hypothesis import HealthCheck, settings
+from long_forms import OF_TESTS
 
 settings.register_profile("picasso", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 settings.load_profile("picasso")
 
 for _name in [name for name in os.environ if name.startswith("PICASSO_")]:
-    del os.environ[_name]  # settings of whoever runs the tests are not what is tested
+    _value = os.environ.pop(_name)  # settings of whoever runs the tests are not what is tested
+    if _name in OF_TESTS:
+        os.environ[OF_TESTS[_name]] = _value  # under a name that Picasso does not take for a setting
 
 TINY_SHAPE = (12, 16, 3)  # height, width, channels: not square, so that mixing them up shows
 TINY_CLASSES = ("ant", "bee", "cat", "dog")

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+from serving import get, run, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = ROOT / "examples" / "mnist-keras" / "config.py"
 FRAMEWORKS = ("tensorflow", "keras", "torch", "jax")
-
-
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    """This environment without settings of Picasso, with a data folder of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PICASSO_")}
-    return kept | {"PICASSO_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"} | more
-
-
-def run(folder: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """A Python command, to its end."""
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment(folder, **environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
 
 # What is imported
 
@@ -127,38 +103,6 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
 
 
 # picasso serve
-
-
-@contextmanager
-def serving(folder: Path, *options: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`picasso serve`, up to the line with its address; afterwards it is ended, if it has not ended itself."""
-    with (folder / "stderr").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "picasso", "serve", *options],
-            cwd=folder,
-            env=environment(folder, **environ),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            # Tests that a shell started in the background ignore Ctrl-C, and so would what they start.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-    try:
-        assert process.stdout is not None
-        found = re.match(r"Picasso is at (http://\S+/) ", process.stdout.readline())
-        assert found, (folder / "stderr").read_text()
-        yield process, found[1]
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def get(address: str) -> str:
-    """A page."""
-    with urllib.request.urlopen(address, timeout=60) as answer:
-        text: str = answer.read().decode()
-        return text
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -95,7 +95,7 @@ class Store:
         self._alive.acquire()
         self._idle: list[sqlite3.Connection] = []
         weakref.finalize(self, _close, self._idle)
-        with self._connect() as db:
+        with FileLock(folder / "opening.lock"), self._connect() as db:  # servers may start at once
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
             _migrate(db)
@@ -130,17 +130,23 @@ class Store:
 
     def adopt_runs(self) -> list[Run]:
         """Makes the unfinished runs of servers that are gone this server's own; returns them."""
-        adopted = []
-        for owner in {run.owner for run in self._runs("state IN ('queued', 'running') AND owner != ?", (self.owner,))}:
-            try:
-                with FileLock(lock_file(self.folder, owner), timeout=0):
-                    adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
-                    with self._connect() as db:
-                        db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
-            except Timeout:
-                continue  # it lives
-            lock_file(self.folder, owner).unlink(missing_ok=True)
+        adopted: list[Run] = []
+        for owner in self._other_owners():
+            lock = lock_file(self.folder, owner)
+            with suppress(Timeout), FileLock(lock, timeout=0):  # one that lives holds it
+                adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
+                with self._connect() as db:
+                    db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
+                withdraw(self.folder, owner)
+                lock.unlink(missing_ok=True)
         return adopted
+
+    def _other_owners(self) -> set[str]:
+        """The servers that have unfinished runs or left their lock here."""
+        with self._connect() as db:
+            rows = db.execute("SELECT DISTINCT owner FROM runs WHERE state IN ('queued', 'running')")
+            owners = {row["owner"] for row in rows}
+        return (owners | {path.stem for path in (self.folder / "servers").glob("*.lock")}) - {self.owner}
 
     # Sessions
 
@@ -329,6 +335,10 @@ class Store:
         """This server's runs that are queued or running, of all sessions, oldest first."""
         return self._runs("state IN ('queued', 'running') AND owner = ?", (self.owner,))
 
+    def running_runs(self) -> list[Run]:
+        """This server's runs that are running, of all sessions."""
+        return self._runs("state = 'running' AND owner = ?", (self.owner,))
+
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""
         with self._connect() as db:
@@ -395,6 +405,30 @@ class Store:
         text = json.dumps({**manifest, "files": table}, indent=1, allow_nan=False, ensure_ascii=False)
         write_whole(folder / MANIFEST, text.encode())
 
+    def finish_run(self, run: Run, manifest: Mapping[str, Any]) -> bool:
+        """A running run whose results are written is done; where it was ended meanwhile, nothing of it is kept.
+
+        Returns:
+            Whether it is done.
+        """
+        done = self.change_run(
+            run.id,
+            (State.RUNNING,),
+            state=State.DONE,
+            progress=1.0,
+            message="",
+            finished=manifest["written"],
+            key=manifest["key"],
+            settings=json.dumps(manifest["settings"]),
+        )
+        if not done:
+            self.drop_results(run)
+        return done
+
+    def drop_results(self, run: Run) -> None:
+        """Deletes what was written of a run's results."""
+        shutil.rmtree(self.run_folder(run), ignore_errors=True)
+
     def manifest(self, run: Run) -> dict[str, Any] | None:
         """A run's manifest; None when it has no result."""
         try:
@@ -426,6 +460,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     """Brings a database of earlier versions up to date."""
     if "digest" not in {column["name"] for column in db.execute("PRAGMA table_info(runs)")}:
         # There was one model then, and the column had its digest.
+        db.execute("BEGIN")  # both or nothing: Python's sqlite3 begins no transaction before ALTER
         db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
         db.execute("UPDATE runs SET digest = model, model = ''")
 
