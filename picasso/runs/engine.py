@@ -277,7 +277,7 @@ class DaskEngine:
         try:
             self.pool.connect(*told)
         except Exception as error:
-            log.warning("Cannot connect to %s", self.pool.place, exc_info=not isinstance(error, OSError))
+            log.warning("Cannot connect to %s: %s", self.pool.place, error, exc_info=not isinstance(error, OSError))
             sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again; runs wait until it is there."
             self.roster.reached(ModelError(sentence))
             self.pool.close()

@@ -37,7 +37,7 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
     # When a run has taken too long is the engine's to decide: a worker that says nothing may be in one long call.
     "distributed.scheduler.worker-ttl": None,
-    # Picasso keeps nothing in Dask's memory that could go to the disk, and a worker that pauses would leave runs waiting.
+    # Picasso keeps nothing in Dask's memory that could go to the disk, and a paused worker would leave runs waiting.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -54,7 +54,9 @@ class WorkerPool:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._client: Any = None
-        self._comm: Any = None  # the client's first connection to the scheduler; another one may be to another scheduler
+        self._comm: Any = (
+            None  # the client's first connection to the scheduler; another one may be to another scheduler
+        )
         self._cluster: Any = None
 
     @property

@@ -138,9 +138,7 @@ def ask_again(store: Store, engine: Engine, run: Run, visualization: type[BaseVi
     afford(engine, visualization, settings, model, len(run.images))
     digest = engine.roster.catalogue.digest(model) or ""
     key = run.key if run.digest == digest else None  # made when it is done
-    new = store.add_run(
-        run.session, run.visualization, run.settings, run.images, key, run.seed, model, digest
-    )
+    new = store.add_run(run.session, run.visualization, run.settings, run.images, key, run.seed, model, digest)
     engine.wake()
     return new
 

@@ -1,7 +1,7 @@
 """A project whose server is up in a moment, and visitors to it.
 
-Workers open the tiny model of `picasso.testing` in the place of a file, without TensorFlow. Its visualizations count how
-often they are executed, and do to their process whatever a fault needs.
+Workers open the tiny model of `picasso.testing` in the place of a file, without TensorFlow. Its visualizations count
+how often they are executed, and do to their process whatever a fault needs.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ if "DIE_AT" in os.environ:
     sys.addaudithook(watch)
     atexit.register(lambda: Path(__file__).with_name("steps").write_text(str(next(steps) - 1)))
 '''
-PLUGIN = '''
+PLUGIN = """
 import ctypes, os, time
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class {name}(BaseVisualization):
             log.write(settings.mark + "\\n")
 {body}
         return [{{"mark": settings.mark, "pid": os.getpid(), "maps": [np.ones((9, 9))] * 3}} for _ in inputs]
-'''
+"""
 BODIES = {
     "Counted": """
 end = time.monotonic() + settings.seconds
@@ -258,7 +258,9 @@ class Server:
     def start(self, **environ: str) -> bool:
         """Starts it; False where it ended before it said its address."""
         options = ("--config", str(self.folder / "config.py"), "--port", str(self.port))
-        self.process, self.address = start_serving(self.folder, *options, SERVER_NAME=self.name, **self.environ, **environ)
+        self.process, self.address = start_serving(
+            self.folder, *options, SERVER_NAME=self.name, **self.environ, **environ
+        )
         return bool(self.address)
 
     def ready(self) -> Visitor:

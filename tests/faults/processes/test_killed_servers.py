@@ -1,4 +1,4 @@
-"""A server that is killed at any moment: after a restart nothing done is lost, nothing is half there, none runs twice."""
+"""A server that is killed at any moment: nothing done is lost, nothing is half there, no run runs twice."""
 
 from __future__ import annotations
 
