@@ -34,15 +34,10 @@ def make_server(tmp_path: Path) -> Iterator[MakeServer]:
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """An engine over the project, for a module; its workers may have little memory, and its runs little time."""
+    """An engine over the project, for a module; its worker may have little memory."""
     folder = tmp_path_factory.mktemp("project") / "project"
     path = list(sys.path)
-    environ = {
-        "PICASSO_DATA_DIR": str(folder / "data"),
-        "PICASSO_WORKER_MEMORY_LIMIT": "700MiB",
-        "PICASSO_RUN_TIMEOUT_SECONDS": "4",
-    }
-    config = load_config(make_project(folder), environ=environ)
+    config = load_config(make_project(folder), {"WORKER_MEMORY_LIMIT": "700MiB"}, {})
     made = Laboratory(config)
     made.engine.start()
     made.ready()

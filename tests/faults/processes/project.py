@@ -32,6 +32,7 @@ import dying
 MODEL_PATH = "tiny.model"
 MODEL_PREPROCESS = "tiny:preprocess"
 VISUALIZATION_FOLDERS = ["plugins"]
+DATA_DIR = "data"
 """
 TINY = """
 from picasso.models import opening
@@ -54,7 +55,7 @@ from pathlib import Path
 
 WRITING = ("BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "ALTER", "CREATE")
 FILES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "shutil.rmtree"}
-DATA = os.environ["PICASSO_DATA_DIR"]
+DATA = str(Path(__file__).with_name("data"))
 DIE_AT = int(os.environ.get("DIE_AT", 0))
 steps = itertools.count(1)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -91,6 +93,15 @@ def test_a_worker_that_nothing_starts_again(laboratory: Laboratory) -> None:
     assert not psutil.pid_exists(before)
 
 
+@contextmanager
+def deadline(laboratory: Laboratory, seconds: float) -> Iterator[None]:
+    """While this lasts, runs may take so long."""
+    usual = laboratory.engine.config
+    laboratory.engine.config = usual.model_copy(update={"RUN_TIMEOUT_SECONDS": seconds})
+    yield
+    laboratory.engine.config = usual
+
+
 ENDINGS = [("hangs", "cancel"), ("holds-the-lock", "deadline")]
 MORE_ENDINGS = [("hangs", "deadline"), ("holds-the-lock", "cancel")] if everything() else []
 
@@ -101,9 +112,12 @@ def test_a_run_that_does_not_stop_loses_its_process(laboratory: Laboratory, visu
     run = start(laboratory, visualization)
     wait_for(lambda: laboratory.now(run).message == "Hanging")
     following = start(laboratory, "counted")
+    time.sleep(1.5)  # by now it is inside the call that does not end
     if end == "cancel":
-        time.sleep(1.5)  # by now it is inside the call that does not end
         laboratory.engine.cancel(laboratory.now(run))
+    else:
+        with deadline(laboratory, 1):
+            laboratory.wait(run)
     assert laboratory.wait(following).state is State.DONE
     assert works(laboratory) != before
     assert not psutil.pid_exists(before)
@@ -111,15 +125,16 @@ def test_a_run_that_does_not_stop_loses_its_process(laboratory: Laboratory, visu
     if end == "cancel":
         assert (ended.state, ended.error) == (State.CANCELLED, None)
     else:
-        assert (ended.state, ended.error) == (State.FAILED, "This took longer than 4 seconds and was ended.")
+        assert (ended.state, ended.error) == (State.FAILED, "This took longer than 1 seconds and was ended.")
     assert counted(laboratory, run) == 1
     assert laboratory.ready().state == "ready"
 
 
 def test_a_run_that_takes_too_long_and_stops_when_it_is_told_keeps_its_process(laboratory: Laboratory) -> None:
     before = works(laboratory)
-    run = laboratory.wait(laboratory.start("counted", mark="long", seconds=60))
-    assert (run.state, run.error) == (State.FAILED, "This took longer than 4 seconds and was ended.")
+    with deadline(laboratory, 2):
+        run = laboratory.wait(laboratory.start("counted", mark="long", seconds=60))
+    assert (run.state, run.error) == (State.FAILED, "This took longer than 2 seconds and was ended.")
     assert works(laboratory) == before
 
 
