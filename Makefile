@@ -10,7 +10,7 @@ PROCESSES := tests/runs tests/faults/processes tests/test_processes.py tests/tes
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve install test test-browser test-processes check check-code check-tests docs format audit bench screenshots clean
+.PHONY: serve install test test-all test-browser test-processes check check-code check-tests docs format audit bench screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -45,6 +45,10 @@ test: .venv/.dev install
 	$(MAKE) check docs
 	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
+
+# The tests in their long form: all files of the corpora, more random examples; needs Debian's package sources.
+test-all: export PICASSO_EVERYTHING = 1
+test-all: test
 
 test-browser:
 	$(BIN)/pytest -m slow $(BROWSER)

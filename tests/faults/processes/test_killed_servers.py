@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import signal
 import threading
@@ -15,6 +16,7 @@ from long_forms import everything
 from project import Gone, MakeServer, Server, Visitor, executions
 
 pytestmark = pytest.mark.slow
+log = logging.getLogger(__name__)
 MOMENTS = 50 if everything() else 6
 FINISHED = {"done", "failed", "cancelled", "interrupted"}
 
@@ -102,7 +104,7 @@ class Ledger:
 
 
 @pytest.mark.timeout(3600)
-def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer, record_property: Any) -> None:
+def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer) -> None:
     server = make_server()
     ledger = Ledger(server)
     server.start(DIE_AT="0")
@@ -131,11 +133,12 @@ def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer, record_p
         except Gone:
             pass
         assert server.ended() == -signal.SIGKILL
+        log.info("moment %d, %.2f of a visit: %d runs so far", number, part, len(ledger.known))
 
     assert server.start()
     server.ready()
     ends = ledger.settle()
-    record_property("ends", ends)
+    log.info("%d moments: %s", MOMENTS, ends)
     assert ends["done"] >= MOMENTS
     for known in [known for known in ledger.known if ledger.check(known) == "interrupted"][:2]:
         again = known.visitor.run_again(known.run)
