@@ -58,6 +58,7 @@ class WorkerPool:
             None  # the client's first connection to the scheduler; another one may be to another scheduler
         )
         self._cluster: Any = None
+        self._loop: Any = None  # of the client of a cluster elsewhere
 
     @property
     def place(self) -> str:
@@ -72,11 +73,15 @@ class WorkerPool:
         """
         import dask
         from distributed import Client
+        from distributed.utils import LoopRunner
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         dask.config.set(SETTINGS)
         if self.config.SCHEDULER:
-            self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s")
+            # A loop that `close` can end: a client that cannot connect leaves its own behind, a thread and three files.
+            self._loop = LoopRunner()
+            self._loop.start()
+            self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s", loop=self._loop.loop)
         else:
             self._cluster = self._local_cluster()
             self._client = Client(self._cluster, name="picasso")
@@ -206,4 +211,7 @@ class WorkerPool:
             if part is not None:
                 with suppress(Exception):
                     part.close()
-        self._client = self._comm = self._cluster = None
+        if self._loop is not None:
+            with suppress(Exception):
+                self._loop.stop()
+        self._client = self._comm = self._cluster = self._loop = None
