@@ -58,7 +58,8 @@ class WorkerPool:
             None  # the client's first connection to the scheduler; another one may be to another scheduler
         )
         self._cluster: Any = None
-        self._loop: Any = None  # of the client of a cluster elsewhere
+        # Of all clients of a cluster elsewhere: one that cannot connect leaves its own behind, a thread and three files.
+        self._loop: Any = None
 
     @property
     def place(self) -> str:
@@ -78,9 +79,9 @@ class WorkerPool:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         dask.config.set(SETTINGS)
         if self.config.SCHEDULER:
-            # A loop that `close` can end: a client that cannot connect leaves its own behind, a thread and three files.
-            self._loop = LoopRunner()
-            self._loop.start()
+            if self._loop is None:
+                self._loop = LoopRunner()
+                self._loop.start()
             self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s", loop=self._loop.loop)
         else:
             self._cluster = self._local_cluster()
@@ -211,7 +212,4 @@ class WorkerPool:
             if part is not None:
                 with suppress(Exception):
                     part.close()
-        if self._loop is not None:
-            with suppress(Exception):
-                self._loop.stop()
-        self._client = self._comm = self._cluster = self._loop = None
+        self._client = self._comm = self._cluster = None
