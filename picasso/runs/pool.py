@@ -58,7 +58,7 @@ class WorkerPool:
             None  # the client's first connection to the scheduler; another one may be to another scheduler
         )
         self._cluster: Any = None
-        # Of all clients of a cluster elsewhere: one that cannot connect leaves its own behind, a thread and three files.
+        # Of all clients of a cluster elsewhere: one that cannot connect leaves its own, a thread and three files.
         self._loop: Any = None
 
     @property
