@@ -10,7 +10,8 @@ PROCESSES := tests/runs tests/faults/processes tests/test_processes.py tests/tes
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve install test test-all test-browser test-processes check check-code check-tests docs format audit bench screenshots clean
+.PHONY: serve install test test-all test-browser test-processes check check-code check-tests docs format audit
+.PHONY: bench load screenshots clean
 
 serve: install
 	$(BIN)/picasso serve $(ARGS)
@@ -18,15 +19,20 @@ serve: install
 install: .venv/.installed
 	@$(BIN)/python -m examples.imagenet.prepare >/dev/null
 
-.venv/.installed: setup.py pyproject.toml
+# Only modules that are used are compiled, when they are first imported: all of them takes half a minute.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+$(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Picasso needs Python 3.11, 3.12 or 3.13; none was found."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tensorflow,examples]"
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: setup.py pyproject.toml | $(BIN)/python
+	$(INSTALL) -e ".[tensorflow,examples]"
 	@touch $@
 
-.venv/.dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tensorflow,examples,dev]"
-	@touch $@
+.venv/.dev: setup.py pyproject.toml | $(BIN)/python
+	$(INSTALL) -e ".[tensorflow,examples,dev]"
+	@touch .venv/.installed $@
 
 check: .venv/.dev
 	$(MAKE) --jobs=2 --output-sync=target check-code check-tests
@@ -42,6 +48,7 @@ check-tests:
 
 test: .venv/.dev install
 	$(BIN)/python tools/find_chromium.py --install
+	$(BIN)/python tools/find_faketime.py --install
 	$(MAKE) check docs
 	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
@@ -83,8 +90,18 @@ benchmarks/.venv/.installed: benchmarks/peers.txt .venv/.installed
 		> $$(benchmarks/.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/picasso.pth
 	@touch $@
 
+# A hundred visitors at once, for two minutes; ARGS="--minutes 30".
+load: benchmarks/.venv-load/.installed install
+	benchmarks/.venv-load/bin/python -m benchmarks.load $(ARGS)
+
+# Locust replaces sockets and threads by its own: it stays out of .venv.
+benchmarks/.venv-load/.installed: benchmarks/load.txt .venv/.installed
+	$(BIN)/python -m venv --clear benchmarks/.venv-load
+	benchmarks/.venv-load/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/load.txt
+	@touch $@
+
 screenshots: .venv/.dev install
 	$(BIN)/python tools/screenshots.py
 
 clean:
-	rm -rf .venv .venv-audit benchmarks/.venv benchmarks/.cache docs/_build build *.egg-info
+	rm -rf .venv .venv-audit benchmarks/.venv benchmarks/.venv-load benchmarks/.cache docs/_build build *.egg-info

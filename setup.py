@@ -22,10 +22,12 @@ CORE = [
     "numpy>=1.26",
     "pillow>=13.0.0",
     "platformdirs>=4.2",
+    "prometheus-client>=0.22",
     "psutil>=6",
     "pydantic>=2.10",
     "rich>=14",
     "scikit-image>=0.25",  # superpixels, and the pictures of the examples
+    "structlog>=25.1",
     "waitress>=3.0.1",
     "werkzeug>=3.1.9",  # before, a number of thousands of digits in an address was an error of the server
 ]

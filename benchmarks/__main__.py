@@ -21,10 +21,10 @@ from benchmarks.results import Results, conditions
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
-QUESTIONS = ("occlusion", "methods", "asking", "cold")
+QUESTIONS = ("occlusion", "methods", "asking", "browsing", "cold")
 NETWORKS = ("MobileNetV2", "ResNet50", "VGG16", "DenseNet121", "EfficientNetLite0")
 FOR_METHODS = ("MobileNetV2", "ResNet50", "EfficientNetLite0")
-FOR_ASKING = ("EfficientNetLite0",)  # the others come without samples to ask about
+FOR_PEOPLE = ("EfficientNetLite0",)  # the others come without samples to ask about
 FOR_COLD = ("MobileNetV2", "ResNet50")  # occlusion's memory is measured with all networks
 WINDOWS = (16, 32, 64)
 QUICK_COLD = ("occlusion", "gradient", "Grad-CAM")
@@ -70,8 +70,9 @@ def tasks(given: argparse.Namespace) -> Iterator[Task]:
             yield base | {"question": "warm", "methods": ["occlusion"], "windows": WINDOWS}
         if "methods" in given.only and network in (given.models or FOR_METHODS):
             yield base | {"question": "warm", "methods": others, "windows": ()}
-        if "asking" in given.only and network in (given.models or FOR_ASKING):
-            yield base | {"question": "asking"}
+        for question in ("asking", "browsing"):
+            if question in given.only and network in (given.models or FOR_PEOPLE):
+                yield base | {"question": question}
         if "cold" in given.only:
             yield from cold_tasks(base, able, wanted if network in (given.models or FOR_COLD) else ["occlusion"], given)
 

@@ -51,6 +51,13 @@ ASKING = """## Asking by hand
 How long the answer takes when a part of a picture is hidden by hand: milliseconds from the request to the answer over
 HTTP, and times one forward pass of the compiled network, with one image, in turn with the questions.
 """
+BROWSING = """## In the browser
+
+Milliseconds in Chromium on the same two cores: from the last movement of the pointer to the bars that answer it, while
+a square is dragged over a picture without a pause; the same while "Can it be trusted?" runs in the same worker process;
+and the slowest first paint of the start page, two visualizations' pages and the runs, with nothing kept.
+
+"""
 COLD = """## First map
 
 A process each, from the opened network to the first map. Picasso's worker warms up by itself after it has opened a
@@ -85,6 +92,7 @@ def markdown(results: Results) -> str:
         OCCLUSION + _occlusion(results),
         METHODS + _methods(results),
         ASKING + _asking(results),
+        BROWSING + _browsing(results),
         COLD + _cold(results),
         MEMORY + _memory(results),
         _problems(results),
@@ -109,7 +117,19 @@ def short(results: Results) -> str:
     return _table(heads, rows)
 
 
-TOLD = ("seconds", "late", "forward", "open_seconds", "warm_up_seconds", "peak_mb", "share", "deviation")
+TOLD = (
+    "seconds",
+    "late",
+    "forward",
+    "beside",
+    "late_beside",
+    "paint",
+    "open_seconds",
+    "warm_up_seconds",
+    "peak_mb",
+    "share",
+    "deviation",
+)
 GRADIENTS = ("gradient", "gradient x input", "SmoothGrad", "integrated gradients", "guided backpropagation")
 CAMS = ("Grad-CAM", "Grad-CAM++", "LayerCAM")
 MASKED = ("RISE", "Score-CAM")
@@ -169,6 +189,17 @@ def _asking(results: Results) -> str:
     ]
     heads = ["network", "median", "95th percentile", "one forward pass", "median / forward pass"]
     return _table([*heads, f"95 % within {1000 * IN_TIME:.0f} ms"], rows)
+
+
+def _browsing(results: Results) -> str:
+    columns = ("seconds", "late", "beside", "late_beside", "paint")
+    rows = [
+        [row["network"], *(f"{1000 * row[column]:.0f}" for column in columns), _yes(row["late"] < IN_TIME)]
+        for row in results.of(question="browsing")
+        if "seconds" in row
+    ]
+    heads = ["network", "median", "95th percentile", "median beside a check", "95th percentile beside it"]
+    return _table([*heads, "first paint", f"95 % within {1000 * IN_TIME:.0f} ms"], rows)
 
 
 def _cold(results: Results) -> str:

@@ -22,6 +22,8 @@ class Results:
     question "warm": `seconds` and `processor` (medians, for one map or one position), `rounds`;
     question "asking": `seconds` and `late` (median and 95th percentile of the answers over HTTP), `forward` (median of
     one forward pass, in turn with them), `rounds`;
+    question "browsing": the same in the browser, from the pointer to the bars, also `beside` and `late_beside` (while
+    "Can it be trusted?" runs); `paint`, the slowest first paint; `answers`;
     question "exactness": `share` (of the multiply-adds), `whole_from`, `deviation`, `positions`;
     question "cold": `open_seconds`, `warm_up_seconds`, `seconds` (to the first map), `imported_mb`, `loaded_mb`,
     `peak_mb`.

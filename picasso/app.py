@@ -10,16 +10,18 @@ from flask import Flask
 from flask.helpers import get_debug_flag
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from picasso import __version__
+from picasso import __version__, logs
 from picasso.access import Access, refuse_debugging
 from picasso.api import routes
 from picasso.config import Config, load_config
 from picasso.runs.engine import DaskEngine, Engine
-from picasso.runs.store import Store
-from picasso.sessions import Sessions, secret_key
+from picasso.runs.overview import DiskUse
+from picasso.runs.store import opened
+from picasso.sessions import Sessions, admin_token, secret_key
 from picasso.visualizations.discovery import discover
-from picasso.web import pages
+from picasso.web import access_log, pages
 from picasso.web.plugins import PluginWatch
+from picasso.web.security import cookie_name
 from picasso.web.services import Services
 from picasso.web.templates import prepare_templates
 from picasso.web.transfers import compress, static_url_path
@@ -42,9 +44,12 @@ def create_app(
     if config is None:
         config, read_again = load_config(), read_again or load_config
     unchanged = config
+    logs.set_up(config)
     access = Access.of(config)
-    refuse_debugging(access, debug=get_debug_flag())
-    store = Store(config.DATA_DIR)
+    refuse_debugging(access, debug=get_debug_flag(), reload_plugins=config.RELOAD_PLUGINS)
+    store = opened(config.DATA_DIR)
+    key = secret_key(config.DATA_DIR)
+    access = access.with_administrator(lambda: admin_token(config.DATA_DIR))
     registry = discover(config.VISUALIZATION_FOLDERS, frameworks=False)
     engine = engine or DaskEngine(config, store, registry)
     sessions = Sessions(config, store, engine)
@@ -59,17 +64,19 @@ def create_app(
         static_url_path=static_url_path(),
     )
     app.config.update(
-        SECRET_KEY=secret_key(config.DATA_DIR),
+        SECRET_KEY=key,
         MAX_CONTENT_LENGTH=config.MAX_UPLOAD_BYTES,
         MAX_FORM_PARTS=1000,
-        SESSION_COOKIE_NAME="picasso",
+        SESSION_COOKIE_NAME=cookie_name(key),
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=timedelta(hours=config.SESSION_HOURS),
         TEMPLATES_AUTO_RELOAD=False,
     )
     behind_proxies(app, config.TRUSTED_PROXIES)
     read_again = read_again or (lambda: unchanged)
-    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again)
+    disk = DiskUse(config.DATA_DIR)
+    app.extensions["picasso"] = Services(config, store, engine, sessions, registry, access, read_again, disk)
+    access_log.watch(app)
     prepare_templates(app, registry)
     if config.RELOAD_PLUGINS:
         PluginWatch(app)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from picasso.web.services import Services
 
 PORTS_TO_TRY = 50
+SWITCH_SECONDS = 0.001  # how long one thread computes while others wait: health, which takes four turns, is not held up
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - how a server on all addresses is reached here
 
 
@@ -61,7 +61,6 @@ def serve(
       picasso serve --config examples/mnist-keras/config.py --port 9000
       picasso serve --reload-plugins
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         options = {"MODEL_PATH": model, "PORT": port, "HOST": host, "RELOAD_PLUGINS": reload_plugins or None}
         _serve(config_file, options)
@@ -171,6 +170,7 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     address = _say_where(host, port, services.access)
     announce(store.folder, store.owner, address)
     sys.stdout.flush()
+    sys.setswitchinterval(SWITCH_SECONDS)
     for number, seconds in ((signal.SIGTERM, config.DRAIN_SECONDS), (signal.SIGINT, 0.0)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in what a shell starts in the background
             signal.signal(number, partial(_end, services, seconds))
@@ -181,17 +181,19 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
 
 
 def _say_where(host: str, port: int, access: Access) -> str:
-    """Says how the server is reached, and by whom; returns its address on this machine, which lets in."""
+    """Says how the server is reached, and by whom; returns its address on this machine, the administrator's."""
     shown = REACHED_AT.get(host, f"[{host}]" if ":" in host else host)
-    address = f"http://{shown}:{port}/{access.query}"
-    click.echo(f"Picasso is at {address}  (Ctrl-C ends it)")
+    address = f"http://{shown}:{port}/"
+    click.echo(f"Picasso is at {address}{access.query}  (Ctrl-C ends it)")
     if host in REACHED_AT:
         click.echo(f"From other machines it is at http://{socket.gethostname()}:{port}/{access.query}")
     if access.token:
         click.echo("Only who knows the token in this address is let in; a browser keeps it.")
     elif access.anonymous:
         click.echo("Anyone who reaches this address can use it: ALLOW_ANONYMOUS is on.", err=True)
-    return address
+    if access.admin_token:
+        click.echo(f"The administrator's page is {address}admin{access.admin_query}")
+    return address + (access.admin_query or access.query)
 
 
 def _end(services: Services, seconds: float, *_: object) -> None:

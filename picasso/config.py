@@ -93,6 +93,7 @@ PREPROCESSING = tuple(Preprocessing.model_fields)
 LABEL_FILES = (".txt", ".json", ".csv", ".tsv")
 LABEL_SETS = ("imagenet",)  # what else MODEL_LABELS names is a function
 
+SECRETS = ("ACCESS_TOKEN", "ADMIN_TOKEN")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,200}")  # 22 random ones are more than 128 bits, which nobody can guess
 HOST_NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE)
 ORIGIN = re.compile(r"https?://[^/?#@\s]+")
@@ -183,7 +184,8 @@ class Config(BaseModel):
     RELOAD_PLUGINS: bool = Field(
         False,
         description="For who writes a visualization: those in VISUALIZATION_FOLDERS are read again when their files "
-        "change, and errors show the source. Everybody who reaches the pages sees it",
+        "change, and errors show the source. Everybody who reaches the pages would see it, so it is refused where "
+        "others than this machine may come in",
     )
 
     # Where things are, and who may come
@@ -197,6 +199,12 @@ class Config(BaseModel):
         None,
         description="What visitors have to know, 22 characters or more out of A-Z a-z 0-9 _ -; where others can reach "
         "the server, made at each start unless given",
+    )
+    ADMIN_TOKEN: SecretStr | None = Field(
+        None,
+        description="What the administrator has to know, of the same form: for the page /admin, /metrics, and to have "
+        "models read again; where others can reach the server, made at the first start unless given, and kept in "
+        "DATA_DIR/admin_token",
     )
     ALLOW_ANONYMOUS: bool = Field(False, description="Let everybody in who reaches the server, without a token")
     ALLOWED_HOSTS: list[str] = Field(
@@ -235,7 +243,27 @@ class Config(BaseModel):
         "run begins, those under way may end, and what is not done then is queued for the next start",
     )
 
+    # What is written down
+    LOG_FORMAT: Literal["text", "json"] | None = Field(
+        None,
+        description='Lines on stderr as "text" for people, or "json", an object on each; unless given, text on a '
+        "terminal and else json",
+    )
+    LOG_LEVEL: Literal["debug", "info", "warning", "error"] | None = Field(
+        None,
+        description='What is written at least: "info" has a line for every request; unless given, warning on a '
+        "terminal and else info",
+    )
+
     # Limits
+    MAX_UNFINISHED_RUNS: int = Field(
+        1000, gt=0, description="Runs of all sessions together that may wait or be under way; more are refused for now"
+    )
+    SESSION_MAX_UNFINISHED_RUNS: int = Field(
+        250,
+        gt=0,
+        description="Runs of one session that may wait or be under way: a comparison of many checkpoints is 200",
+    )
     MAX_MODEL_CALLS: int = Field(
         50_000,
         gt=0,
@@ -245,6 +273,11 @@ class Config(BaseModel):
     MAX_UPLOAD_BYTES: int = Field(128 * MEBIBYTE, gt=0, description="Bytes of one request")
     MAX_IMAGE_BYTES: int = Field(32 * MEBIBYTE, gt=0, description="Bytes of one uploaded file")
     MAX_IMAGE_PIXELS: int = Field(50_000_000, gt=0, description="Width times height of one uploaded image")
+    MAX_IMAGE_SECONDS: float = Field(
+        30,
+        gt=0,
+        description="An uploaded image that takes longer to be read is refused; it waits as long for its turn",
+    )
     MAX_IMAGES: int = Field(100, gt=0, description="Images that one session can hold")
     SESSION_HOURS: float = Field(24, gt=0, description="A session unused for so long is deleted")
     SESSION_MAX_BYTES: int = Field(1024 * MEBIBYTE, gt=0, description="Bytes that one session can keep")
@@ -258,7 +291,7 @@ class Config(BaseModel):
             raise ValueError('write "auto" or a number of bytes such as "4GiB"')
         return value
 
-    @field_validator("ACCESS_TOKEN")
+    @field_validator(*SECRETS)
     @classmethod
     def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not TOKEN.fullmatch(value.get_secret_value()):
@@ -290,6 +323,8 @@ class Config(BaseModel):
     def _one_door(self) -> Config:
         if self.ALLOW_ANONYMOUS and self.ACCESS_TOKEN is not None:
             raise ValueError("give either ACCESS_TOKEN or ALLOW_ANONYMOUS: they contradict each other")
+        if self.ACCESS_TOKEN is not None and self.ACCESS_TOKEN == self.ADMIN_TOKEN:
+            raise ValueError("ACCESS_TOKEN and ADMIN_TOKEN are the same: make two, as visitors know the first")
         return self
 
     @property
@@ -507,7 +542,7 @@ def _sentence(error: ValidationError) -> str:
         near = difflib.get_close_matches(name, PREPROCESSING, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"The known ones are {', '.join(PREPROCESSING)}."
         return f"{where} has no {name!r}. {hint}"
-    if key == "ACCESS_TOKEN":  # a secret, which is not repeated
+    if key in SECRETS:  # not repeated
         return f"{where}: {rule}."
     return f"{where}: {rule}, got {first['input']!r}."
 

@@ -143,6 +143,14 @@ class NotSupported(ModelError):
     title = "This model cannot do that"
 
 
+class NotFinite(ModelError):
+    """What the model gave for an image has numbers that are NaN or infinite."""
+
+    code = "not_finite"
+    status = 422
+    title = "The model gave no number"
+
+
 class InvalidRequest(PicassoError):
     """A field, parameter or header of a program's request is not what it should be."""
 
@@ -218,6 +226,14 @@ class TokenNeeded(NotLetIn):
     title = "This Picasso needs a token"
 
 
+class AdministratorOnly(PicassoError):
+    """Only the administrator may do or see that."""
+
+    code = "administrator_only"
+    status = 403
+    title = "That is for the administrator"
+
+
 class NoSession(PicassoError):
     """A program asked for what belongs to a session, and named none."""
 
@@ -287,6 +303,15 @@ class Cancelled(PicassoError):
     title = "Cancelled"
 
 
+class TooMany(PicassoError):
+    """The visitor has as much under way as one visitor may."""
+
+    code = "too_many"
+    status = 429
+    exit_code = 12
+    title = "That is too many at once"
+
+
 class Busy(PicassoError):
     """Nobody can answer just now; whoever asks again later gets an answer."""
 
@@ -294,3 +319,12 @@ class Busy(PicassoError):
     status = 503
     exit_code = 9
     title = "Not just now"
+
+
+class NoSpace(PicassoError):
+    """The disk is full, or cannot be written to any more."""
+
+    code = "no_space"
+    status = 507
+    exit_code = 12
+    title = "There is no space left"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import select
 import socket
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -13,9 +16,15 @@ from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import RequestEntityTooLarge
 
 from picasso.config import Config
+from picasso.disk import no_space
+from picasso.errors import NoSpace
+from picasso.lanes import Full, Lanes
+from picasso.web.security import FULL
 
-THREADS = 16
 REFUSED_UNREAD = 8  # times the limit: larger bodies are not received to their end, so that they do not fill the disk
+CONNECTIONS = 2000  # a browser keeps six open; where all are taken, nobody else is heard, health neither
+RECEIVED_AT_ONCE = 64 * 1024  # bytes; each time, all connections are looked at
+FILES_BESIDE = 500  # that this process may have open besides: databases, pictures, workers
 
 
 def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGIServer:
@@ -24,11 +33,14 @@ def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGI
     Args:
         listener: a socket that listens.
     """
-    logging.getLogger("waitress.queue").addFilter(_is_long)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait is usual; `lanes` has the bound
     server = create_server(
         app,
         sockets=[listener],
-        threads=THREADS,
+        _dispatcher=Lanes(),
+        connection_limit=_connections(),
+        recv_bytes=RECEIVED_AT_ONCE,
+        asyncore_use_poll=hasattr(select, "poll"),  # `select` takes no file numbers above 1023
         max_request_body_size=REFUSED_UNREAD * config.MAX_UPLOAD_BYTES,
         clear_untrusted_proxy_headers=not config.TRUSTED_PROXIES,  # else the application needs what proxies say
     )
@@ -36,13 +48,24 @@ def make_server(app: Flask, listener: socket.socket, config: Config) -> BaseWSGI
     return server
 
 
-def _is_long(record: logging.LogRecord) -> bool:
-    """Whether a warning of the queue's depth tells something: while threads start, a single request is one already."""
-    return isinstance(record.args, tuple) and record.args >= (THREADS,)
+def _connections() -> int:
+    """How many connections this process may have: each is a file, and another while a large body is received."""
+    files = 1024  # where it cannot be asked
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * CONNECTIONS + FILES_BESIDE
+        if files < wanted:
+            files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(50, min(CONNECTIONS, (files - FILES_BESIDE) // 2))
 
 
 def _refusing(channel: Any, request: Any) -> Task:
-    """What answers a request that cannot be read. The application refuses what is too large, by its length alone."""
+    """What answers a request that cannot be read, or cannot wait. Where it can, the application says so itself."""
+    if isinstance(request.error, Full):
+        return _FullTask(channel, request)
     if not isinstance(request.error, RequestEntityTooLarge):
         return ErrorTask(channel, request)
     request.headers.setdefault("CONTENT_LENGTH", str(channel.adj.max_request_body_size))  # of a body sent in chunks
@@ -51,5 +74,50 @@ def _refusing(channel: Any, request: Any) -> Task:
     return task
 
 
+class _FullTask(WSGITask):  # type: ignore[misc]  # waitress has no types
+    def get_environment(self) -> dict[str, Any]:
+        return {**super().get_environment(), FULL: True}
+
+
+class _NotReceived(io.RawIOBase):
+    """The body of a request for which there was no space. Whatever reads it says so."""
+
+    def __init__(self, error: NoSpace) -> None:
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: Any) -> int:
+        raise self._error
+
+    def getfile(self) -> _NotReceived:
+        """As waitress asks for a body."""
+        return self
+
+    def getbuf(self) -> _NotReceived:
+        """The same, to close it."""
+        return self
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     error_task_class = staticmethod(_refusing)
+    request: Any  # that is being received
+
+    def received(self, data: bytes) -> bool:
+        """Takes what arrives. A large body is kept in a temporary file: without space, the application answers so."""
+        try:
+            return bool(super().received(data))
+        except OSError as error:
+            full = no_space(error)
+            if full is None or self.request is None:
+                raise
+        with self.requests_lock:
+            request, self.request = self.request, None
+            request.body_rcv = _NotReceived(full)
+            request.headers.setdefault("CONTENT_LENGTH", "1")  # of a body sent in chunks, so that it is looked at
+            request.headers["CONNECTION"] = "close"  # the rest of it is not received
+            self.requests.append(request)
+            if len(self.requests) == 1:
+                self.server.add_task(self)
+        return True

@@ -1,4 +1,4 @@
-"""The tables of `make bench`, made of few rows. No test asserts a time."""
+"""The tables of `make bench` and `make load`, made of few rows. No test asserts a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks import report  # noqa: E402
+from benchmarks import load_report, report  # noqa: E402
+from benchmarks.load_ledger import Accepted, Ledger  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
 
 
@@ -42,6 +43,8 @@ def results(tmp_path: Path) -> Results:
         warm("tf-explain", 0.18),
         warm("saliency", 0.0, method="RISE") | {"problem": "ValueError: no"},
         warm("Picasso", 0.03, "by hand", 48) | {"question": "asking", "late": 0.06, "forward": 0.02},
+        warm("Picasso", 0.07, "by hand", 0)
+        | {"question": "browsing", "late": 0.09, "beside": 0.1, "late_beside": 0.17, "paint": 0.5},
         cold("TensorFlow", 0, method="loading"),
         cold("Picasso", 190.0),
         cold("Picasso", 170.0, warm_up=False) | {"seconds": 4.0},
@@ -72,6 +75,10 @@ def test_answers_are_told_beside_a_forward_pass(results: Results):
     assert "| VGG16 | 30 | 60 | 20 | 1.5 | yes |" in report.markdown(results)
 
 
+def test_what_a_person_waits_for_in_the_browser(results: Results):
+    assert "| VGG16 | 70 | 90 | 100 | 170 | 500 | yes |" in report.markdown(results)
+
+
 def test_what_does_not_run_is_told_with_its_reason(results: Results):
     assert "- saliency, RISE, VGG16: does not run. ValueError: no" in report.markdown(results)
 
@@ -98,3 +105,72 @@ def test_the_readme_gets_its_table_between_the_markers(results: Results, tmp_pat
 def test_the_readme_has_the_markers():
     assert f"{report.BEGIN}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert report.END in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+# make load
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    found = Ledger()
+    for milliseconds in (10, 20, 30):
+        found.answered("GET /", 200, milliseconds)
+    found.answered("POST /images", 503, 5)
+    for run in ("one", "two", "three"):
+        found.accept(Accepted(run, "occlusion", ()))
+    found.accept(Accepted("one", "occlusion", ()))
+    gone = found.forget("one", "two")
+    found.remember(gone[:1])
+    found.ends["done"] += 2
+    return found
+
+
+def health(ms: float = 5, status: int = 200, minute: int = 0, worker: float = 900) -> dict[str, object]:
+    return {"time": 60.0 * minute, "ms": ms, "status": status, "memory": {"web": 100, "worker": worker, "others": 50}}
+
+
+def figures(ledger: Ledger, *rows: dict[str, object], lost: tuple[str, ...] = (), log: str = "") -> dict[str, object]:
+    return load_report.figures(ledger, rows, lost, (0, 3600), 100, log)
+
+
+def test_a_load_that_breaks_nothing(ledger: Ledger, tmp_path: Path):
+    found = figures(ledger, *(health(minute=minute) for minute in range(30)))
+    assert load_report.broken(found) == []
+    page = tmp_path / "reliability.md"
+    page.write_text(f"# Here\n{load_report.BEGIN}\nold\n{load_report.END}\n# There\n")
+    load_report.write(found, page)
+    text = page.read_text()
+    assert text.startswith(f"# Here\n{load_report.BEGIN}\n")
+    assert text.endswith(f"{load_report.END}\n# There\n")
+    assert "old" not in text
+    assert "Runs accepted: 3; deleted by their visitors: 1; at the end 2 done; lost: 0." in text
+    assert "Refused for now (429, 503 with Retry-After): 1." in text
+    assert "| GET / | 3 | 200: 3 | 20 |" in text
+    assert "| 30 | 100 | 900 | 50 |" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "sentence"),
+    [
+        ([health(), health(250)], {}, "Health took longer than 200 ms 1 times, 250 ms at worst, the first ones [0] seconds"),
+        ([health(status=503)], {}, "1 of 1 questions for health were not answered with 200."),
+        ([], {}, "0 of 0 questions for health"),
+        ([health()], {"lost": ("Run one (occlusion) has not ended.",)}, "1 accepted runs are lost. Run one"),
+        ([health()], {"log": "Traceback (most recent call last)"}, "has 1 tracebacks"),
+        ([health(minute=one, worker=900 + 20 * one) for one in range(30)], {}, "Memory (worker) has no plateau: 1190 MB"),
+    ],
+)
+def test_a_broken_promise_of_a_load_is_named(ledger: Ledger, rows: list, more: dict, sentence: str):
+    (told,) = load_report.broken(figures(ledger, *rows, **more))
+    assert sentence in told
+
+
+def test_answers_that_should_not_be_are_told(ledger: Ledger):
+    ledger.fault("GET /: 500 Something went wrong")
+    (told,) = load_report.broken(figures(ledger, health()))
+    assert told == "1 answers were none that is expected. GET /: 500 Something went wrong"
+
+
+def test_the_page_has_the_markers_of_the_load():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert page.index(load_report.BEGIN) < page.index(load_report.END)

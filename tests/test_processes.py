@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import signal
 import socket
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 from serving import get, run, serving
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,6 +142,83 @@ def test_a_model_without_a_config_of_its_own(tmp_path: Path) -> None:
             time.sleep(0.1)
         assert "digits" in page, page
         assert "notice error" not in get(address)
+
+
+WITHOUT_TENSORFLOW = """
+import sys, types
+
+class Opening(types.ModuleType):
+    def open_model(self, config):
+        from picasso.testing.model import TinyModel
+        return TinyModel()
+
+sys.modules["picasso.models.opening"] = Opening("picasso.models.opening")
+"""
+QUICK_AND_DYING = """
+import logging, os
+from picasso.visualizations.base import BaseVisualization
+
+class Quick(BaseVisualization):
+    description = "Says a word"
+
+    def make_visualization(self, inputs, output_dir, settings):
+        logging.getLogger("mine").warning("Saw %s", inputs[0].filename)
+        return [{} for _ in inputs]
+
+class Dying(BaseVisualization):
+    description = "Ends its process"
+
+    def make_visualization(self, inputs, output_dir, settings):
+        os._exit(3)
+"""
+ENDED = ["done", "failed"]  # the newest first
+
+
+@pytest.mark.slow
+def test_lines_of_web_process_and_workers_belong_together(tmp_path: Path) -> None:
+    """What a server on its own writes: JSON, the same ids from all processes, no names of files; and what it counts."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "mine.py").write_text(QUICK_AND_DYING)
+    for name in ("Quick", "Dying"):
+        (folder / f"{name}.html").write_text('{% extends "result.html" %}')
+    (tmp_path / "config.py").write_text('MODEL_PATH = "tiny"\nVISUALIZATION_FOLDERS = ["plugins"]\n')
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)  # of every process
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    picture = ROOT / "examples" / "mnist-keras" / "samples" / "three.png"
+    with serving(tmp_path, "--config", "config.py", "--port", "0", PYTHONPATH=path) as (process, address):
+        client = requests.Session()
+        api = f"{address}api/v1"
+        with picture.open("rb") as stream:
+            made = client.post(f"{api}/images", files={"file": ("canary.png", stream)}, timeout=60).json()
+        client.headers["Authorization"] = f"Bearer {made['session']['token']}"
+        asked = {}
+        for name in ("dying", "quick"):
+            body = {"visualization": name, "images": [made["images"][0]["id"]]}
+            answer = client.post(f"{api}/runs", json=body, timeout=60)
+            asked[name] = answer.json()["id"], answer.headers["X-Request-ID"]
+        deadline = time.monotonic() + 100
+        while (states := [one["state"] for one in client.get(f"{api}/runs", timeout=60).json()["runs"]]) != ENDED:
+            assert time.monotonic() < deadline, states
+            time.sleep(0.1)
+        metrics = client.get(f"{address}metrics", timeout=60).text
+        assert "picasso_workers_lost_total 2.0" in metrics
+        assert 'picasso_runs_ended_total{outcome="failed",visualization="dying"} 1.0' in metrics
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+    written = (tmp_path / "stderr").read_text()
+    assert "canary" not in written
+    lines = [json.loads(line) for line in written.splitlines() if "resource_tracker" not in line]  # Python's own
+    for name, (run_id, request) in asked.items():
+        mine = [line for line in lines if line.get("run") == run_id]
+        assert (mine[0]["event"], mine[0]["request"], mine[0]["pid"]) == ("Run queued", request, process.pid)
+        workers = [line for line in mine if line["pid"] != process.pid]
+        assert {line["pid"] for line in workers} == {line["pid"] for line in mine} - {process.pid} != set()
+        assert mine[-1]["event"] == "Run ended"
+        ends = {"dying": ["Run begins"] * 2, "quick": ["Run begins", "Saw …"]}
+        assert [line["event"] for line in workers] == ends[name]
+    lost = [line for line in lines if line["event"].startswith("Run lost its worker")]
+    assert [line["run"] for line in lost] == [asked["dying"][0]] * 2
 
 
 def test_a_model_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from secrets import token_urlsafe
 from urllib.parse import urljoin
 
 from PIL import Image
@@ -22,6 +23,7 @@ OUT = ROOT / "docs" / "images"
 TRAINING = ROOT / "examples" / "mnist-checkpoints"
 DIGITS = ROOT.parent / "shared" / "data" / "mnist_10k.npz"  # where there is none, Keras fetches them
 WIDTH, HEIGHT = 1280, 860
+TOKEN = token_urlsafe(16)
 Visit = Callable[[Page], object]
 
 
@@ -70,6 +72,23 @@ def by_hand(page: Page) -> None:
     page.wait_for_selector(".outcome:not(:empty)")
 
 
+def server(page: Page) -> None:
+    """The administrator's page while runs wait, once the disk was counted."""
+    under_way(page)
+    for stride in (8, 16):
+        page.goto(urljoin(page.url, f"/visualizations/occlusion?window=48&stride={stride}"))
+        page.click("button.primary")
+        page.wait_for_selector("#live")
+    page.goto(urljoin(page.url, "/admin"))
+    page.wait_for_selector("dd:has-text('being counted')", state="detached")
+
+
+def without_the_token(page: Page) -> None:
+    """Back to the start, as somebody whom nobody let in."""
+    page.context.clear_cookies()
+    page.goto(urljoin(page.url, "/"))
+
+
 # Every page, by the name of its picture, in this order: what is added here is in the docs.
 PAGES: dict[str, Visit] = {
     "start": at("/"),
@@ -88,7 +107,13 @@ PAGES: dict[str, Visit] = {
     "running": under_way,
     "runs": at("/runs"),
     "model": at("/model"),
+    "server": server,
+    "rest": at("/api/v1/docs"),
+    "error": at("/nothing-here"),
 }
+
+# The page for those who have not opened the link with the token.
+OF_A_STRANGER: dict[str, Visit] = {"closed": without_the_token}
 
 # The pages of a training, which the example with checkpoints has.
 OF_A_TRAINING: dict[str, Visit] = {"time-line": through_a_training}
@@ -104,9 +129,10 @@ def keep(page: Page, name: str) -> None:
 
 def main(names: list[str]) -> None:
     """All pictures, or those named, one after the other."""
-    names = names or [*PAGES, *OF_A_TRAINING]
+    names = names or [*PAGES, *OF_A_STRANGER, *OF_A_TRAINING]
     OUT.mkdir(parents=True, exist_ok=True)
     take({name: visit for name, visit in PAGES.items() if name in names})
+    take({name: visit for name, visit in OF_A_STRANGER.items() if name in names}, ACCESS_TOKEN=TOKEN)
     if not OF_A_TRAINING.keys() & names:
         return
     with tempfile.TemporaryDirectory() as folder:

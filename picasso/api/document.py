@@ -9,6 +9,7 @@ from typing import Any
 
 from apiflask import APIFlask
 from flask import Response, current_app, jsonify, render_template, request
+from markupsafe import Markup
 
 from picasso.api.blueprint import blueprint
 from picasso.api.schemas import ID, Error
@@ -20,7 +21,7 @@ SECURITY = {
         "scheme": "bearer",
         "description": "The token that the upload of images or the start of a run gave",
     },
-    "cookie": {"type": "apiKey", "in": "cookie", "name": "picasso", "description": "The cookie of the pages"},
+    "cookie": {"type": "apiKey", "in": "cookie", "description": "The cookie of the pages"},  # and its name
 }
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "image": {"description": "The image's id", "schema": {"type": "string", "pattern": ID}},
@@ -42,7 +43,7 @@ def set_up(app: APIFlask) -> None:
     app.config.update(
         DESCRIPTION=INTRODUCTION,
         LICENSE={"name": "EPL-2.0", "identifier": "EPL-2.0"},
-        SECURITY_SCHEMES=SECURITY,
+        SECURITY_SCHEMES={**SECURITY, "cookie": {**SECURITY["cookie"], "name": app.config["SESSION_COOKIE_NAME"]}},
         AUTO_SERVERS=False,
         AUTO_404_RESPONSE=False,
         AUTO_AUTH_ERROR_RESPONSE=False,
@@ -135,7 +136,7 @@ def documentation() -> str:
         for path, operations in sorted(found["paths"].items())
         for method, operation in operations.items()
     ]
-    return render_template("rest.html", document=found, operations=operations, schema_of=schema_of, kind=kind)
+    return render_template("rest.html", document=found, operations=operations, schema_of=schema_of, kind=kind, coded=coded)
 
 
 def schema_of(content: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +144,12 @@ def schema_of(content: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = next(iter(content.values()))["schema"]
     name = schema.get("$ref", "").removeprefix(REFERENCE)
     return document()["components"]["schemas"][name] if name else schema
+
+
+def coded(text: str) -> Markup:
+    """A description for the page, with what stands between backticks as code."""
+    parts = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def kind(schema: dict[str, Any]) -> str:

@@ -141,6 +141,7 @@ def _finished(run: Run) -> Run:
 
     Raises:
         TookTooLong: it is not done within EXPLAIN_TIMEOUT_SECONDS.
+        Busy: it has not even begun by then.
         PicassoError: why it failed.
     """
     limit = services().config.EXPLAIN_TIMEOUT_SECONDS
@@ -152,6 +153,11 @@ def _finished(run: Run) -> Run:
         if run.state.finished:
             raise kind_of(run.error_code or Cancelled.code)(run.error or f"The run was {run.state}.")
         if time.monotonic() > deadline:
+            if run.state is State.QUEUED:
+                raise Busy(
+                    f"Others' runs are under way, and this one did not begin within {limit:g} seconds. Try again later, or "
+                    "send 'Prefer: respond-async' to have it as a run."
+                )
             raise TookTooLong(
                 f"This took longer than {limit:g} seconds and was ended. Send 'Prefer: respond-async' to have it as a "
                 "run, choose settings that cost less, or raise EXPLAIN_TIMEOUT_SECONDS in the config."

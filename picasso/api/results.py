@@ -6,7 +6,7 @@ import io
 import time
 import zipfile
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,8 @@ from flask import url_for
 from numpy.typing import NDArray
 from PIL import Image
 
-from picasso.api.schemas import Artifact, Drawing, InlineArtifact, InlineResult, Prediction, Result
-from picasso.errors import InvalidRequest, NotFound
+from picasso.api.schemas import Artifact, Drawing, InlineArtifact, InlineResult, Prediction, Problem, Result
+from picasso.errors import InvalidRequest, NotFinite, NotFound
 from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import REFERENCE, load_array
@@ -46,8 +46,8 @@ def _partial(run: Run) -> list[Any]:
     return so_far(services().engine, run)
 
 
-def shown(run: Run, found: Found) -> Result:
-    """A result with the addresses of its files."""
+def shown(run: Run, found: Found, failed: Mapping[str, str]) -> Result:
+    """A result with the addresses of its files; or why there is none, as the manifest has it by the images' ids."""
 
     def address(name: str) -> str:
         return url_for("api.artifact", run=run.id, number=found.number, name=name)
@@ -70,6 +70,7 @@ def shown(run: Run, found: Found) -> Result:
             for name, file in found.files.items()
         ],
         content=found.content,
+        error=Problem(code=NotFinite.code, message=failed[image.id], field=None) if image.id in failed else None,
     )
 
 
@@ -141,6 +142,9 @@ def bundled(run: Run) -> Iterator[bytes]:
     store, engine = services().store, services().engine
     manifest = _manifest(run)
     images = [store.image(run.session, image) for image in run.images]
+    paths = [store.image_path(image) for image in images] + [store.run_folder(run) / name for name in manifest["files"]]
+    if not all(path.is_file() for path in paths):  # said before the first part is sent
+        raise NotFound("Some files of this run are gone. Run it again.")
     files: list[tuple[str, Read]] = [(MANIFEST, partial(read_kept, store.run_folder(run) / MANIFEST))]
     files += [(f"inputs/{number}.png", partial(image_bytes, store, image)) for number, image in enumerate(images)]
     files += [(name, partial(file_of, store, engine, run, name)) for name in sorted(manifest["files"])]

@@ -18,6 +18,7 @@ from picasso.api.schemas import (
     Drawing,
     Page,
     Problem,
+    Result,
     RunAsked,
     Runs,
     RunShort,
@@ -32,6 +33,7 @@ from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.classes import BETWEEN, NAMED, NUMBER, named_classes, split
 from picasso.web.services import services
+from picasso.web.views import failures
 
 OF_A_RUN = {
     name: {"operationId": operation, "parameters": {"run": "$response.body#/id"}}
@@ -221,10 +223,15 @@ def _whole(run: Run) -> dict[str, Any]:
         "cost": _cost(run),
         "seconds": manifest.get("seconds"),
         "stopped": manifest.get("stopped"),
-        "results": [shown(run, found) for found in found_by(run)] if manifest or not run.state.finished else [],
+        "results": _results(run, manifest) if manifest or not run.state.finished else [],
         "outputs": {name: url_for("api.output", run=run.id, name=name) for name in manifest.get("outputs", [])},
         "bundle": url_for("api.bundle", run=run.id) if manifest else None,
     }
+
+
+def _results(run: Run, manifest: Mapping[str, Any]) -> list[Result]:
+    failed = failures(manifest)
+    return [shown(run, found, failed) for found in found_by(run)]
 
 
 def _cost(run: Run) -> CostShown | None:

@@ -61,9 +61,10 @@ class Problem(Shown):
 
 
 class Error(Shown):
-    """The body of every answer from 400 on."""
+    """The body of every answer from 400 on. `request_id` is what the server's log has it under."""
 
     error: Problem
+    request_id: str
 
 
 # About the server
@@ -273,7 +274,10 @@ class Artifact(Shown):
 
 
 class Result(Shown):
-    """What a run gave for one image. In `content` a file stands as {"artifact": its name}."""
+    """What a run gave for one image. In `content` a file stands as {"artifact": its name}.
+
+    It is null where `error` says why there is no result of this image, but of others.
+    """
 
     number: int
     image: str
@@ -281,6 +285,7 @@ class Result(Shown):
     predictions: list[Prediction]
     artifacts: list[Artifact]
     content: Any
+    error: Problem | None
 
 
 class RunShort(Shown):

@@ -117,10 +117,13 @@ def _refine(model: Model, targets: Targets, ways: dict[int, _Way], x: FloatArray
     """Adds the next points of all ways of one image, with one call of the model for all."""
     places = {row: way.next_places() for row, way in ways.items()}
     rows = np.repeat(list(places), [len(some) for some in places.values()])
-    shares = np.concatenate(list(places.values()))[:, None, None, None]
-    at = (baseline + shares * (x - baseline)).astype(np.float32)
+    shares = np.concatenate(list(places.values())).astype(np.float32)[:, None, None, None]
+    difference = x - baseline
+    at = shares * difference
+    at += baseline
     classes = targets.classes[rows]
     scores, gradients = model.scored_gradients(at, classes.tolist(), logits=targets.logits)
-    scores, slopes = scores[np.arange(len(rows)), classes], (gradients * (x - baseline)).sum(axis=-1)
+    # A product with ones sums over the few channels ten times quicker than `sum`.
+    scores, slopes = scores[np.arange(len(rows)), classes], (gradients * difference) @ np.ones(x.shape[-1], x.dtype)
     for row, way in ways.items():
         way.add(places[row], scores[rows == row], slopes[rows == row])

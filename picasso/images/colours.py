@@ -40,15 +40,16 @@ def draw(values: NDArray[np.floating], low: float, high: float, colours: str) ->
     """A map as a picture, mode "RGBA".
 
     Args:
-        values: (height, width); NaN becomes transparent.
+        values: (height, width); NaN and infinity become transparent.
         low, high: the values at the ends of the colours; what lies beyond takes the end's colour. Where both are the
             same, all is in the middle of diverging colours, at the low end of others.
         colours: one of `COLOURS`.
     """
     span = high - low
-    share = (values - low) / span if span > 0 else np.full(values.shape, 0.5 if colours in DIVERGING else 0.0)
     missing = ~np.isfinite(values)
-    levels = (np.clip(np.where(missing, 0, share), 0, 1) * (LEVELS - 1)).round().astype(np.uint8)
+    known = np.where(missing, low, values)
+    share = (known - low) / span if span > 0 else np.full(values.shape, 0.5 if colours in DIVERGING else 0.0)
+    levels = (np.clip(share, 0, 1) * (LEVELS - 1)).round().astype(np.uint8)
     pixels = table(colours)[levels]
     pixels[missing] = 0
     return Image.fromarray(pixels)
@@ -94,8 +95,9 @@ def draw_over(
         raise ValueError(f"'colours' should be one of {', '.join(COLOURS)}, got {colours!r}.")
     if not 0 <= opacity <= 1:
         raise ValueError(f"'opacity' should be 0..1, got {opacity:g}.")
-    signed = bool(np.nanmin(values, initial=0) < 0) if signed is None else signed
-    limit = float(np.nanmax(np.abs(values), initial=0))
+    finite = values[np.isfinite(values)]
+    signed = bool(finite.min(initial=0) < 0) if signed is None else signed
+    limit = float(np.abs(finite).max(initial=0))
     low = low if low is not None else -limit if signed else 0.0
     high = high if high is not None else limit
     if low > high:

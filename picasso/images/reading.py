@@ -27,7 +27,8 @@ as they are, and no setting of Pillow is changed. They were checked with Pillow 
 
 Pillow warns about harmless damage. `warnings.catch_warnings` swaps a list that all threads share, so it is not used:
 one process-wide filter for warnings raised in Pillow's modules is put first instead, and stays. The C library for
-TIFF writes a line to stderr about a damaged file; only redirecting the process's stderr could stop it.
+TIFF writes a line to stderr about a damaged file; only redirecting the process's stderr stops it, as
+`picasso.images.decoder_process` does.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ MAX_TIFF_STRIPS = 2**18
 
 _Numbers = npt.NDArray[Any]
 
-_READS = "PNG, JPEG, WebP, GIF, BMP, TIFF"
+READS = "PNG, JPEG, WebP, GIF, BMP, TIFF"
 _REMEDY = "Save it as PNG or JPEG and try again."
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin)  # imported here, so that Image.open need not import while threads run
 _QUIET: tuple[object, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -93,6 +94,7 @@ _OTHERS = {
     rb"%PDF-": "a PDF document",
     rb"PK\x03\x04|PK\x05\x06": "a zip archive or an office document",
     rb"\x1f\x8b|7z\xbc\xaf|Rar!": "a compressed archive",
+    rb".{128}DICM": "a DICOM file",
     rb".{4}ftyp(hei|hev|mif1|msf1)": "a HEIC image",
     rb".{4}ftypavi[fs]": "an AVIF image",
     rb".{4}ftyp|RIFF.{4}AVI |\x1aE\xdf\xa3": "a video",
@@ -110,10 +112,23 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file may have: bytes, and pixels (width x height, checked at the header)."""
+    """What one file may have: bytes, and pixels (width x height, checked at the header).
+
+    And what reading it may take where a process of its own does that (`picasso.images.decoder`): seconds, and memory.
+    """
 
     max_bytes: int = 32 * 2**20
     max_pixels: int = 50_000_000
+    max_seconds: float = 30
+
+    @property
+    def max_memory(self) -> int:
+        """Bytes: of the file twice, of each pixel 32, and 64 MiB for what does not grow with either.
+
+        Measured with Pillow 13, for each pixel: 25 bytes by a transparent WebP, 22 by 32-bit integers, 18 by floats, 14
+        by a transparent PNG, 12 by a JPEG.
+        """
+        return 2 * self.max_bytes + 32 * self.max_pixels + 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -219,8 +234,8 @@ def _recognize(data: bytes, name: str) -> str:
     head = data[:1024].removeprefix(b"\xef\xbb\xbf")
     for pattern, what in _OTHERS.items():
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
-            raise ImageRefused(f"{name} seems to be {what}; Picasso reads {_READS}. {_REMEDY}")
-    raise ImageRefused(f"{name} is not an image in a format Picasso reads ({_READS}). {_REMEDY}")
+            raise ImageRefused(f"{name} seems to be {what}; Picasso reads {READS}. {_REMEDY}")
+    raise ImageRefused(f"{name} is not an image in a format Picasso reads ({READS}). {_REMEDY}")
 
 
 def _read(data: bytes, kind: str, name: str, max_pixels: int) -> ReadImage:

@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -144,7 +143,7 @@ class Explanation:
             raise NotFound(f"There is no map {name!r}. There are: {', '.join(self.maps) or 'none'}.")
         values, file = self.maps[name], f"{name}.npy"
         limit = self.found.limits.get(file)
-        signed = self.found.signed.get(file, bool(np.nanmin(values, initial=0) < 0))
+        signed = self.found.signed.get(file, bool((values < 0).any()))
         if limit is not None and low is None and high is None:
             low, high = -limit if signed else 0.0, limit
         view = self.view if self.found.view else self.view.resize((values.shape[1], values.shape[0]))

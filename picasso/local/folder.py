@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from picasso.disk import no_space
 from picasso.errors import Conflict, PicassoError
 from picasso.images.reading import Limits
 from picasso.local.differences import differences
@@ -81,7 +82,9 @@ class ResultsFolder:
                 f"Another process is writing to {self.path}. Wait for it, or choose another folder.", field="out"
             ) from error
         except OSError as error:
-            raise PicassoError(f"{self.path} cannot be written: {error.strerror or error}.", field="out") from error
+            full = no_space(error, f"{self.path} was not written", "Make room there; the same command then goes on.")
+            reason = error.strerror or error
+            raise full or PicassoError(f"{self.path} cannot be written: {reason}.", field="out") from error
 
     def _claim(self, run: Mapping[str, Any]) -> None:
         path = self.path / MANIFEST

@@ -81,7 +81,8 @@ def read_past(path: Path) -> PastRun:
             raise InvalidRequest(f"The run of {path} was ended early, with what it had: it cannot be repeated.")
         if "images" in manifest:
             results = _of_a_server(manifest, folder)
-            return PastRun(manifest, lambda: iter([results]), _digests_of_png)
+            groups = [[one] for one in results] if manifest.get("failed") else [results]
+            return PastRun(manifest, lambda: iter(groups), _digests_of_png)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InvalidRequest(
             f"{path} is not the manifest of a run: {_lacking(error)}. Name the manifest.json that "
@@ -104,9 +105,14 @@ def _lacking(error: Exception) -> str:
 
 
 def _of_a_server(manifest: Mapping[str, Any], folder: Path | zipfile.Path) -> list[PastResult]:
-    """A server's run: all images at once, their pictures beside the manifest where it lies in its bundle."""
+    """A server's run: all images at once, their pictures beside the manifest where it lies in its bundle.
+
+    Not those of which it has no result; the others were then computed one by one."""
     found = []
+    failed = manifest.get("failed") or {}
     for number, (image, content) in enumerate(zip(manifest["images"], manifest["results"], strict=True)):
+        if image["id"] in failed:
+            continue
         files = read_result(content, number).files
         arrays = {name: file[REFERENCE] for name, file in files.items() if file["kind"] == "array"}
         filename = shown_name(image["filename"])

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from picasso.errors import Busy, ModelError, NotSupported
+from picasso.errors import Busy, NotFinite, NotSupported
 from picasso.models.decoding import Prediction, highest, own_decode
 from picasso.models.info import Layer, ModelInfo, OcclusionPlan
 from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, ReadyMade
@@ -169,7 +169,7 @@ class Model(ABC):
 
         Raises:
             NotSupported: `logits` is asked for and the model has none.
-            ModelError: the model gave scores that are not finite.
+            NotFinite: the model gave scores that are not finite.
         """
         self._check_logits(logits)
         return self._checked(np.concatenate([self._scores(part, logits) for part in self._batches(x)]), logits)
@@ -210,7 +210,7 @@ class Model(ABC):
         parts = [
             self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._for_gradients(x, classes)
         ]
-        return np.concatenate(parts)
+        return self._finite(np.concatenate(parts), "gradients")
 
     def scored_gradients(
         self, x: FloatArray, classes: Sequence[int], *, logits: bool = True
@@ -222,7 +222,7 @@ class Model(ABC):
             score, gradient = self._scored_gradients(part, outputs, logits)
             scores.append(score)
             gradients.append(gradient * signs)
-        return self._checked(np.concatenate(scores), logits), np.concatenate(gradients)
+        return self._checked(np.concatenate(scores), logits), self._finite(np.concatenate(gradients), "gradients")
 
     def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """As `gradients`, but that every ReLU y hands back g * (g > 0) * (y > 0), and not g * (y > 0).
@@ -237,7 +237,7 @@ class Model(ABC):
         parts = [
             guided(part, outputs, signs.ravel(), logits) for part, outputs, signs in self._for_gradients(x, classes)
         ]
-        return np.concatenate(parts)
+        return self._finite(np.concatenate(parts), "gradients")
 
     def layer(self, path: str) -> Layer:
         """The layer of that path.
@@ -262,7 +262,8 @@ class Model(ABC):
             NotSupported: there is no such layer.
         """
         path = self.layer(layer).path
-        return np.concatenate([self._activations(part, path) for part in self._batches(x)])
+        found = np.concatenate([self._activations(part, path) for part in self._batches(x)])
+        return self._finite(found, "activations")
 
     def layer_gradients(
         self, x: FloatArray, classes: Sequence[int], layer: str, *, logits: bool = True
@@ -281,7 +282,10 @@ class Model(ABC):
             activation, gradient = self._layer_gradients(part, outputs, path, logits)
             activations.append(activation)
             gradients.append(gradient * signs)
-        return np.concatenate(activations), np.concatenate(gradients)
+        return (
+            self._finite(np.concatenate(activations), "activations"),
+            self._finite(np.concatenate(gradients), "gradients"),
+        )
 
     @property
     def weighted_layers(self) -> tuple[str, ...]:
@@ -398,10 +402,13 @@ class Model(ABC):
 
     def _checked(self, scores: NDArray[np.float32], logits: bool) -> NDArray[np.float32]:
         """The network's output as scores, one for each class, all finite."""
-        scores = self._sides(scores, logits)
-        if not np.isfinite(scores).all():
-            raise ModelError(f"{self.info.name} gave scores that are NaN or infinite; no map can be made of them.")
-        return scores
+        return self._finite(self._sides(scores, logits), "scores")
+
+    def _finite(self, values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+        """The same; whatever a map is made of comes through here."""
+        if not np.isfinite(values).all():
+            raise NotFinite(f"{self.info.name} gave {what} that are NaN or infinite; nothing can be made of them.")
+        return values
 
     def _check_logits(self, logits: bool) -> None:
         if logits and "logits" not in self.info.capabilities:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -64,4 +65,6 @@ def _prediction(item: Any, classes: int) -> Prediction:
         index, label, score = item
     if not 0 <= int(index) < classes:
         raise ValueError(f"the index {index} is not one of 0..{classes - 1}")
+    if not math.isfinite(score):
+        raise ValueError(f"{item!r} has a score that is NaN or infinite")
     return Prediction(int(index), str(label), float(score))

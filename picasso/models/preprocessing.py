@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from picasso.config import Preprocessing
-from picasso.errors import ConfigError, ModelError, blame
+from picasso.errors import ConfigError, ModelError, NotFinite, blame
 from picasso.models.ranges import Range
 
 FloatArray = NDArray[np.float32]
@@ -160,7 +160,8 @@ class OwnFunction:
         """Calls the function and checks what comes back.
 
         Raises:
-            ModelError: it failed (with file and line), or gave a wrong shape, dtype or numbers that are not finite.
+            ModelError: it failed (with file and line), or gave a wrong shape or dtype.
+            NotFinite: it gave numbers that are not finite.
         """
         try:
             with self._one_at_a_time:
@@ -174,7 +175,7 @@ class OwnFunction:
                 f"for this model; it returned {x.shape} of {x.dtype}. The ready-made one is: {EXAMPLE}"
             )
         if not np.isfinite(x).all():
-            raise ModelError(
+            raise NotFinite(
                 f"The preprocess function {self.name} returned numbers that are NaN or infinite. It must return "
                 f"{wanted} finite numbers (images, height, width, channels), also for a picture of one colour, where "
                 "dividing by its range or deviation divides by 0."

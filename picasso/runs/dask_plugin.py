@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
+from picasso import logs
 from picasso.errors import ModelError
 from picasso.runs import worker
 from picasso.runs.lifeline import tie_to_server
@@ -33,4 +34,5 @@ def _setup(parcel: Parcel, folder: Path) -> None:
         config = parcel.unpack(folder)
     except OSError as error:
         raise ModelError(f"What the config needs could not be written on the worker: {error}.") from error
+    logs.set_up(config)
     worker.setup(config, parcel.token, parcel.plugins)

@@ -14,11 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from picasso import metrics
 from picasso.config import MEBIBYTE, Config
+from picasso.disk import TEMPORARY, if_there_is_room, no_space
 from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
+from picasso.logs import about
 from picasso.runs import worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
+from picasso.runs.crew import Crew
 from picasso.runs.keys import run_key
 from picasso.runs.leftovers import settle, take_over
 from picasso.runs.looking import Outcome
@@ -35,6 +39,7 @@ log = logging.getLogger(__name__)
 BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something runs or the model loads
 IDLE_INTERVAL = 2.0
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
+PICTURES_GONE = "The pictures of this run are not there any more. Upload them again."
 ATTEMPTS = 2  # a run whose worker dies is tried once more
 TAKE_OVER_INTERVAL = 5.0  # seconds between two looks whether another server over the same data folder is gone
 
@@ -57,6 +62,10 @@ class Engine(Protocol):
     @property
     def roster(self) -> Roster:
         """The models, and how each is."""
+
+    @property
+    def crew(self) -> Crew:
+        """The worker processes, and how each is."""
 
     def status(self, reference: str | None = None) -> Status:
         """How a model is; the default one unless named."""
@@ -113,6 +122,7 @@ class DaskEngine:
         self.registry = registry
         self.pool = WorkerPool(config)
         self.roster = Roster(config)
+        self.crew = Crew()
         self._plugins = 0  # how often the visualizations in folders have changed
         self._told = ("", 0)  # what all workers have: the token of a config, and that number
         self._telling = threading.Thread()
@@ -219,30 +229,34 @@ class DaskEngine:
                 if not self.pool.connected() and not self._connect():
                     self._closing.wait(5)
                     continue
-                try:
-                    self._take_over()
-                    self._compare()
-                    self._tell_workers()
-                    self._look()
-                    self._start_runs()
-                    self._stop_runs()
-                    self._finish_runs()
-                except Exception:  # one bad turn must not end the service
-                    log.exception("The engine stumbled")
+                steps = (
+                    self._take_over,
+                    self._compare,
+                    self._tell_workers,
+                    self._look,
+                    self._finish_runs,
+                    self._start_runs,
+                    self._stop_runs,
+                )
+                went_well = [self._did(step) for step in steps]
+                if not all(went_well):
                     self._closing.wait(1)
                 busy = self._flights or self.roster.busy() or self._plugins != self._told[1]
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
                 self._wake.clear()
         finally:
-            self._leave()
+            self._did(self._finish_runs)
+            self._did(self._give_back_runs)
             self.pool.close()
 
-    def _leave(self) -> None:
+    def _did(self, step: Callable[[], None]) -> bool:
+        """Whether a step of a turn went well: a bad one ends neither the service nor the other steps."""
         try:
-            self._finish_runs()
-        except Exception:
-            log.exception("What was done last could not be kept")
-        self._give_back_runs()
+            step()
+        except Exception as error:
+            log.warning("The engine stumbled: %s", error, exc_info=no_space(error) is None)
+            return False
+        return True
 
     def _take_over(self) -> None:
         if time.monotonic() - self._taken_over > TAKE_OVER_INTERVAL:
@@ -269,7 +283,7 @@ class DaskEngine:
 
     def _connect(self) -> bool:
         """Starts the workers, or starts them anew; runs that were lost with them wait for that."""
-        self._give_back_runs()
+        self._did(self._give_back_runs)
         self.pool.close()
         self._pids.clear()
         told = (self.roster.reload.token, self._plugins)
@@ -277,9 +291,10 @@ class DaskEngine:
         try:
             self.pool.connect(*told)
         except Exception as error:
-            log.warning("Cannot connect to %s: %s", self.pool.place, error, exc_info=not isinstance(error, OSError))
+            full = no_space(error, f"Cannot start {self.pool.place}", TEMPORARY)
+            log.warning("Cannot start %s: %s", self.pool.place, full or error, exc_info=full is None)
             sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again; runs wait until it is there."
-            self.roster.reached(ModelError(sentence))
+            self.roster.reached(full or ModelError(sentence))
             self.pool.close()
             return False
         self._told = told
@@ -325,13 +340,14 @@ class DaskEngine:
             try:
                 job = self._job(run)
             except (OSError, NotFound):
-                self._fail(run, NotFound("The pictures of this run are not there any more. Upload them again."))
+                self._fail(run, NotFound(PICTURES_GONE))
                 continue
             try:
                 future = self.pool.submit(job, address, f"{run.id}-{secrets.token_hex(4)}")
             except Exception:
                 self._queue_again(run, run.attempts)
                 raise
+            future.add_done_callback(lambda _: self._wake.set())
             flight = Flight(run, future, address, time.monotonic())
             self._turns[run.session] = flight.started
             with self._lock:
@@ -343,7 +359,7 @@ class DaskEngine:
         known = {run.session for run in unfinished}
         self._turns = {session: turn for session, turn in self._turns.items() if session in known}
         waiting = [run for run in unfinished if run.state is State.QUEUED]
-        return sorted(waiting, key=lambda run: (self._turns.get(run.session, 0.0), run.created))
+        return sorted(waiting, key=lambda run: self._turns.get(run.session, 0.0))
 
     def _job(self, run: Run) -> worker.Job:
         images = [self.store.image(run.session, image) for image in run.images]
@@ -362,6 +378,7 @@ class DaskEngine:
         pids = self._pids | {address: answer.pid for address, answer in snapshots.items()}
         self._pids = {address: pid for address, pid in pids.items() if address in alive}
         self._asking.hear(snapshots)
+        self.crew.hear(alive, snapshots, {flight.worker: run for run, flight in self._flights.items()})
         self.roster.hear(list(snapshots.values()))
         for flight in self._flights.values():
             if flight.worker not in alive and not flight.future.done():
@@ -379,7 +396,8 @@ class DaskEngine:
                 flight.versions[index] = version
         if flight.told != (fraction, message):
             flight.told = (fraction, message)
-            self.store.change_run(flight.run.id, (State.RUNNING,), progress=fraction, message=message)
+            with if_there_is_room():
+                self.store.change_run(flight.run.id, (State.RUNNING,), progress=fraction, message=message)
 
     def _stop_runs(self) -> None:
         """Tells workers of runs that are to end; ends the process of one that does not listen."""
@@ -396,7 +414,7 @@ class DaskEngine:
             self.pool.ask(worker.cancel, flight.run.id)
             if now - flight.stopping > CANCEL_GRACE and not flight.killed:
                 flight.killed = True
-                log.warning("Run %s does not stop: its worker process is started again", flight.run.id)
+                log.warning("Run does not stop: its worker process is started again", extra={"run": flight.run.id})
                 if flight.worker in self._pids:
                     self.pool.end(flight.worker, self._pids[flight.worker])
 
@@ -405,7 +423,8 @@ class DaskEngine:
             if not flight.future.done():
                 continue
             if flight.stopping is None:
-                self._take(flight)
+                with about(run=run_id):
+                    self._take(flight)
             with self._lock:
                 del self._flights[run_id]
 
@@ -424,11 +443,11 @@ class DaskEngine:
             self._write(run, outcome)
         except (NotFound, TooLarge) as error:  # NotFound: most often the session was deleted, and the run with it
             self._fail(run, error)
-        except OSError as error:
-            self._fail(run, PicassoError(f"The result could not be written: {error.strerror or error}."))
         except Exception as error:  # whatever a visualization gave, the runs behind it go on
-            log.exception("The result of run %s could not be kept", run.id)
-            self._fail(run, PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
+            self.store.drop_results(run)
+            full = no_space(error, "The result was not kept")
+            log.warning("The result of run %s could not be kept: %s", run.id, error, exc_info=full is None)
+            self._fail(run, full or PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
 
     def _lose(self, flight: Flight, error: Exception) -> None:
         """A run whose worker is gone is given to one once more; one that lost its connection as often as need be."""
@@ -474,6 +493,7 @@ class DaskEngine:
             )
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files, manifest)
+        metrics.MODEL_CALLS.labels(run.visualization).inc(outcome.calls)
         self.store.finish_run(run, manifest)
 
     def _fail(self, run: Run, error: PicassoError) -> None:

@@ -52,7 +52,8 @@ def make_manifest(
 ) -> dict[str, Any]:
     """JSON-able: what decided a run's results, its images, cost, and the packed results.
 
-    "stopped" says how far the run was, 0..1, when it was ended early with what it had; null where it was not.
+    "stopped" says how far the run was, 0..1, when it was ended early with what it had; null where it was not. "failed"
+    says, by the ids of images, why there is null in the place of their results.
     """
     return decided_by(outcome.info, visualization, outcome.settings, run.seed) | {
         "run": run.id,
@@ -66,6 +67,7 @@ def make_manifest(
         "seconds": outcome.seconds,
         "model_calls": outcome.calls,
         "stopped": outcome.stopped,
+        "failed": {images[number].id: sentence for number, sentence in outcome.failed.items()},
         "results": [packed.content for packed in outcome.results],
         "outputs": sorted(outcome.outputs),
     }

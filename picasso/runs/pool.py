@@ -33,14 +33,16 @@ SETTINGS = {
     # Dask looks this long after a worker's death whether it is back, and else gives it up for good: a second death just
     # then would end the service.
     "distributed.deploy.lost-worker-timeout": "365 days",
+    # Where the clock is set forward, all workers would seem to have been silent for too long.
+    "distributed.scheduler.worker-ttl": None,
     # Dask's defaults for a worker process (one thread, memory given back at once) slow TensorFlow down.
     "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
-    # When a run has taken too long is the engine's to decide: a worker that says nothing may be in one long call.
-    "distributed.scheduler.worker-ttl": None,
     # Picasso keeps nothing in Dask's memory that could go to the disk, and a paused worker would leave runs waiting.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # Nobody looks at profiles of the last thousand seconds, which a worker would keep.
+    "distributed.worker.profile.enabled": False,
     # Status pages would tell every local user of this machine about our runs.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -54,9 +56,7 @@ class WorkerPool:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._client: Any = None
-        self._comm: Any = (
-            None  # the client's first connection to the scheduler; another one may be to another scheduler
-        )
+        self._comm: Any = None  # the client's first connection: a later one may be to another scheduler
         self._cluster: Any = None
         # Of all clients of a cluster elsewhere: one that cannot connect leaves its own, a thread and three files.
         self._loop: Any = None
@@ -106,8 +106,8 @@ class WorkerPool:
 
     def _local_cluster(self) -> Any:
         from distributed import LocalCluster
-        from distributed.security import Security
 
+        from picasso.runs.certificate import security
         from picasso.runs.nanny import RememberingNanny
 
         return LocalCluster(
@@ -117,7 +117,7 @@ class WorkerPool:
             worker_class=RememberingNanny,
             host="127.0.0.1",
             protocol="tls://",
-            security=Security.temporary(),
+            security=security(),
             dashboard_address="127.0.0.1:0",
             memory_limit=self.config.WORKER_MEMORY_LIMIT,
             silence_logs=logging.CRITICAL,

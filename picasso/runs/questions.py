@@ -62,7 +62,7 @@ class Question:
     fill: Fill = "grey"
     keep: bool = False
     pieces: int = 0
-    png: bytes | None = None
+    png: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from picasso.errors import InvalidSetting, NotFound, NotSupported
+from picasso.errors import Busy, InvalidSetting, NotFound, NotSupported, TooMany
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed
 from picasso.runs.budget import check_budget
@@ -88,6 +88,24 @@ def afford(engine: Engine, visualization: type[BaseVisualization], settings: Set
         check_budget(engine.roster.config, visualization, settings, info, images)
 
 
+def check_room(store: Store, engine: Engine, session: str, more: int = 1) -> None:
+    """Refuses so many more runs where they would be too many at once.
+
+    Raises:
+        TooMany: the session has as many under way as one may.
+        Busy: all sessions together have as many as the server takes.
+    """
+    own, all_of_them = store.count_unfinished(session)
+    config = engine.roster.config
+    if own + more > config.SESSION_MAX_UNFINISHED_RUNS:
+        raise TooMany(
+            f"{own} of your runs are waiting or under way, and {config.SESSION_MAX_UNFINISHED_RUNS} is the most that "
+            "one visitor may have. Wait until some have ended, or cancel those that are not needed."
+        )
+    if all_of_them + more > config.MAX_UNFINISHED_RUNS:
+        raise Busy(f"{all_of_them} runs are waiting on this server, which takes no more now. Try again in a while.")
+
+
 def ask(
     store: Store,
     engine: Engine,
@@ -109,6 +127,7 @@ def ask(
     Raises:
         NotFound: there is no such image in this session.
         OverBudget: it would be too much work.
+        TooMany, Busy: too many runs wait already.
     """
     seed = seed_of(settings, seed)
     found = [store.image(session, image) for image in images]
@@ -121,6 +140,7 @@ def ask(
         known = store.run_of_key(session, key) if key else None
         if known is not None and (known.state is not State.DONE or store.manifest(known)):
             return known
+        check_room(store, engine, session)
         digest = engine.roster.catalogue.digest(model) or ""
         run = store.add_run(session, visualization.name, content, list(images), key, seed, model, digest)
     engine.wake()
@@ -133,9 +153,11 @@ def ask_again(store: Store, engine: Engine, run: Run, visualization: type[BaseVi
     Raises:
         NotSupported, InvalidSetting: another model, which cannot do that.
         OverBudget: it would be too much work.
+        TooMany, Busy: too many runs wait already.
     """
     settings = check(visualization, run.settings, how_is(engine, model).info)
     afford(engine, visualization, settings, model, len(run.images))
+    check_room(store, engine, run.session)
     digest = engine.roster.catalogue.digest(model) or ""
     key = run.key if run.digest == digest else None  # made when it is done
     new = store.add_run(run.session, run.visualization, run.settings, run.images, key, run.seed, model, digest)

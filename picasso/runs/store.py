@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import secrets
 import shutil
 import sqlite3
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -24,9 +26,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from picasso.errors import NotFound
+from picasso.disk import if_there_is_room, no_space
+from picasso.errors import Busy, ConfigError, NotFound
+from picasso.runs import journal
 from picasso.runs.run import Run, State, StoredImage
 from picasso.runs.servers import lock_file, withdraw
+
+log = logging.getLogger(__name__)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, created REAL NOT NULL, used REAL NOT NULL);
@@ -43,6 +49,7 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE TABLE IF NOT EXISTS answers (
     session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, key TEXT NOT NULL, request TEXT NOT NULL,
     status INTEGER NOT NULL, location TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (session, key));
+CREATE TABLE IF NOT EXISTS reserve (space BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
 CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
@@ -53,7 +60,17 @@ RUN_COLUMNS = (
     "started, finished, attempts, owner, model, digest"
 )
 MANIFEST = "manifest.json"
+RESERVE = 2**16  # bytes that sqlite has in its files to itself; a change of a row takes some 10,000
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What there is of all sessions: runs by state, when the oldest that is queued was asked for, sessions."""
+
+    runs: dict[State, int]
+    oldest: float | None
+    sessions: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,12 @@ class Answer:
     body: bytes
 
 
+class Connection(sqlite3.Connection):
+    """One to the database; `files` says which files that was made of."""
+
+    files: tuple[int | None, ...] = ()
+
+
 def new_id() -> str:
     """128 random bits, 32 hexadecimal digits."""
     return secrets.token_hex(16)
@@ -75,7 +98,10 @@ class Store:
     """The data folder. Safe to use from several threads: no two use one connection at the same time.
 
     Connections are kept open between calls: the last one that is closed has sqlite write everything into its main
-    file and wait for the disk, which takes longer than most questions.
+    file and wait for the disk, which takes longer than most questions. One is always open: it keeps sqlite's log in
+    being, which a full disk has no room to make again, so that what was kept can still be read.
+
+    What is deleted under it (by a system's cleaner of temporary files) is made again, empty.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,46 +112,137 @@ class Store:
         """
         self.folder = folder
         self.owner = new_id()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / "sessions").mkdir(exist_ok=True, mode=0o700)  # for nobody else on this machine
         self.database = folder / "picasso.sqlite"
-        self.database.touch(mode=0o600)
-        (folder / "servers").mkdir(exist_ok=True, mode=0o700)
+        self._make_folders("servers")
         self._alive = FileLock(lock_file(folder, self.owner))  # held as long as this process lives
         self._alive.acquire()
-        self._idle: list[sqlite3.Connection] = []
+        self._opening = threading.Lock()
+        self._idle: list[Connection] = []
+        self._held = [self._open()]
+        _reserve(self._held[0])
         weakref.finalize(self, _close, self._idle)
-        with FileLock(folder / "opening.lock"), self._connect() as db:  # servers may start at once
-            db.execute("PRAGMA journal_mode = WAL")
-            db.executescript(SCHEMA)
-            _migrate(db)
+        weakref.finalize(self, _close, self._held)
 
     @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
+    def _connect(self) -> Iterator[Connection]:
         """A transaction on a connection that nobody else uses meanwhile."""
-        try:
-            db = self._idle.pop()
-        except IndexError:
-            db = self._open()
+        db = self._borrow()
         try:
             with db:
                 yield db
-        except BaseException:
+        except BaseException as error:
             db.close()  # a query that was left half-way would go on seeing the database as it was
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_BUSY:
+                raise Busy("The database of this server is busy. Try again in a few seconds.") from error
+            if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+                raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
             raise
         self._idle.append(db)
 
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.database, timeout=15, check_same_thread=False)
+    def _borrow(self) -> Connection:
+        """A connection to the database that is in the folder now."""
+        with self._opening:
+            files = self._files()
+            if not self._held or self._held[0].files != files:
+                files = self._begin_anew()
+        while self._idle:
+            with suppress(IndexError):  # another thread was quicker
+                db = self._idle.pop()
+                if db.files == files:
+                    return db
+                db.close()
+        return self._open()
+
+    def _begin_anew(self) -> tuple[int | None, ...]:
+        """After the database was deleted by somebody else: opens it, or an empty one; gives its files."""
+        if self._held:
+            log.warning("%s was deleted by somebody else. What is left of it is opened", self.database)
+        _close(self._held)
+        _close(self._idle)
+        self._make_folders("servers")
+        with FileLock(self.folder / "servers" / "opening.lock"):  # one server at a time
+            if not self.database.exists():
+                for log_file in self._log_files:  # those of the one that is gone, which sqlite would take for its own
+                    log_file.unlink(missing_ok=True)
+            self._held.append(self._open())
+        _reserve(self._held[0])
+        return self._held[0].files
+
+    @property
+    def _log_files(self) -> tuple[Path, Path]:
+        return Path(f"{self.database}-wal"), Path(f"{self.database}-shm")
+
+    def _files(self) -> tuple[int | None, ...]:
+        """Which files the database is made of now: they have other numbers when they were deleted and made again."""
+        found: list[int | None] = []
+        for path in (self.database, self._log_files[0]):
+            try:
+                found.append(path.stat().st_ino)
+            except FileNotFoundError:
+                found.append(None)
+        return tuple(found)
+
+    def _open(self) -> Connection:
+        self._make_folders("sessions")  # for nobody else on this machine
+        if not self.database.exists():
+            self.database.touch(mode=0o600)
+        db = sqlite3.connect(self.database, timeout=15, check_same_thread=False, factory=Connection)
         db.row_factory = sqlite3.Row
+        db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
+        db.execute("PRAGMA wal_autocheckpoint = 100")  # pages that its log may have, and not 1000: the disk may be small
+        db.execute("PRAGMA temp_store = MEMORY")  # the folder for temporary files may be full
+        db.executescript(SCHEMA)
+        with db:
+            _migrate(db)
+        db.files = self._files()
         return db
+
+    def _make_folders(self, *path: str) -> None:
+        """A folder in the data folder, and those that it is in, unless they are there: for nobody else to read."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = self.folder
+        for name in path:
+            folder = folder / name
+            folder.mkdir(exist_ok=True, mode=0o700)
+
+    def _execute(self, statement: str, values: tuple[Any, ...]) -> int:
+        """A change in one transaction; how many rows it changed. On a full disk the reserve is used for it."""
+        try:
+            with self._connect() as db:
+                return db.execute(statement, values).rowcount
+        except sqlite3.OperationalError as error:
+            if no_space(error) is None:
+                raise
+        with self._connect() as db:
+            db.execute("PRAGMA wal_checkpoint(RESTART)")  # sqlite's log begins anew, in the space that it has
+        with self._connect() as db:
+            return db.execute(statement, values).rowcount
+
+    def _forget(self, table: str, where: str, values: tuple[Any, ...], *paths: Path) -> bool:
+        """Deletes a row, if it is (still) there, then its files.
+
+        The files go first where the disk is so full that it cannot even be written down that the row is gone.
+        """
+        statement = f"DELETE FROM {table} WHERE {where}"  # noqa: S608 - constants
+        try:
+            gone = self._execute(statement, values)
+        except sqlite3.OperationalError as error:
+            if no_space(error) is None:
+                raise
+            _remove(*paths)
+            gone = self._execute(statement, values)
+        if gone:
+            _remove(*paths)
+        return bool(gone)
 
     def close(self) -> None:
         """Says that this server is gone; another may take over its runs."""
         withdraw(self.folder, self.owner)
         _close(self._idle)
+        _close(self._held)
         self._alive.release()
 
     def adopt_runs(self) -> list[Run]:
@@ -146,7 +263,23 @@ class Store:
         with self._connect() as db:
             rows = db.execute("SELECT DISTINCT owner FROM runs WHERE state IN ('queued', 'running')")
             owners = {row["owner"] for row in rows}
-        return (owners | {path.stem for path in (self.folder / "servers").glob("*.lock")}) - {self.owner}
+        return (owners | {path.stem for path in (self.folder / "servers").glob(f"{'?' * 32}.lock")}) - {self.owner}
+
+    # Everybody's, for the administrator
+
+    def totals(self) -> Totals:
+        """How much there is, of all servers over this folder. Writes nothing, and waits for nobody who writes."""
+        with self._connect() as db:
+            counted = dict(tuple(row) for row in db.execute("SELECT state, COUNT(*) FROM runs GROUP BY state"))
+            oldest = db.execute("SELECT MIN(created) FROM runs WHERE state = 'queued'").fetchone()[0]
+            sessions = db.execute("SELECT COUNT(*) FROM sessions").fetchone()[0]
+        return Totals({state: counted.get(state, 0) for state in State}, oldest, sessions)
+
+    def runs_in(self, states: tuple[State, ...], limit: int, *, newest: bool) -> list[Run]:
+        """Some runs of all sessions that are in one of these states: the newest, newest first, or the oldest."""
+        marks = ", ".join("?" for _ in states)
+        order = f"rowid {'DESC' if newest else 'ASC'} LIMIT ?"
+        return self._runs(f"state IN ({marks})", states, order, (limit,))
 
     # Sessions
 
@@ -154,20 +287,38 @@ class Store:
         """Makes a session with its folder; returns its id."""
         session = new_id()
         now = time.time()
-        with self._connect() as db:
-            db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, now, now))
-        (self.session_folder(session) / "images").mkdir(parents=True)
-        (self.session_folder(session) / "runs").mkdir()
+        try:
+            self._make_session_folders(session)
+            self._execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, now, now))
+        except BaseException:
+            _remove(self.session_folder(session))
+            raise
         return session
+
+    def _make_session_folders(self, session: str) -> None:
+        for name in ("images", "runs"):
+            self._make_folders("sessions", session, name)
 
     def touch_session(self, session: str) -> bool:
         """Notes that a session is in use, to the minute; False when there is none of that id."""
         now = time.time()
         with self._connect() as db:
             row = db.execute("SELECT used FROM sessions WHERE id = ?", (session,)).fetchone()
-            if row is not None and abs(now - row["used"]) > USED_PRECISION:
-                db.execute("UPDATE sessions SET used = ? WHERE id = ?", (now, session))
+        if row is not None and abs(now - row["used"]) > USED_PRECISION:
+            with if_there_is_room():  # what is there can be looked at all the same
+                self._execute("UPDATE sessions SET used = ? WHERE id = ?", (now, session))
         return row is not None
+
+    def shift_clock(self, seconds: float) -> None:
+        """After the clock was set: nothing was used longer ago by that, and nothing later than now.
+
+        Several servers over one folder may all say so: it comes to the same.
+
+        Args:
+            seconds: by how much it was set forward.
+        """
+        now = time.time()
+        self._execute("UPDATE sessions SET used = min(used + ?, ?)", (max(0.0, seconds), now))
 
     def session_folder(self, session: str) -> Path:
         """Where a session's files are."""
@@ -175,19 +326,25 @@ class Store:
 
     def delete_session(self, session: str) -> None:
         """Forgets a session: its rows, then its files."""
-        with self._connect() as db:
-            db.execute("DELETE FROM sessions WHERE id = ?", (session,))
-        shutil.rmtree(self.session_folder(session), ignore_errors=True)
+        self._forget("sessions", "id = ?", (session,), self.session_folder(session))
 
-    def expired_sessions(self, before: float) -> list[str]:
-        """Sessions last used before that time which have no run queued or running."""
+    def expire_sessions(self, before: float) -> list[str]:
+        """Forgets sessions last used before that time which have no run queued or running; which."""
+        unused = "used < ? AND id NOT IN (SELECT session FROM runs WHERE state IN ('queued', 'running'))"
         with self._connect() as db:
-            rows = db.execute(
-                "SELECT id FROM sessions WHERE used < ? AND id NOT IN"
-                " (SELECT session FROM runs WHERE state IN ('queued', 'running'))",
-                (before,),
-            )
-            return [row["id"] for row in rows]
+            found = [row["id"] for row in db.execute(f"SELECT id FROM sessions WHERE {unused}", (before,))]  # noqa: S608
+        return [  # each is asked about once more, because it may be in use again by now
+            one
+            for one in found
+            if self._forget("sessions", f"id = ? AND {unused}", (one, before), self.session_folder(one))
+        ]
+
+    def keep_young(self) -> None:
+        """Dates the store's own files to now, so that nobody who deletes old files takes them for such."""
+        own = [self.database, *self._log_files, self.folder / "secret_key", self.folder / "sessions"]
+        for path in [*own, *(self.folder / "servers").glob(f"{self.owner}.*")]:
+            with suppress(OSError):  # not there, or not ours
+                os.utime(path)
 
     def orphaned_folders(self) -> list[Path]:
         """Session folders without a row: left by a crash between deleting the row and the files."""
@@ -200,7 +357,12 @@ class Store:
 
     def session_bytes(self, session: str) -> int:
         """Bytes of all files of a session."""
-        return sum(path.stat().st_size for path in self.session_folder(session).rglob("*") if path.is_file())
+        total = 0
+        for folder, _, names in os.walk(self.session_folder(session)):
+            for name in names:
+                with suppress(FileNotFoundError):  # one that was being written has its own name by now
+                    total += Path(folder, name).lstat().st_size
+        return total
 
     # Images
 
@@ -211,16 +373,20 @@ class Store:
         image = StoredImage(
             new_id(), session, filename, source_format, *size, len(png), sha256(png).hexdigest(), notes, time.time()
         )
-        try:
-            write_whole(self.image_path(image), png)
-        except FileNotFoundError as error:
-            raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
         row = (*vars(image).values(),)
-        with self._connect() as db:
-            db.execute(
+        try:
+            self._make_session_folders(session)
+            write_whole(self.image_path(image), png)
+            self._execute(
                 f"INSERT INTO images ({IMAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
                 tuple(json.dumps(value) if isinstance(value, list) else value for value in row),
             )
+        except sqlite3.IntegrityError as error:  # it belongs to no session
+            _remove(self.session_folder(session))
+            raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
+        except BaseException:
+            _remove(self.image_path(image))
+            raise
         return image
 
     def image_path(self, image: StoredImage) -> Path:
@@ -235,7 +401,7 @@ class Store:
         """The pictures in a session's tray, oldest first."""
         with self._connect() as db:
             rows = db.execute(
-                f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ? AND in_tray ORDER BY created, rowid",  # noqa: S608
+                f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ? AND in_tray ORDER BY rowid",  # noqa: S608
                 (session,),
             )
             return [_image(row) for row in rows]
@@ -255,20 +421,23 @@ class Store:
             raise NotFound("There is no such image in this session. It may have been deleted, or the session expired.")
         return _image(row)
 
+    def images_of_run(self, run: Run) -> list[StoredImage]:
+        """The pictures of a run that are still there, in its order."""
+        with self._connect() as db:
+            rows = db.execute(f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ?", (run.session,))  # noqa: S608
+            known = {row["id"]: _image(row) for row in rows}
+        return [known[image] for image in run.images if image in known]
+
     def remove_image(self, session: str, image: str) -> None:
         """Takes a picture out of the tray; deletes it unless a run shows it."""
         found = self.image(session, image)
         if any(image in run.images for run in self.runs(session)):
-            with self._connect() as db:
-                db.execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
+            self._execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
             return
         self._delete_image(found)
 
     def _delete_image(self, found: StoredImage) -> None:
-        with self._connect() as db:
-            db.execute("DELETE FROM images WHERE id = ?", (found.id,))
-        self.image_path(found).unlink(missing_ok=True)
-        self.thumbnail_path(found).unlink(missing_ok=True)
+        self._forget("images", "id = ?", (found.id,), self.image_path(found), self.thumbnail_path(found))
 
     # Runs
 
@@ -285,15 +454,15 @@ class Store:
     ) -> Run:
         """A new run, queued. `model` and `digest` as in `Run`."""
         run_id = new_id()
-        with self._connect() as db:
-            db.execute(
-                "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
-                " created, attempts, owner, model, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?, ?)",
-                (
-                    run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
-                    State.QUEUED, time.time(), self.owner, model, digest,
-                ),
-            )  # fmt: skip
+        self._execute(
+            "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
+            " created, attempts, owner, model, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?, ?)",
+            (
+                run_id, session, visualization, json.dumps(settings), json.dumps(images), seed, key,
+                State.QUEUED, time.time(), self.owner, model, digest,
+            ),
+        )  # fmt: skip
+        journal.queued(run_id, visualization, len(images))
         return self.run(session, run_id)
 
     def run(self, session: str, run: str) -> Run:
@@ -318,9 +487,7 @@ class Store:
 
     def delete_run(self, run: Run) -> None:
         """Forgets a finished run: its row, its files, and its pictures that are neither in the tray nor in others."""
-        with self._connect() as db:
-            db.execute("DELETE FROM runs WHERE id = ?", (run.id,))
-        shutil.rmtree(self.run_folder(run), ignore_errors=True)
+        self._forget("runs", "id = ?", (run.id,), self.run_folder(run) / MANIFEST, self.run_folder(run))
         kept = {image.id for image in self.images(run.session)}
         kept.update(image for other in self.runs(run.session) for image in other.images)
         for image in set(run.images) - kept:
@@ -339,30 +506,49 @@ class Store:
         """This server's runs that are running, of all sessions."""
         return self._runs("state = 'running' AND owner = ?", (self.owner,))
 
+    def count_unfinished(self, session: str) -> tuple[int, int]:
+        """How many runs are queued or running: of that session, and of all sessions of this server."""
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT COUNT(CASE WHEN session = ? THEN 1 END), COUNT(*) FROM runs"
+                " WHERE state IN ('queued', 'running') AND owner = ?",
+                (session, self.owner),
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""
         with self._connect() as db:
             row = db.execute(
-                "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND created < ? AND owner = ?",
-                (run.created, run.owner),
+                "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND owner = ?"
+                " AND rowid < (SELECT rowid FROM runs WHERE id = ?)",
+                (run.owner, run.id),
             ).fetchone()
         return int(row[0])
 
-    def _runs(self, where: str, values: tuple[Any, ...]) -> list[Run]:
+    def _runs(
+        self, where: str, values: tuple[Any, ...], order: str = "rowid", limits: tuple[int, ...] = ()
+    ) -> list[Run]:
+        # In the order in which they were made, which the clock does not tell: it may have been set since.
         with self._connect() as db:
-            rows = db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY created, rowid", values)  # noqa: S608
+            rows = db.execute(
+                f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY {order}",  # noqa: S608 - constants
+                (*values, *limits),
+            )
             return [_run(row) for row in rows]
 
     def change_run(self, run: str, expected: tuple[State, ...], **changes: Any) -> bool:
         """Changes columns of a run if its state is one of `expected`; False when it is not (any more)."""
         names = ", ".join(f"{name} = ?" for name in changes)
         marks = ", ".join("?" for _ in expected)
-        with self._connect() as db:
-            done = db.execute(
-                f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})",  # noqa: S608 - names are ours
-                (*changes.values(), run, *expected),
-            )
-            return done.rowcount == 1
+        statement = f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})"  # noqa: S608 - names are ours
+        changed = self._execute(statement, (*changes.values(), run, *expected)) == 1
+        if changed and "state" in changes and State(changes["state"]).finished:
+            with self._connect() as db:
+                row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
+            if row is not None:
+                journal.ended(row)
+        return changed
 
     # Answers to programs, given again when they ask again
 
@@ -376,11 +562,10 @@ class Store:
 
     def keep_answer(self, session: str, key: str, answer: Answer) -> None:
         """Keeps the first answer to a key, as long as the session is there."""
-        with self._connect() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO answers SELECT id, ?, ?, ?, ?, ? FROM sessions WHERE id = ?",
-                (key, answer.request, answer.status, answer.location, answer.body, session),
-            )
+        self._execute(
+            "INSERT OR IGNORE INTO answers SELECT id, ?, ?, ?, ?, ? FROM sessions WHERE id = ?",
+            (key, answer.request, answer.status, answer.location, answer.body, session),
+        )
 
     # Results
 
@@ -395,15 +580,23 @@ class Store:
             NotFound: the session is gone (deleted while the run was under way); nothing is left behind.
         """
         folder = self.run_folder(run)
-        if not folder.parent.is_dir():
-            raise NotFound("The session of this run was deleted.")
+        self.run(run.session, run.id)
+        self._make_session_folders(run.session)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        for name, data in files.items():
-            write_whole(folder / name, data)
         table = {name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
         text = json.dumps({**manifest, "files": table}, indent=1, allow_nan=False, ensure_ascii=False)
-        write_whole(folder / MANIFEST, text.encode())
+        try:
+            folder.mkdir()
+            for name, data in files.items():
+                write_whole(folder / name, data)
+            write_whole(folder / MANIFEST, text.encode())
+        except BaseException:
+            self.drop_results(run)
+            raise
+
+    def drop_results(self, run: Run) -> None:
+        """Deletes the files of a run that came to nothing, the manifest first: without it they are no result."""
+        _remove(self.run_folder(run) / MANIFEST, self.run_folder(run))
 
     def finish_run(self, run: Run, manifest: Mapping[str, Any]) -> bool:
         """A running run whose results are written is done; where it was ended meanwhile, nothing of it is kept.
@@ -424,10 +617,6 @@ class Store:
         if not done:
             self.drop_results(run)
         return done
-
-    def drop_results(self, run: Run) -> None:
-        """Deletes what was written of a run's results."""
-        shutil.rmtree(self.run_folder(run), ignore_errors=True)
 
     def manifest(self, run: Run) -> dict[str, Any] | None:
         """A run's manifest; None when it has no result."""
@@ -451,18 +640,56 @@ class Store:
             raise NotFound("This file of the run is gone. Run it again.") from error
 
 
-def _close(connections: list[sqlite3.Connection]) -> None:
+def opened(folder: Path) -> Store:
+    """The data folder, to begin with.
+
+    Raises:
+        ConfigError: it cannot be made or written to.
+        NoSpace: there is no space for it.
+    """
+    try:
+        return Store(folder)
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        full = no_space(
+            error, f"The data folder {folder} cannot be used", "Make room there, or choose another DATA_DIR."
+        )
+        raise full or ConfigError(
+            f"The data folder {folder} cannot be used: {reason}. Choose another DATA_DIR.", field="DATA_DIR"
+        ) from error
+
+
+def _close(connections: list[Connection]) -> None:
     while connections:
         connections.pop().close()
+
+
+def _remove(*paths: Path) -> None:
+    """Deletes files and folders, as far as they are there and that is possible."""
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _reserve(db: Connection) -> None:
+    """Has sqlite's files be larger than need be: on a full disk, what happens to runs can still be written down."""
+    if db.execute("PRAGMA freelist_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0] < RESERVE:
+        with db:
+            db.execute("INSERT INTO reserve VALUES (zeroblob(?))", (RESERVE,))
+        with db:
+            db.execute("DELETE FROM reserve")
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _migrate(db: sqlite3.Connection) -> None:
     """Brings a database of earlier versions up to date."""
     if "digest" not in {column["name"] for column in db.execute("PRAGMA table_info(runs)")}:
         # There was one model then, and the column had its digest.
-        db.execute("BEGIN")  # both or nothing: Python's sqlite3 begins no transaction before ALTER
-        db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
-        db.execute("UPDATE runs SET digest = model, model = ''")
+        with db:
+            db.execute("BEGIN")  # both or nothing: Python's sqlite3 begins no transaction before ALTER
+            db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+            db.execute("UPDATE runs SET digest = model, model = ''")
 
 
 def read_kept(path: Path) -> bytes:

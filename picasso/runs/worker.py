@@ -18,12 +18,14 @@ from typing import Any
 
 from PIL import Image
 
+from picasso import logs
 from picasso.config import Config
-from picasso.errors import Busy, Cancelled, ModelError, NotFound, PicassoError, PluginError
+from picasso.errors import Busy, Cancelled, ModelError, NotFinite, NotFound, PicassoError, PluginError
 from picasso.models.base import Model
+from picasso.runs import memory
 from picasso.runs.artifacts import Packed, pack
 from picasso.runs.budget import check_budget
-from picasso.runs.looking import Outcome, failure, look
+from picasso.runs.looking import Outcome, failure, look, look_at_each
 from picasso.runs.questions import Answer, Answers, Question
 from picasso.runs.shelf import ModelState, News, Shelf
 from picasso.visualizations import changes
@@ -42,7 +44,7 @@ class Job:
     run: str
     visualization: str
     settings: dict[str, Any]
-    images: tuple[tuple[str, bytes], ...]
+    images: tuple[tuple[str, bytes], ...] = field(repr=False)  # Dask writes into its log what it cannot compute
     seed: int
     model: str = ""
 
@@ -79,12 +81,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How a worker is doing: its models by reference, what came of the last reading again, its runs."""
+    """How a worker is doing: its models by reference, what came of the last reading again, its runs, its bytes."""
 
     pid: int
     models: dict[str, ModelState]
     news: News
     runs: dict[str, tuple[float, str, dict[int, tuple[int, Packed]]]]
+    memory: int = 0
 
 
 class Host:
@@ -97,7 +100,7 @@ class Host:
         self.answers = Answers(self.shelf.lend)
         self.runs: dict[str, Progress] = {}
         self.one_at_a_time = threading.Lock()  # two servers may share a cluster, and a model has one checkpoint
-        self.cancelled: set[str] = set()  # also of runs that have not begun here
+        self.cancelled: set[str] = set()
         self.enough: set[str] = set()  # runs that are to return what they have
         self.plugins = 0  # how often the visualizations in folders had changed when this process was told last
         self._read = 0  # and when it read them last
@@ -123,6 +126,11 @@ class Host:
 
     def execute(self, job: Job) -> Outcome:
         """Runs a visualization; an error comes back inside the outcome, so that the worker stays well."""
+        with logs.about(run=job.run), logs.hiding(name for name, _ in job.images):
+            return self._answered(job)
+
+    def _answered(self, job: Job) -> Outcome:
+        log.info("Run begins")
         progress = self.runs[job.run] = Progress()
         try:
             with self.one_at_a_time:
@@ -130,7 +138,7 @@ class Host:
         except PicassoError as error:
             return Outcome(error=error)
         except (Exception, SystemExit) as error:
-            log.exception("Run %s failed", job.run)
+            log.exception("Run failed")
             return Outcome(error=self._blamed(job.visualization, error))
         finally:
             del self.runs[job.run]
@@ -154,10 +162,15 @@ class Host:
         settings = visualization.parse_settings(job.settings, model.info)
         check_budget(self.shelf.config, found, settings, model.info, len(job.images))
         inputs = [Input(name, _open(png)) for name, png in job.images]
-        outcome = look(visualization, settings, inputs, job.seed, checkpoint)
+        try:
+            outcome = look(visualization, settings, inputs, job.seed, checkpoint)
+        except NotFinite:
+            if len(inputs) == 1:
+                raise
+            outcome = look_at_each(visualization, settings, inputs, job.seed, checkpoint)
         return replace(outcome, stopped=progress.fraction) if visualization.stopped else outcome
 
-    def _blamed(self, name: str, error: BaseException) -> PluginError:
+    def _blamed(self, name: str, error: BaseException) -> PicassoError:
         """What is said of an error in a visualization's own code."""
         found = self.visualizations().visualizations.get(name)
         return failure(name, found.file if found else None, error, __file__, source=self.config.RELOAD_PLUGINS)
@@ -168,7 +181,7 @@ class Host:
             run: (progress.fraction, progress.message, progress.changed(seen.get(run, {})))
             for run, progress in list(self.runs.items())
         }
-        return Snapshot(os.getpid(), self.shelf.states(), self.shelf.news, runs)
+        return Snapshot(os.getpid(), self.shelf.states(), self.shelf.news, runs, memory.used())
 
 
 def _open(png: bytes) -> Image.Image:
@@ -221,13 +234,13 @@ def snapshot(seen: dict[str, dict[int, int]]) -> Snapshot | None:
 
 def cancel(run: str) -> None:
     """Asks a run to stop at its next checkpoint."""
-    if _host is not None:
+    if _host is not None and run in _host.runs:  # it is asked again until the run has ended
         _host.cancelled.add(run)
 
 
 def stop(run: str) -> None:
     """Asks a run to end with what it has."""
-    if _host is not None:
+    if _host is not None and run in _host.runs:
         _host.enough.add(run)
 
 

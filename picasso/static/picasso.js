@@ -57,6 +57,22 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form.drop.busy")) form.classList.remove("busy");
 });
 
+// A setting that does not matter with what else is chosen is put away, and not sent; one that is wrong stays.
+function tidy(form) {
+  const chosen = new FormData(form);
+  for (const field of form.querySelectorAll("[data-only]:not(.wrong)")) {
+    const others = Object.entries(JSON.parse(field.dataset.only));
+    const used = others.every(([name, choices]) => choices.map(String).includes(chosen.getAll(name).at(-1)));
+    field.classList.toggle("unused", !used);
+    for (const control of field.querySelectorAll("input, select")) control.disabled = !used;
+  }
+}
+
+for (const form of document.querySelectorAll("form.settings")) {
+  form.addEventListener("change", () => tidy(form));
+  tidy(form);
+}
+
 // A page that is about to be another one asks for no more news: what is cut off would count as an error.
 let leaving = false;
 window.addEventListener("pageshow", () => (leaving = false));

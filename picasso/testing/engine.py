@@ -10,9 +10,11 @@ from typing import Any
 from flask import Flask
 
 from picasso.config import Config
-from picasso.errors import Busy, PicassoError
+from picasso.errors import Busy, NotFound, PicassoError
 from picasso.models.base import Model
 from picasso.runs.artifacts import Packed
+from picasso.runs.crew import Crew
+from picasso.runs.engine import PICTURES_GONE
 from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
 from picasso.runs.questions import Question
@@ -68,7 +70,11 @@ class InProcessEngine:
         """Executes what is queued."""
         for run in [] if self.waiting else self.store.unfinished_runs():
             if self.store.change_run(run.id, (State.QUEUED,), state=State.RUNNING, started=time.time()):
-                self.finish(run, self.execute(run))
+                try:
+                    outcome = self.execute(run)
+                except (OSError, NotFound):
+                    outcome = Outcome(error=NotFound(PICTURES_GONE))
+                self.finish(run, outcome)
 
     def execute(self, run: Run) -> Outcome:
         """What a worker gives."""
@@ -112,6 +118,14 @@ class InProcessEngine:
         if self.host is not None:
             self.roster.hear([self.host.snapshot({})])
         return self.roster.status(reference)
+
+    @property
+    def crew(self) -> Crew:
+        """This process is the worker."""
+        crew = Crew()
+        if self.host is not None:
+            crew.hear({"here"}, {"here": self.host.snapshot({})}, {})
+        return crew
 
     def want(self, reference: str) -> None:
         """Notes it: a test opens models itself."""

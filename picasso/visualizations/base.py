@@ -170,6 +170,7 @@ class BaseVisualization(ABC):
         self.stopped = False  # whether `enough` has said so
         self.chosen: tuple[int, ...] = ()  # classes that a person chose to have explained
         self._report = report or (lambda _fraction, _message, _partial: None)
+        self._part = (0, 1)
         self._asked_to_stop = asked_to_stop or (lambda: False)
 
     @abstractmethod
@@ -190,7 +191,13 @@ class BaseVisualization(ABC):
         """Tells the page how far the run is, 0..1, and what is there already (results, as `make_visualization` returns
         them, for the first images). Raises `Cancelled` when the person has cancelled."""
         self.model.checkpoint()
-        self._report(fraction, message, partial)
+        index, count = self._part
+        self._report((index + fraction) / count, message, partial if count == 1 else None)
+
+    def is_at(self, index: int, count: int) -> None:
+        """It is asked about one input at a time, and this is the one of that number, of so many: its progress is a
+        part of all, and results that it has in part are not shown."""
+        self._part = (index, count)
 
     def enough(self) -> bool:
         """Whether the person wants what is there already and no more. To be asked only while something is left to do:

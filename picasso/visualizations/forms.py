@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ class FormField:
             `attribution.regions`) or "text".
         low, high, step: of a number, None where there is no limit.
         options: of a choice or several.
+        only: where it does not always matter, the values of other settings with which it does, by their names.
         used: False where it does not matter with what else is chosen.
     """
 
@@ -34,6 +35,7 @@ class FormField:
     high: float | None = None
     step: float | str | None = None
     options: tuple[Any, ...] = ()
+    only: Mapping[str, Any] = field(default_factory=dict)
     used: bool = True
 
     @property
@@ -70,7 +72,9 @@ def form_fields(
     parts = {name: _resolved(part, schema) for name, part in schema.get("properties", {}).items()}
     values = {name: part.get("default") for name, part in parts.items()} | values
     return [
-        replace(_field(name, part, values[name], limits.get(name)), used=_used(part, values))
+        replace(
+            _field(name, part, values[name], limits.get(name)), only=part.get("only", {}), used=_used(part, values)
+        )
         for name, part in parts.items()
     ]
 

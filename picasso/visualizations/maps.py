@@ -12,6 +12,7 @@ import numpy as np
 
 from picasso.attribution.fills import make_fill
 from picasso.attribution.targets import FloatArray, Step, Targets, parts
+from picasso.errors import NotFinite
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Fill, Input
@@ -121,7 +122,10 @@ class MapVisualization(BaseVisualization):
                 self.progress(done_share, f"Looking at {names}", [*done, *results(part, Found(maps))])
                 return fraction < 1 and self.enough()
 
-            return results(part, self.explain(_targets(prepared.x[part], rows[part], logits), settings, show))
+            found = self.explain(_targets(prepared.x[part], rows[part], logits), settings, show)
+            if not np.isfinite(found.maps).all():
+                raise NotFinite(f"{self.title} gave a map with values that are NaN or infinite.")
+            return results(part, found)
 
         gradual = self.method(settings).gradual
         for part in parts(

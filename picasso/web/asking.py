@@ -14,6 +14,7 @@ from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes
 from picasso.visualizations.what_if import BEST, RISEN, WhatIf
 from picasso.web.blueprint import Answer, blueprint, own_session, png
+from picasso.web.errors import headers_of
 from picasso.web.services import chosen_model, model_field, model_status, page_model, services, session_id
 
 MOST_PIECES = 400
@@ -126,7 +127,9 @@ def _answered(image: str, make: Callable[[StoredImage], Answer]) -> Answer:
         return make(_own_image(image))
     except PicassoError as error:
         content = {"code": error.code, "message": error.message, "again": isinstance(error, Busy)}
-        return jsonify({"error": content}), error.status
+        response = jsonify({"error": content})
+        response.headers.update(headers_of(error))
+        return response, error.status
 
 
 def _own_image(image: str) -> StoredImage:

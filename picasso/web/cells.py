@@ -21,7 +21,7 @@ from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import FormField, form_fields
 from picasso.web.classes import Class, known_labels, ranked, same_class
 from picasso.web.services import services
-from picasso.web.views import InputView
+from picasso.web.views import InputView, failures
 
 PARTS = 1_000_000  # how finely a run's progress tells two states of a cell apart
 
@@ -110,13 +110,18 @@ class Cell:
         """ "done", "queued", "running" (with a map that sharpens, or without one), "failed", ..., or "absent"."""
         if self.place is None:
             return "absent"
-        if self.beside.lost():
+        if self.beside.lost() or self.failure:
             return "failed"
         if self.beside.run.state is State.RUNNING and self.place < len(self.beside.results) - 1:
             return "done"
         if self.beside.run.state is State.DONE and self.place >= len(self.beside.results):
             return "absent"
         return str(self.beside.run.state)
+
+    @property
+    def failure(self) -> str:
+        """Why a run that is done has no result of this picture, as a sentence; "" where it has."""
+        return "" if self.place is None else failures(self.beside.manifest).get(self.beside.images[self.place].id, "")
 
     @property
     def step(self) -> int | None:

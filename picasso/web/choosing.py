@@ -18,7 +18,7 @@ from flask import (
 )
 from PIL import Image
 
-from picasso.errors import ImageRefused, InvalidSetting, NotFound, NotSupported, PicassoError
+from picasso.errors import InvalidSetting, NotFound, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
 from picasso.runs.requests import check
 from picasso.runs.store import read_kept
@@ -112,7 +112,7 @@ def settings_page(
 
 
 def pictures_page(
-    visualization: type[BaseVisualization], values: Mapping[str, str], refused: list[ImageRefused] | None = None
+    visualization: type[BaseVisualization], values: Mapping[str, str], refused: list[PicassoError] | None = None
 ) -> str:
     """The page that asks for pictures; `values` are the settings chosen before, `refused` what was just uploaded."""
     session = session_id()

@@ -12,7 +12,7 @@ from flask import flash, jsonify, make_response, redirect, render_template, requ
 from picasso.checkpoints import training_and_step, trainings
 from picasso.errors import InvalidSetting, NotFound, NotSupported
 from picasso.models.class_names import classes_called
-from picasso.runs.requests import afford
+from picasso.runs.requests import afford, check_room
 from picasso.runs.run import Run, State
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.forms import form_fields
@@ -114,6 +114,7 @@ def _started(wanted: list[Wanted], images: list[str]) -> list[Run]:
         except InvalidSetting as error:
             error.field = one.field  # in this form
             raise
+    check_room(services().store, services().engine, own_session(), len(possible))
     return [started_run(one.visualization, settings, images, one.model) for one, settings in possible]
 
 
@@ -153,7 +154,7 @@ def map_of_class(run: str, number: int, index: int, name: str) -> Answer:
     found = services().store.run(own_session(), run)
     manifest = services().store.manifest(found) if found.state is State.DONE else None
     results = results_of(found, manifest)
-    if number >= len(results):
+    if number >= len(results) or results[number] is None:
         raise NotFound("This run has no such picture.")
     values = occluded(results[number], index)
     if name == "map.npy.png":

@@ -14,7 +14,9 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 
 from picasso.config import MEBIBYTE
+from picasso.disk import no_space
 from picasso.errors import NotLetIn, PicassoError, TokenNeeded
+from picasso.web.access_log import request_id, route
 from picasso.web.plugins import author_error
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,8 @@ ADVICE = {
     415: ("That file is not an image Picasso reads", ""),
     500: ("Something went wrong inside Picasso", "Try again. The server's log has the details."),
 }
-FOR_PROGRAMS = ("/api/", "/health/")
+FOR_PROGRAMS = ("/api/", "/health/", "/metrics/")
+RETRY_SECONDS = {429: 10, 503: 5}  # a run of the visitor's own has to end; others may be gone in a moment
 CODES = {
     400: "bad_request",
     403: "forbidden",
@@ -44,20 +47,23 @@ def _answer(
     status: int, code: str, title: str, message: str, field: str | None = None, template: str = "error.html"
 ) -> tuple[Any, int]:
     if for_programs():
-        return jsonify(error={"code": code, "message": message or title, "field": field}), status
-    return render_template(template, status=status, title=title, message=message), status
+        error = {"code": code, "message": message or title, "field": field}
+        return jsonify(error=error, request_id=request_id()), status
+    return render_template(template, status=status, title=title, message=message, request_id=request_id()), status
 
 
 def picasso_error(error: PicassoError) -> tuple[Any, ...]:
     template = "closed.html" if isinstance(error, NotLetIn) else "error.html"  # which shows nothing of the inside
     answer = _answer(error.status, error.code, error.title, error.message, error.field, template)
-    return *answer, _headers(error)
+    return *answer, headers_of(error)
 
 
 def http_error(error: HTTPException) -> Any:
     status = error.code or 500
     if status < 400:
         return error
+    if full := no_space(error):  # of temporary files, in which a body is kept while it is read
+        return picasso_error(full)
     title, advice = ADVICE.get(status, (error.name, error.description or ""))
     if status == 413:
         limit = (request.max_content_length or 0) / MEBIBYTE
@@ -71,7 +77,11 @@ def http_error(error: HTTPException) -> Any:
 
 
 def unexpected_error(error: Exception) -> tuple[Any, ...]:
-    log.error("Request %s %s failed", request.method, request.path, exc_info=error)
+    about = {"method": request.method, "route": route()}
+    if full := no_space(error):
+        log.warning("No space on the disk", extra=about)
+        return picasso_error(full)
+    log.error("Request failed", exc_info=error, extra=about)
     blamed = author_error(error)
     return _answer(500, CODES[500], *ADVICE[500]) if blamed is None else picasso_error(blamed)
 
@@ -86,8 +96,10 @@ def in_rest() -> bool:
     return f"{request.path}/".startswith(FOR_PROGRAMS)
 
 
-def _headers(error: PicassoError) -> Mapping[str, str]:
+def headers_of(error: PicassoError) -> Mapping[str, str]:
     """What the protocol wants beside the body."""
     if isinstance(error, TokenNeeded):
         return {"WWW-Authenticate": "Picasso-Token"}
-    return {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(error.status, {})
+    if error.status in RETRY_SECONDS:
+        return {"Retry-After": str(RETRY_SECONDS[error.status])}
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}

@@ -12,6 +12,7 @@ from picasso.errors import NotFound, PicassoError
 from picasso.runs.own_code import forget
 from picasso.visualizations.base import NEEDS
 from picasso.web.blueprint import Answer, blueprint
+from picasso.web.security import require_administrator
 from picasso.web.services import choose_model, chosen_model, model_status, services
 
 CLASSES_SHOWN = 8
@@ -68,7 +69,8 @@ def about_model() -> Answer:
 
 @blueprint.post("/model/reload")
 def reload_models() -> Answer:
-    """Reads the config and the models again; what is in use stays so until the new is open."""
+    """Reads the config and the models again, for the administrator; what is in use stays so until the new is open."""
+    require_administrator()
     roster = services().engine.roster
     try:
         for model in roster.config.models().values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,6 +14,7 @@ from picasso.access import Access
 from picasso.config import Config
 from picasso.errors import NotFound
 from picasso.runs.engine import Engine
+from picasso.runs.overview import DiskUse
 from picasso.runs.requests import how_is
 from picasso.runs.roster import Status
 from picasso.runs.store import Store
@@ -31,6 +33,8 @@ class Services:
     registry: Registry
     access: Access
     read_again: Callable[[], Config]
+    disk: DiskUse
+    started: float = field(default_factory=time.time)  # seconds since 1970
     draining: threading.Event = field(default_factory=threading.Event)  # no new visitors: it will end soon
 
     def drain(self) -> None:

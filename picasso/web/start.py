@@ -10,7 +10,7 @@ from flask import (
     url_for,
 )
 
-from picasso.errors import ImageRefused, NotFound
+from picasso.errors import ImageRefused, NotFound, PicassoError
 from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes, small, thumbnail_bytes
 from picasso.visualizations.base import BaseVisualization
@@ -29,7 +29,7 @@ def start() -> Answer:
     return _start_page()
 
 
-def _start_page(refused: list[ImageRefused] | None = None) -> str:
+def _start_page(refused: list[PicassoError] | None = None) -> str:
     session = session_id()
     return render_template(
         "start.html",
@@ -58,7 +58,7 @@ def upload() -> Answer:
     return redirect(_back(), 303)
 
 
-def _refused_page(refused: list[ImageRefused]) -> str:
+def _refused_page(refused: list[PicassoError]) -> str:
     visualization = services().registry.visualizations.get(request.form.get("visualization", ""))
     if visualization is None:
         return _start_page(refused)

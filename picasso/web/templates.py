@@ -17,6 +17,7 @@ from picasso.web.glossary import glossed, term
 from picasso.web.remaining import about
 
 PREFIX = "visualization:"
+HOUR, DAY = 3600, 86_400  # seconds
 
 
 def template_name(visualization: type[BaseVisualization]) -> str:
@@ -87,12 +88,15 @@ def percent(value: float) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration: "0.4 s", "12 s", "3 min"."""
+    """A duration: "0.4 s", "12 s", "3 min", "5 h", "12 days"."""
     if value is None:
         return "–"
     if value < 10:
         return f"{value:.1f} s"
-    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
+    for least, unit, name in ((2 * DAY, DAY, "days"), (2 * HOUR, HOUR, "h"), (120, 60, "min")):
+        if value >= least:
+            return f"{value / unit:.0f} {name}"
+    return f"{value:.0f} s"
 
 
 def amount(value: int) -> str:
@@ -104,8 +108,11 @@ def amount(value: int) -> str:
 
 
 def size(value: int) -> str:
-    """Bytes: "0.4 MiB", "12 MiB"."""
-    return f"{value / MEBIBYTE:.1f} MiB" if value < 10 * MEBIBYTE else f"{value / MEBIBYTE:,.0f} MiB"
+    """Bytes: "0.4 MiB", "12 MiB", "1,024 MiB", "62 GiB"."""
+    mebibytes = value / MEBIBYTE
+    if mebibytes < 10:
+        return f"{mebibytes:.1f} MiB"
+    return f"{mebibytes:,.0f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.0f} GiB"
 
 
 def when(value: float) -> str:

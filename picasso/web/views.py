@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from flask import url_for
@@ -154,10 +155,13 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
     manifest = store.manifest(run) if run.state is State.DONE else None
     if run.state is State.DONE and manifest is None:
         raise NotFound("The files of this run are gone. Run it again.")
+    failed = failures(manifest)
+    there = [image.id not in failed for image in images]
     return {
         "run": run,
-        "inputs": input_views(images),
-        "results": results_of(run, manifest),
+        "inputs": list(compress(input_views(images), there)),
+        "results": list(compress(results_of(run, manifest), there)),
+        "failed": list(failed.values()),
         "settings": settings_of(visualization, run.settings),
         "fields": form_fields(visualization, run.settings),
         "current_vis": visualization,
@@ -173,8 +177,15 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
     }
 
 
+def failures(manifest: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """For which images a run has no result, and why, by their ids."""
+    return manifest.get("failed") or {} if manifest else {}
+
+
 def results_of(run: Run, manifest: Mapping[str, Any] | None) -> list[Any]:
-    """A run's results with an `Artifact` for each file; without a manifest, what is there already."""
+    """A run's results with an `Artifact` for each file; without a manifest, what is there already.
+
+    None stands for that of an image that is among the run's `failures`."""
     contents = manifest["results"] if manifest else [packed.content for packed in so_far(services().engine, run)]
     return [unpack(content, _url(run), _reader(run)) for content in contents]
 
@@ -184,7 +195,7 @@ def _left(run: Run, visualization: type[BaseVisualization]) -> float | None:
     if run.state is not State.RUNNING or run.started is None:
         return None
     estimate = expected(visualization, run.settings, info_of(run), len(run.images))
-    return seconds_left(run.progress, time.time() - run.started, estimate)
+    return seconds_left(run.progress, max(0.0, time.time() - run.started), estimate)
 
 
 def info_of(run: Run) -> ModelInfo | None:

@@ -80,7 +80,8 @@ def examine(response: TestResponse) -> None:
         assert response.data == b""
     elif response.status_code >= 400:
         assert response.content_type == "application/json"
-        assert response.get_json().keys() == {"error"}
+        assert response.get_json().keys() == {"error", "request_id"}
+        assert response.get_json()["request_id"] == response.headers["X-Request-ID"]
         assert response.get_json()["error"].keys() == {"code", "message", "field"}
         assert response.get_json()["error"]["message"].endswith((".", "…"))
     if response.mimetype == "application/json":

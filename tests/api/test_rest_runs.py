@@ -285,3 +285,17 @@ def test_pages_and_programs_see_the_same_runs(program: Program) -> None:
 def _session(program: Program) -> str:
     (session,) = (program.services.store.folder / "sessions").iterdir()
     return session.name
+
+
+def test_too_many_runs_at_once_are_refused_for_now(make_program: MakeProgram, own_engine: InProcessEngine) -> None:
+    program = make_program(SESSION_MAX_UNFINISHED_RUNS=1)
+    own_engine.waiting = True
+    body = {"visualization": "occlusion", "images": [program.add()]}
+    program.ask("POST", "runs", 202, json=body)
+    other = body | {"settings": {"window": 9}}
+    answer = program.ask("POST", "runs", 429, json=other, headers={"Idempotency-Key": "once"})
+    assert answer.headers["Retry-After"] == "10"
+    assert answer.get_json()["error"]["code"] == "too_many"
+    own_engine.waiting = False
+    own_engine.wake()
+    program.ask("POST", "runs", 202, json=other, headers={"Idempotency-Key": "once"})  # a refusal is not kept

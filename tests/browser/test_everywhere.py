@@ -32,6 +32,7 @@ PAGES = {
     "compare": "/compare",
     "runs": "/runs",
     "model": "/model",
+    "server": "/admin",
     "not found": "/nowhere",
     "REST": "/api/v1/docs",
 }

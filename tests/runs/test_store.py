@@ -289,17 +289,22 @@ def test_expired_sessions_have_no_run_under_way(store: Store) -> None:
     add_run(store, queued)
     store.change_run(add_run(store, running).id, (State.QUEUED,), state=State.RUNNING)
     finish(store, add_run(store, done))
-    assert set(store.expired_sessions(time.time() + 1)) == {idle, done}
-    assert store.expired_sessions(time.time() - 60) == []
+    assert store.expire_sessions(time.time() - 60) == []
+    assert set(store.expire_sessions(time.time() + 1)) == {idle, done}
+    assert {path.name for path in (store.folder / "sessions").iterdir()} == {queued, running}
 
 
 def test_a_visit_keeps_a_session(store: Store, session: str) -> None:
     with store._connect() as db:
         db.execute("UPDATE sessions SET used = used - 3600")
     before = time.time()
-    assert store.expired_sessions(before) == [session]
+    other = store.new_session()
     assert store.touch_session(session)
-    assert store.expired_sessions(before) == []
+    assert store.expire_sessions(before) == []
+    with store._connect() as db:
+        db.execute("UPDATE sessions SET used = used - 3600 WHERE id = ?", (session,))
+    assert store.expire_sessions(before) == [session]
+    assert store.touch_session(other)
 
 
 def test_orphaned_folders_are_those_without_a_row(store: Store, session: str) -> None:

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from picasso.access import Access, is_loopback
 from picasso.config import Config, load_config
-from picasso.errors import ConfigError, PicassoError
+from picasso.errors import AdministratorOnly, ConfigError, PicassoError
 from picasso.remote import reload_models
 
 TOKEN = "Zm9yIHRlc3RzIG9ubHkgMTI4Yg"
@@ -233,8 +233,11 @@ def test_reload_names_the_token_of_the_link(closed: Visitor, monkeypatch: pytest
     monkeypatch.setattr("picasso.remote.urlopen", urlopen)
     with pytest.raises(PicassoError, match="Open the link that Picasso printed"):
         reload_models("http://localhost/")
-    _, error = reload_models(f"http://localhost/?token={TOKEN}")
-    assert asked[-1]["Picasso-token"] == TOKEN
+    with pytest.raises(AdministratorOnly, match="Open the administrator's link"):
+        reload_models(f"http://localhost/?token={TOKEN}")
+    own = closed.services.access.admin_token
+    _, error = reload_models(f"http://localhost/?token={own}")
+    assert asked[-1]["Picasso-token"] == own
     assert error is None
 
 

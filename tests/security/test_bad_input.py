@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import socket
 import threading
@@ -14,7 +13,7 @@ from browsing import MakeVisitor, Page, Visitor, picture
 from werkzeug.test import TestResponse
 
 from picasso.config import MEBIBYTE
-from picasso.serving import REFUSED_UNREAD, THREADS, make_server
+from picasso.serving import REFUSED_UNREAD, make_server
 
 DEEP = 100_000
 DIGITS = "9" * 5000
@@ -177,13 +176,6 @@ def served(visitor: Visitor) -> Iterator[int]:
         server.task_dispatcher.shutdown()
         server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
         thread.join(10)
-
-
-def test_a_queue_is_told_of_when_it_is_long(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
-    with served(visitor):
-        for depth in (1, THREADS - 1, THREADS):
-            logging.getLogger("waitress.queue").warning("Task queue depth is %d", depth)
-    assert [record.args for record in caplog.records] == [(THREADS,)]
 
 
 def send(port: int, request: bytes) -> str:

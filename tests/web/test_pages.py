@@ -522,6 +522,31 @@ def test_cancel_and_again(visitor: Visitor, engine: InProcessEngine) -> None:
     assert visitor.run(again.id).state is State.DONE
 
 
+def test_more_runs_than_may_wait_are_refused_for_now(make_visitor: MakeVisitor, engine: InProcessEngine) -> None:
+    visitor = make_visitor(SESSION_MAX_UNFINISHED_RUNS=2, MAX_UNFINISHED_RUNS=3)
+    engine.waiting = True
+    cancelled = visitor.start("occlusion", window=8)
+    visitor.post(f"/runs/{cancelled.id}/cancel")
+    runs = [visitor.start("occlusion", window=window) for window in (9, 10)]
+    image = runs[0].images[0]
+    form = {"visualization": "occlusion", "image": image}
+    for path, data in (
+        ("/runs", form | {"window": "11"}),
+        (f"/runs/{cancelled.id}/again", {}),
+        ("/compare", form),
+    ):
+        answer = visitor.post(path, data)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10"), path
+        assert "2 of your runs are waiting or under way" in answer.text
+    assert visitor.post("/runs", form | {"window": "9"}).status_code == 303  # the one that there is
+    other = Visitor(visitor.app)
+    other.start("occlusion")
+    answer = other.post("/runs", {"visualization": "occlusion", "image": other.add("dog.png"), "window": "11"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "3 runs are waiting on this server" in answer.text
+    assert len(visitor.services.store.unfinished_runs()) == 3
+
+
 @pytest.mark.parametrize("name", ["occlusion", "saliency", "hidden-halves"])
 def test_what_can_be_stopped_is_stopped_and_kept(visitor: Visitor, engine: InProcessEngine, name: str) -> None:
     engine.waiting = True
