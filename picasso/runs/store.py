@@ -192,7 +192,7 @@ class Store:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
-        db.execute("PRAGMA wal_autocheckpoint = 100")  # pages that its log may have, and not 1000: the disk may be small
+        db.execute("PRAGMA wal_autocheckpoint = 100")  # pages that its log may have, not 1000: the disk may be small
         db.execute("PRAGMA temp_store = MEMORY")  # the folder for temporary files may be full
         db.executescript(SCHEMA)
         with db:
