@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 # Tests that start processes of their own: those of the browser one at a time, and beside them the others, likewise.
 BROWSER := tests/browser
-PROCESSES := tests/runs tests/test_processes.py tests/test_tutorial.py
+PROCESSES := tests/runs tests/faults/processes tests/test_processes.py tests/test_tutorial.py
 
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -10,7 +10,7 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from picasso.commands.explain import explain
 from picasso.commands.group import Commands
 from picasso.commands.visualizations import visualizations
 from picasso.errors import ConfigError, PicassoError
+
+if TYPE_CHECKING:
+    from picasso.web.services import Services
 
 PORTS_TO_TRY = 50
 SWITCH_SECONDS = 0.001  # how long one thread computes while others wait: health, which takes four turns, is not held up
@@ -168,11 +171,13 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     announce(store.folder, store.owner, address)
     sys.stdout.flush()
     sys.setswitchinterval(SWITCH_SECONDS)
-    signal.signal(signal.SIGTERM, partial(_end, services.draining, config.DRAIN_SECONDS))
+    for number, seconds in ((signal.SIGTERM, config.DRAIN_SECONDS), (signal.SIGINT, 0.0)):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in what a shell starts in the background
+            signal.signal(number, partial(_end, services, seconds))
     try:
         make_server(app, listener, config).run()
     finally:
-        app.extensions["picasso"].engine.close()
+        services.engine.close()
 
 
 def _say_where(host: str, port: int, access: Access) -> str:
@@ -191,11 +196,13 @@ def _say_where(host: str, port: int, access: Access) -> str:
     return address + (access.admin_query or access.query)
 
 
-def _end(draining: threading.Event, seconds: float, *_: object) -> None:
+def _end(services: Services, seconds: float, *_: object) -> None:
     """Ends the process: at once, or later and with everybody told that it will."""
-    if not seconds or draining.is_set():
+    if not seconds or services.draining.is_set():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # runs are put back, which takes a moment and is not to be cut short
         sys.exit(0)
-    draining.set()
+    services.drain()
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
     timer.daemon = True
     timer.start()

@@ -239,7 +239,8 @@ class Config(BaseModel):
     DRAIN_SECONDS: float = Field(
         0,
         ge=0,
-        description="How long the server goes on after it was told to end (SIGTERM), while /health/ready says 503",
+        description="How long the server goes on after it was told to end (SIGTERM), while /health/ready says 503: no "
+        "run begins, those under way may end, and what is not done then is queued for the next start",
     )
 
     # What is written down

@@ -117,6 +117,8 @@ def _waited_for(
     visualization: type[BaseVisualization], values: dict[str, Any], model: str, asked: ToExplain
 ) -> Iterator[Run]:
     """A finished run in a session of its own, which is gone afterwards."""
+    if services().draining.is_set():  # no run begins any more
+        raise Busy("The server is about to end. Ask again in a moment.")
     if not _places.acquire(blocking=False):
         raise Busy(f"{AT_ONCE} such calls are under way already. Send 'Prefer: respond-async', or ask again.")
     session = services().store.new_session()

@@ -10,6 +10,7 @@ from distributed import WorkerPlugin
 from picasso import logs
 from picasso.errors import ModelError
 from picasso.runs import worker
+from picasso.runs.lifeline import tie_to_server
 from picasso.runs.parcel import Parcel
 
 
@@ -27,6 +28,8 @@ class PicassoWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no t
 
 
 def _setup(parcel: Parcel, folder: Path) -> None:
+    if parcel.here:
+        tie_to_server()
     try:
         config = parcel.unpack(folder)
     except OSError as error:

@@ -6,8 +6,8 @@ asks the workers how they are doing, keeps partial results, and writes what is f
 
 from __future__ import annotations
 
-import json
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
 from picasso.runs.crew import Crew
 from picasso.runs.keys import run_key
+from picasso.runs.leftovers import settle, take_over
 from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
 from picasso.runs.pool import WorkerPool
@@ -40,6 +41,7 @@ IDLE_INTERVAL = 2.0
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
 PICTURES_GONE = "The pictures of this run are not there any more. Upload them again."
 ATTEMPTS = 2  # a run whose worker dies is tried once more
+TAKE_OVER_INTERVAL = 5.0  # seconds between two looks whether another server over the same data folder is gone
 
 
 class Engine(Protocol):
@@ -88,8 +90,11 @@ class Engine(Protocol):
     def partial(self, run: str) -> list[Packed]:
         """Results of an unfinished run that are there already."""
 
+    def drain(self) -> None:
+        """Begins no more runs; those under way go on."""
+
     def close(self) -> None:
-        """Ends the workers."""
+        """Ends the workers. What they had not done is queued again."""
 
 
 @dataclass
@@ -125,29 +130,19 @@ class DaskEngine:
         self._pids: dict[str, int] = {}
         self._asking = Asking(self.pool, self.roster)
         self._turns: dict[str, float] = {}  # when each session with unfinished runs last had one started
+        self._taken_over = time.monotonic()  # when it was last looked whether other servers are gone
         self._lock = threading.Lock()  # over _flights
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._draining = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
 
     # What other threads call
 
     def start(self) -> None:
         """Begins to work, and takes over what servers left that are gone: queued runs of our models go on."""
-        for run in self.store.adopt_runs():
-            if run.state is State.RUNNING:
-                sentence = "The server stopped while this was running. Run it again."
-            elif run.digest != self.roster.catalogue.digest(run.model):
-                sentence = "The server stopped before this began, and it has another model now. Run it again with that."
-            else:
-                continue
-            self.store.change_run(
-                run.id,
-                (State.QUEUED, State.RUNNING),
-                state=State.INTERRUPTED,
-                finished=time.time(),
-                error=sentence,
-            )
+        take_over(self.store, self.roster.catalogue)
+        self._compare()
         self._thread.start()
 
     def wake(self) -> None:
@@ -214,6 +209,10 @@ class DaskEngine:
             self.want(question.model)
             raise
 
+    def drain(self) -> None:
+        """Leaves queued runs where they are; those under way go on."""
+        self._draining.set()
+
     def close(self) -> None:
         """Ends the thread and the worker process."""
         self._closing.set()
@@ -230,7 +229,15 @@ class DaskEngine:
                 if not self.pool.connected() and not self._connect():
                     self._closing.wait(5)
                     continue
-                steps = (self._tell_workers, self._look, self._finish_runs, self._start_runs, self._stop_runs)
+                steps = (
+                    self._take_over,
+                    self._compare,
+                    self._tell_workers,
+                    self._look,
+                    self._finish_runs,
+                    self._start_runs,
+                    self._stop_runs,
+                )
                 went_well = [self._did(step) for step in steps]
                 if not all(went_well):
                     self._closing.wait(1)
@@ -238,6 +245,8 @@ class DaskEngine:
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
                 self._wake.clear()
         finally:
+            self._did(self._finish_runs)
+            self._did(self._give_back_runs)
             self.pool.close()
 
     def _did(self, step: Callable[[], None]) -> bool:
@@ -249,8 +258,32 @@ class DaskEngine:
             return False
         return True
 
+    def _take_over(self) -> None:
+        if time.monotonic() - self._taken_over > TAKE_OVER_INTERVAL:
+            self._taken_over = time.monotonic()
+            take_over(self.store, self.roster.catalogue)
+
+    def _compare(self) -> None:
+        """Makes the table and the workers agree: ends what only one of them has."""
+        running = {run.id: run for run in self.store.running_runs()}
+        for run in running.values():
+            if run.id not in self._flights:
+                settle(self.store, run)
+        for flight in self._flights.values():
+            if flight.run.id not in running and flight.stopping is None:  # another server cancelled or deleted it
+                flight.stopping = time.monotonic()
+
+    def _give_back_runs(self) -> None:
+        """Queues all runs under way again, which are not to blame for that."""
+        for flight in self._flights.values():
+            if flight.stopping is None:
+                self._queue_again(flight.run, flight.run.attempts)
+        with self._lock:
+            self._flights.clear()
+
     def _connect(self) -> bool:
-        """Starts the workers, or starts them anew; runs that were lost with them are seen to by `_finish_runs`."""
+        """Starts the workers, or starts them anew; runs that were lost with them wait for that."""
+        self._did(self._give_back_runs)
         self.pool.close()
         self._pids.clear()
         told = (self.roster.reload.token, self._plugins)
@@ -262,7 +295,8 @@ class DaskEngine:
                 return False
             full = no_space(error, f"Cannot start {self.pool.place}", TEMPORARY)
             log.warning("Cannot start %s: %s", self.pool.place, full or error, exc_info=full is None)
-            self.roster.reached(full or ModelError(f"Cannot connect to {self.pool.place}: {error}. Trying again."))
+            sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again; runs wait until it is there."
+            self.roster.reached(full or ModelError(sentence))
             self.pool.close()
             return False
         self._told = told
@@ -293,7 +327,7 @@ class DaskEngine:
             self.roster.end_reload(error=ModelError(sentence))
 
     def _start_runs(self) -> None:
-        if self._plugins != self._told[1]:
+        if self._draining.is_set() or self._plugins != self._told[1]:
             return  # they would be of code that is not there any more
         taken = {flight.worker for flight in self._flights.values()}
         free = [address for address in self._pids if address not in taken]
@@ -310,14 +344,16 @@ class DaskEngine:
             except (OSError, NotFound):
                 self._fail(run, NotFound(PICTURES_GONE))
                 continue
-            future = self.pool.submit(job, address, f"{run.id}-{run.attempts + 1}")
+            try:
+                future = self.pool.submit(job, address, f"{run.id}-{secrets.token_hex(4)}")
+            except Exception:
+                self._queue_again(run, run.attempts)
+                raise
             future.add_done_callback(lambda _: self._wake.set())
             flight = Flight(run, future, address, time.monotonic())
             self._turns[run.session] = flight.started
             with self._lock:
                 self._flights[run.id] = flight
-            if not self.store.change_run(run.id, (State.RUNNING,), progress=0.0):
-                flight.stopping = time.monotonic()  # cancelled while the pictures were read
 
     def _waiting(self) -> list[Run]:
         """Queued runs in the order in which they start: sessions take turns, so that nobody waits for ten."""
@@ -400,17 +436,7 @@ class DaskEngine:
         try:
             outcome = flight.future.result(timeout=60)
         except Exception as error:  # KilledWorker, CancelledError, a lost connection: the worker is gone
-            log.warning("Run lost its worker: %s", error)
-            self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
-            if run.attempts + 1 < ATTEMPTS:
-                self.store.change_run(run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="")
-                self._wake.set()
-                return
-            sentence = (
-                "The worker process died twice during this run: it ran out of memory, or the model or the "
-                "visualization crashed it. Try fewer or smaller pictures, or other settings."
-            )
-            self._fail(run, WorkerLost(sentence))
+            self._lose(flight, error)
             return
         if outcome.error is not None:
             self._fail(run, outcome.error)
@@ -424,6 +450,33 @@ class DaskEngine:
             full = no_space(error, "The result was not kept")
             log.warning("The result of run %s could not be kept: %s", run.id, error, exc_info=full is None)
             self._fail(run, full or PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
+
+    def _lose(self, flight: Flight, error: Exception) -> None:
+        """A run whose worker is gone is given to one once more; one that lost its connection as often as need be."""
+        run = flight.run
+        if not self.pool.connected():
+            self._queue_again(run, run.attempts)
+            return
+        reason = self.pool.why_ended(flight.worker)
+        log.warning("Run %s lost its worker: %s", run.id, reason or error)
+        self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
+        if run.attempts + 1 < ATTEMPTS:
+            self._queue_again(run, run.attempts + 1)
+            return
+        reason = reason or "it ran out of memory, or the model or the visualization crashed it"
+        self._fail(
+            run,
+            WorkerLost(
+                f"The worker process died twice during this run: {reason}. Try fewer or smaller pictures, or other "
+                "settings."
+            ),
+        )
+
+    def _queue_again(self, run: Run, attempts: int) -> None:
+        self.store.change_run(
+            run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="", started=None, attempts=attempts
+        )
+        self._wake.set()
 
     def _write(self, run: Run, outcome: Outcome) -> None:
         images = [self.store.image(run.session, image) for image in run.images]
@@ -443,18 +496,7 @@ class DaskEngine:
         manifest = make_manifest(run, key, visualization, images, outcome)
         self.store.write_results(run, files, manifest)
         metrics.MODEL_CALLS.labels(run.visualization).inc(outcome.calls)
-        kept = self.store.change_run(
-            run.id,
-            (State.RUNNING,),
-            state=State.DONE,
-            progress=1.0,
-            message="",
-            finished=time.time(),
-            key=key,
-            settings=json.dumps(outcome.settings),
-        )
-        if not kept:  # it was cancelled, or deleted with its session
-            self.store.drop_results(run)
+        self.store.finish_run(run, manifest)
 
     def _fail(self, run: Run, error: PicassoError) -> None:
         self.store.change_run(

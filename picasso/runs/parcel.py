@@ -27,6 +27,7 @@ class Parcel:
         roots: for a worker elsewhere, the files of each folder: {folder here: {relative path: content}}.
         token: tells what was sent anew apart from what was sent before.
         plugins: counts how often the visualizations in folders have changed.
+        here: for a worker process that the server started itself.
     """
 
     config: Config
@@ -34,11 +35,12 @@ class Parcel:
     roots: dict[str, dict[str, bytes]] = field(default_factory=dict)
     token: str = ""
     plugins: int = 0
+    here: bool = False
 
     @classmethod
     def local(cls, config: Config, token: str = "", plugins: int = 0) -> Parcel:
         """For a worker process on this machine: nothing is copied."""
-        return cls(config, list(sys.path), token=token, plugins=plugins)
+        return cls(config, list(sys.path), token=token, plugins=plugins, here=True)
 
     @classmethod
     def packed(cls, config: Config, token: str = "", plugins: int = 0) -> Parcel:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -36,6 +37,10 @@ SETTINGS = {
     "distributed.scheduler.worker-ttl": None,
     # Dask's defaults for a worker process (one thread, memory given back at once) slow TensorFlow down.
     "distributed.nanny.pre-spawn-environ": {"TF_CPP_MIN_LOG_LEVEL": os.environ.get(*QUIET_TENSORFLOW)},
+    # Picasso keeps nothing in Dask's memory that could go to the disk, and a paused worker would leave runs waiting.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
     # Nobody looks at profiles of the last thousand seconds, which a worker would keep.
     "distributed.worker.profile.enabled": False,
     # Status pages would tell every local user of this machine about our runs.
@@ -51,7 +56,10 @@ class WorkerPool:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._client: Any = None
+        self._comm: Any = None  # the client's first connection: a later one may be to another scheduler
         self._cluster: Any = None
+        # Of all clients of a cluster elsewhere: one that cannot connect leaves its own, a thread and three files.
+        self._loop: Any = None
 
     @property
     def place(self) -> str:
@@ -66,14 +74,19 @@ class WorkerPool:
         """
         import dask
         from distributed import Client
+        from distributed.utils import LoopRunner
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         dask.config.set(SETTINGS)
         if self.config.SCHEDULER:
-            self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s")
+            if self._loop is None:
+                self._loop = LoopRunner()
+                self._loop.start()
+            self._client = Client(self.config.SCHEDULER, name="picasso", timeout="10s", loop=self._loop.loop)
         else:
             self._cluster = self._local_cluster()
             self._client = Client(self._cluster, name="picasso")
+        self._comm = self._client.scheduler_comm
         self.set_up(token, plugins)
 
     def set_up(self, token: str, plugins: int) -> None:
@@ -95,11 +108,13 @@ class WorkerPool:
         from distributed import LocalCluster
 
         from picasso.runs.certificate import security
+        from picasso.runs.nanny import RememberingNanny
 
         return LocalCluster(
             n_workers=1,
             threads_per_worker=1,
             processes=True,
+            worker_class=RememberingNanny,
             host="127.0.0.1",
             protocol="tls://",
             security=security(),
@@ -159,7 +174,7 @@ class WorkerPool:
 
     def workers(self) -> set[str]:
         """The addresses of the workers that there are now."""
-        return set(self._client.nthreads())
+        return set(self._client.sync(self._client.scheduler.ncores, callback_timeout=WAIT_FOR_ANSWER))
 
     def submit(self, job: worker.Job, address: str, key: str) -> Any:
         """Gives a job to one worker, and to no other should that one die; returns Dask's future."""
@@ -174,11 +189,22 @@ class WorkerPool:
             except Exception:
                 log.debug("Worker %s gave no answer (nanny: %s)", address, nanny, exc_info=True)
 
+    def why_ended(self, address: str) -> str:
+        """How a worker process of this machine ended, in words; "" where that is not known."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT
+        while self._cluster is not None and time.monotonic() < deadline:
+            for nanny in self._cluster.workers.values():
+                if nanny.last is not None and nanny.last.worker == address:
+                    return str(nanny.last.words)
+            time.sleep(0.05)  # the scheduler may hear of it before the nanny does
+        return ""
+
     def connected(self) -> bool:
-        """False before `connect`, and where the worker process of this machine ended and nothing starts it again."""
-        if self._cluster is None:
-            return self._client is not None
-        return any(nanny.status.name not in ENDED for nanny in self._cluster.workers.values())
+        """Whether there is what `connect` made: False before it, where the scheduler was lost (if only for a moment: it
+        may be another one now), and where the worker process here ended and nothing starts it again."""
+        if self._client is None or self._client.status != "running" or self._client.scheduler_comm is not self._comm:
+            return False
+        return self._cluster is None or any(nanny.status.name not in ENDED for nanny in self._cluster.workers.values())
 
     def close(self) -> None:
         """Disconnects, and ends the worker process of this machine."""
@@ -186,4 +212,4 @@ class WorkerPool:
             if part is not None:
                 with suppress(Exception):
                     part.close()
-        self._client = self._cluster = None
+        self._client = self._comm = self._cluster = None

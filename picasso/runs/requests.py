@@ -147,6 +147,24 @@ def ask(
     return run
 
 
+def ask_again(store: Store, engine: Engine, run: Run, visualization: type[BaseVisualization], model: str) -> Run:
+    """A new run that is like a finished one.
+
+    Raises:
+        NotSupported, InvalidSetting: another model, which cannot do that.
+        OverBudget: it would be too much work.
+        TooMany, Busy: too many runs wait already.
+    """
+    settings = check(visualization, run.settings, how_is(engine, model).info)
+    afford(engine, visualization, settings, model, len(run.images))
+    check_room(store, engine, run.session)
+    digest = engine.roster.catalogue.digest(model) or ""
+    key = run.key if run.digest == digest else None  # made when it is done
+    new = store.add_run(run.session, run.visualization, run.settings, run.images, key, run.seed, model, digest)
+    engine.wake()
+    return new
+
+
 def so_far(engine: Engine, run: Run) -> list[Packed]:
     """The partial results of a run that is under way; of one that ended otherwise than done nothing is kept."""
     return [] if run.state.finished else engine.partial(run.id)

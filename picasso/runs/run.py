@@ -11,7 +11,10 @@ from typing import Any
 
 
 class State(StrEnum):
-    """Where a run is. It goes queued -> running -> one of the others, and never back but for one retry."""
+    """Where a run is. It goes queued -> running -> one of the others.
+
+    Back to queued it goes once if its worker dies, and whenever the server ends in order or loses its scheduler.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"

@@ -249,17 +249,23 @@ class Store:
 
     def adopt_runs(self) -> list[Run]:
         """Makes the unfinished runs of servers that are gone this server's own; returns them."""
-        adopted = []
-        for owner in {run.owner for run in self._runs("state IN ('queued', 'running') AND owner != ?", (self.owner,))}:
-            try:
-                with FileLock(lock_file(self.folder, owner), timeout=0):
-                    adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
-                    with self._connect() as db:
-                        db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
-            except Timeout:
-                continue  # it lives
-            lock_file(self.folder, owner).unlink(missing_ok=True)
+        adopted: list[Run] = []
+        for owner in self._other_owners():
+            lock = lock_file(self.folder, owner)
+            with suppress(Timeout), FileLock(lock, timeout=0):  # one that lives holds it
+                adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
+                with self._connect() as db:
+                    db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
+                withdraw(self.folder, owner)
+                lock.unlink(missing_ok=True)
         return adopted
+
+    def _other_owners(self) -> set[str]:
+        """The servers that have unfinished runs or left their lock here."""
+        with self._connect() as db:
+            rows = db.execute("SELECT DISTINCT owner FROM runs WHERE state IN ('queued', 'running')")
+            owners = {row["owner"] for row in rows}
+        return (owners | {path.stem for path in (self.folder / "servers").glob(f"{'?' * 32}.lock")}) - {self.owner}
 
     # Everybody's, for the administrator
 
@@ -498,6 +504,10 @@ class Store:
         """This server's runs that are queued or running, of all sessions, oldest first."""
         return self._runs("state IN ('queued', 'running') AND owner = ?", (self.owner,))
 
+    def running_runs(self) -> list[Run]:
+        """This server's runs that are running, of all sessions."""
+        return self._runs("state = 'running' AND owner = ?", (self.owner,))
+
     def count_unfinished(self, session: str) -> tuple[int, int]:
         """How many runs are queued or running: of that session, and of all sessions of this server."""
         with self._connect() as db:
@@ -590,6 +600,26 @@ class Store:
         """Deletes the files of a run that came to nothing, the manifest first: without it they are no result."""
         _remove(self.run_folder(run) / MANIFEST, self.run_folder(run))
 
+    def finish_run(self, run: Run, manifest: Mapping[str, Any]) -> bool:
+        """A running run whose results are written is done; where it was ended meanwhile, nothing of it is kept.
+
+        Returns:
+            Whether it is done.
+        """
+        done = self.change_run(
+            run.id,
+            (State.RUNNING,),
+            state=State.DONE,
+            progress=1.0,
+            message="",
+            finished=manifest["written"],
+            key=manifest["key"],
+            settings=json.dumps(manifest["settings"]),
+        )
+        if not done:
+            self.drop_results(run)
+        return done
+
     def manifest(self, run: Run) -> dict[str, Any] | None:
         """A run's manifest; None when it has no result."""
         try:
@@ -658,8 +688,10 @@ def _migrate(db: sqlite3.Connection) -> None:
     """Brings a database of earlier versions up to date."""
     if "digest" not in {column["name"] for column in db.execute("PRAGMA table_info(runs)")}:
         # There was one model then, and the column had its digest.
-        db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
-        db.execute("UPDATE runs SET digest = model, model = ''")
+        with db:
+            db.execute("BEGIN")  # both or nothing: Python's sqlite3 begins no transaction before ALTER
+            db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+            db.execute("UPDATE runs SET digest = model, model = ''")
 
 
 def read_kept(path: Path) -> bytes:

@@ -60,6 +60,9 @@ class InProcessEngine:
     def start(self) -> None:
         """Nothing to start."""
 
+    def drain(self) -> None:
+        """Nothing to wait for."""
+
     def close(self) -> None:
         """Nothing to end."""
 

@@ -24,7 +24,7 @@ from picasso.errors import InvalidSetting, NotFound, PicassoError, PluginError, 
 from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import load_array
-from picasso.runs.requests import ask, check_room
+from picasso.runs.requests import ask, ask_again
 from picasso.runs.run import Run, distinct_names
 from picasso.sessions import image_bytes
 from picasso.visualizations.base import BaseVisualization, Settings
@@ -117,21 +117,9 @@ def repeat_run(run: str) -> Answer:
     found = _own_run(run)
     if not found.state.finished:
         return redirect(url_for("pages.show_run", run=run), 303)
-    check_room(services().store, services().engine, found.session)
-    roster = services().engine.roster
-    model = found.model if roster.knows(found.model) else chosen_model()
-    key = found.key if found.digest == roster.catalogue.digest(model) else None  # made when it is done
-    new = services().store.add_run(
-        found.session,
-        found.visualization,
-        found.settings,
-        found.images,
-        key,
-        found.seed,
-        model,
-        roster.catalogue.digest(model) or "",
-    )
-    services().engine.wake()
+    visualization = services().registry.get(found.visualization)
+    model = found.model if services().engine.roster.knows(found.model) else chosen_model()
+    new = ask_again(services().store, services().engine, found, visualization, model)
     return redirect(url_for("pages.show_run", run=new.id), 303)
 
 

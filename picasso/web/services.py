@@ -37,6 +37,11 @@ class Services:
     started: float = field(default_factory=time.time)  # seconds since 1970
     draining: threading.Event = field(default_factory=threading.Event)  # no new visitors: it will end soon
 
+    def drain(self) -> None:
+        """Tells whoever asks that the server will end soon, and begins no more runs."""
+        self.draining.set()
+        self.engine.drain()
+
 
 def services() -> Services:
     """The services of the current application."""

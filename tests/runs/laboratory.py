@@ -21,8 +21,7 @@ MNIST = Path(__file__).resolve().parents[2] / "examples" / "mnist-keras"
 PATIENCE = 120.0  # seconds; how long a test waits for something that should come much sooner
 
 PLUGIN = """
-import os, re, signal, time
-from pathlib import Path
+import os, re, time
 from picasso.visualizations.base import BaseVisualization
 
 class {name}(BaseVisualization):
@@ -42,14 +41,6 @@ for step in range(40):
     time.sleep(0.25)
 return [{"pid": os.getpid()} for _ in inputs]""",
     "Raises": "return [1 / 0 for _ in inputs]",
-    "Exits": "os._exit(3)",
-    "Killed": "os.kill(os.getpid(), signal.SIGKILL)",
-    "DiesOnce": """
-mark = Path(__file__).with_name("died")
-if not mark.exists():
-    mark.write_text("")
-    os._exit(3)
-return [{"pid": os.getpid()} for _ in inputs]""",
     "Hangs": """
 self.progress(0.5, "Hanging")
 while True:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import pytest
+from clusters import Cluster
 from laboratory import MNIST, Laboratory, wait_for, write_plugins
 
 from picasso.config import load_config
 from picasso.runs.run import Run, State
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 # What a person writes: a config, functions beside it, one of which uses a module beside that.
@@ -45,60 +39,6 @@ def labels():
 """
 
 
-@dataclass
-class Cluster:
-    """Processes started from the command line, as an operator does, in a folder of their own."""
-
-    folder: Path
-    address: str = ""
-    processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{port}"
-        self._start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
-
-    def add_worker(self, name: str, *options: str) -> None:
-        """Starts a worker."""
-        self._start(name, "worker", self.address, "--nthreads", "1", "--name", name, "--no-dashboard", *options)
-
-    def _start(self, name: str, *command: str) -> None:
-        folder = self.folder / name
-        folder.mkdir()
-        # picasso is installed where workers run; the repository is nobody's working directory there.
-        environ = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        with (folder / "log").open("w") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-P", "-m", "dask", *command],
-                cwd=folder,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                text=True,
-            )
-
-    def pids(self, name: str) -> set[int]:
-        """A process and those that it started."""
-        process = psutil.Process(self.processes[name].pid)
-        return {one.pid for one in (process, *process.children(recursive=True))}
-
-    def kill(self, name: str) -> None:
-        """Ends a worker as a power cut does: its nanny too."""
-        for pid in self.pids(name):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.processes.pop(name).wait()
-
-    def close(self) -> None:
-        """Ends everything."""
-        for name, process in list(self.processes.items()):
-            if process.poll() is None:
-                self.kill(name)
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a person has it, outside every `sys.path`."""
@@ -108,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "digits_functions.py").write_text(FUNCTIONS)
     (folder / "digits_names.py").write_text(f"NAMES = {NAMES}")
     shutil.copy(MNIST / "model.keras", folder)
-    write_plugins(folder / "plugins", "Quick", "Slow", "Brief", "Hangs", "Exits")
+    write_plugins(folder / "plugins", "Quick", "Slow", "Brief", "Hangs")
     monkeypatch.setattr(sys, "path", list(sys.path))  # load_config puts the folder there
     for name in ("digits_functions", "digits_names"):
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -189,4 +189,8 @@ def test_a_run_that_was_asked_for_while_the_model_loaded_is_refused_by_the_worke
         engine.wake()
         ended = visitor.run(run.id)
         assert (ended.state, ended.error_code, model.calls) == (State.FAILED, "over_budget", before)
-    assert "785 model calls" in str(ended.error)
+        again = visitor.post(f"/runs/{run.id}/again")  # refused before there is a run
+        assert again.status_code == 422
+        assert "785 model calls" in str(ended.error)
+        assert "785 model calls" in again.get_data(as_text=True)
+        assert (visitor.services.store.runs(visitor.session), model.calls) == ([ended], before)
