@@ -111,9 +111,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("when", ["at once", "when ready"])
 def test_a_signal_ends_the_server_and_its_workers(tmp_path: Path, number: signal.Signals, when: str) -> None:
-    tiny = number is signal.SIGINT  # what the server is told is its own affair: its worker is ended all the same
-    config, environ = ("config.py", with_tiny_model(tmp_path)) if tiny else (str(MNIST), {})
-    with serving(tmp_path, "--config", config, "--port", "0", **environ) as (process, address):
+    with serving(tmp_path, "--config", str(MNIST), "--port", "0") as (process, address):
         assert address.startswith("http://127.0.0.1:")
         assert "What does your model look at?" in get(address)
         deadline = time.monotonic() + 100
