@@ -46,11 +46,12 @@ check-code:
 check-tests:
 	$(BIN)/pytest -m "not slow" -q -n auto --maxprocesses=4 --dist worksteal
 
-test: .venv/.dev install
+# All tests once, fast and slow in the same processes: each has TensorFlow to import, and all test modules.
+test: .venv/.dev
 	$(BIN)/python tools/find_chromium.py --install
 	$(BIN)/python tools/find_faketime.py --install
-	$(MAKE) check docs
-	$(BIN)/pytest -m slow -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
+	$(MAKE) --jobs=2 --output-sync=target install check-code docs
+	$(BIN)/pytest -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
 	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
 
 # The tests in their long form: all files of the corpora, more random examples; needs Debian's package sources.
@@ -58,10 +59,10 @@ test-all: export PICASSO_EVERYTHING = 1
 test-all: test
 
 test-browser:
-	$(BIN)/pytest -m slow $(BROWSER)
+	$(BIN)/pytest $(BROWSER)
 
 test-processes:
-	$(BIN)/pytest -m slow $(PROCESSES)
+	$(BIN)/pytest $(PROCESSES)
 
 # The documentation as pages: docs/_build/index.html.
 docs: .venv/.dev

@@ -75,7 +75,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             visit(url, given, folder / "pictures", ledger)
             left = time.time()
             say(f"{ledger.accepted} runs were accepted; waiting for those that are not deleted: {len(ledger.runs)}")
-            lost = reckon(url, ledger)
+            lost = reckon(url, ledger, server)
         ended = rows()
     return load_report.figures(ledger, ended, lost, (began, left), given.visitors, log.read_text(errors="replace"))
 
@@ -92,9 +92,12 @@ def serving(given: argparse.Namespace, folder: Path, log: Path) -> Iterator[tupl
     environ = kept | {"PICASSO_DATA_DIR": str(folder / "data")}
     command = [given.python, "-m", "picasso", "serve", "--port", "0"]
     command += ["--config", given.config] if given.config else []
-    with log.open("w") as errors, subprocess.Popen(  # noqa: S603 - our own program
-        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True
-    ) as server:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(  # noqa: S603 - our own program
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as server,
+    ):
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
@@ -121,9 +124,12 @@ def wait_until_ready(url: str) -> None:
 @contextmanager
 def watching(url: str, pid: int, file: Path) -> Iterator[Any]:
     """Asks how the server is until the end; gives a function that reads what was seen."""
-    with file.open("w") as rows, subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, HERE / "load_watch.py", url, str(pid)], stdin=subprocess.PIPE, stdout=rows, text=True
-    ) as watcher:
+    with (
+        file.open("w") as rows,
+        subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, HERE / "load_watch.py", url, str(pid)], stdin=subprocess.PIPE, stdout=rows, text=True
+        ) as watcher,
+    ):
         try:
             yield lambda: [json.loads(line) for line in file.read_text().splitlines()]
         finally:
@@ -155,12 +161,12 @@ def visit(url: str, given: argparse.Namespace, pictures: Path, ledger: Ledger) -
         ledger.fault(f"A visitor failed: {error['traceback'][-600:]}")
 
 
-def reckon(url: str, ledger: Ledger) -> list[str]:
+def reckon(url: str, ledger: Ledger, server: subprocess.Popen[str]) -> list[str]:
     """Waits for every run that is to be there, and opens its result; sentences about those that are lost."""
     lost: list[str] = []
     left = dict(ledger.runs)
     end = time.monotonic() + PATIENCE
-    while left and time.monotonic() < end:
+    while left and time.monotonic() < end and server.poll() is None:
         before = len(left)
         for run, sentence in zip(
             list(left), Pool(AT_ONCE).map(lambda run: settled(url, run, ledger), list(left.values())), strict=True

@@ -21,7 +21,12 @@ Figures = dict[str, Any]
 
 
 def figures(
-    ledger: Ledger, rows: Sequence[dict[str, Any]], lost: Sequence[str], visited: tuple[float, float], visitors: int, log: str
+    ledger: Ledger,
+    rows: Sequence[dict[str, Any]],
+    lost: Sequence[str],
+    visited: tuple[float, float],
+    visitors: int,
+    log: str,
 ) -> Figures:
     """Everything that was seen, as JSON.
 
@@ -100,8 +105,8 @@ def broken(figures: Figures) -> list[str]:
         found.append(f"{health['not well']} of {health['asked']} questions for health were not answered with 200.")
     if health["late"]:
         found.append(
-            f"Health took longer than {HEALTH_MS:g} ms {health['late']} times, {health['worst']} ms at worst, the first "
-            f"ones {health['late at'][:5]} seconds after the visitors came."
+            f"Health took longer than {HEALTH_MS:g} ms {health['late']} times, {health['worst']} ms at worst, the "
+            f"first ones {health['late at'][:5]} seconds after the visitors came."
         )
     if figures["tracebacks"]:
         found.append(f"The server's log has {figures['tracebacks']} tracebacks. {figures['log'][-500:]}")

@@ -5,6 +5,7 @@ Each waits where the server says so (429 and 503 with Retry-After), and goes on 
 
 from __future__ import annotations
 
+import html
 import random
 import re
 import secrets
@@ -204,8 +205,8 @@ class Browser(Visitor):
             if self.watched(run):
                 return
             run = self.started(self.ask("POST", f"/runs/{run}/again", "POST again", (303,)), name)
-        page = self.watched(run)
-        for address in random.sample(found := re.findall(rf"/runs/{run}/files/[\w.]+", page), min(3, len(found))):
+        found = re.findall(rf"/runs/{run}/files/[\w.]+(?:\?[\w=&;.%+-]+)?", html.unescape(self.watched(run)))
+        for address in random.sample(found, min(3, len(found))):
             self.ask("GET", address, "GET file of a run")
 
     def form(self, path: str, what: str, fields: list[tuple[str, str]]) -> Any:

@@ -80,7 +80,7 @@ def lane_of(request: Any) -> str:
 
 def _waiting(dispatcher: ThreadedTaskDispatcher) -> int:
     """How many of its requests wait; those that a thread has only to wake up for do not."""
-    idle = len(dispatcher.threads) - dispatcher.stop_count - dispatcher.active_count
+    idle: int = len(dispatcher.threads) - dispatcher.stop_count - dispatcher.active_count
     return max(0, len(dispatcher.queue) - idle)
 
 

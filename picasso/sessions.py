@@ -24,7 +24,7 @@ from werkzeug.datastructures import FileStorage
 
 from picasso.config import TOKEN, Config
 from picasso.disk import if_there_is_room, no_space
-from picasso.errors import ConfigError, ImageRefused, NotFound, PicassoError, TooLarge
+from picasso.errors import Busy, ConfigError, ImageRefused, NotFound, PicassoError, TooLarge
 from picasso.images.decoder import shared
 from picasso.images.decoder_process import Decoded, decode
 from picasso.images.reading import FORMATS, Limits, check_bytes, shown_name
@@ -70,7 +70,7 @@ class Sessions:
                 check_bytes(size, file.filename or "", self.limits)  # before it is in memory
                 accepted.append(self.add_image(session, file.stream.read(), file.filename))
                 UPLOADS.labels("accepted").inc()
-            except ImageRefused as error:
+            except (ImageRefused, Busy) as error:
                 UPLOADS.labels(error.code).inc()
                 refused.append(Refusal(name, error))
             except (OSError, sqlite3.Error) as error:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """This environment without settings of Picasso, with a data folder of its own."""
@@ -67,3 +69,22 @@ def get(address: str) -> str:
     with urllib.request.urlopen(address, timeout=60) as answer:
         text: str = answer.read().decode()
         return text
+
+
+WITHOUT_TENSORFLOW = """
+import sys, types
+
+class Opening(types.ModuleType):
+    def open_model(self, config):
+        from picasso.testing.model import TinyModel
+        return TinyModel()
+
+sys.modules["picasso.models.opening"] = Opening("picasso.models.opening")
+"""
+
+
+def with_tiny_model(folder: Path, settings: str = "") -> dict[str, str]:
+    """Writes a config.py whose model needs no TensorFlow; gives the environment in which all processes open it."""
+    (folder / "config.py").write_text(f'MODEL_PATH = "tiny"\n{settings}')
+    (folder / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from serving import get, run, serving
+from serving import get, run, serving, with_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = ROOT / "examples" / "mnist-keras" / "config.py"
@@ -112,7 +111,9 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("when", ["at once", "when ready"])
 def test_a_signal_ends_the_server_and_its_workers(tmp_path: Path, number: signal.Signals, when: str) -> None:
-    with serving(tmp_path, "--config", str(MNIST), "--port", "0") as (process, address):
+    tiny = number is signal.SIGINT  # what the server is told is its own affair: its worker is ended all the same
+    config, environ = ("config.py", with_tiny_model(tmp_path)) if tiny else (str(MNIST), {})
+    with serving(tmp_path, "--config", config, "--port", "0", **environ) as (process, address):
         assert address.startswith("http://127.0.0.1:")
         assert "What does your model look at?" in get(address)
         deadline = time.monotonic() + 100
@@ -144,16 +145,6 @@ def test_a_model_without_a_config_of_its_own(tmp_path: Path) -> None:
         assert "notice error" not in get(address)
 
 
-WITHOUT_TENSORFLOW = """
-import sys, types
-
-class Opening(types.ModuleType):
-    def open_model(self, config):
-        from picasso.testing.model import TinyModel
-        return TinyModel()
-
-sys.modules["picasso.models.opening"] = Opening("picasso.models.opening")
-"""
 QUICK_AND_DYING = """
 import logging, os
 from picasso.visualizations.base import BaseVisualization
@@ -182,11 +173,9 @@ def test_lines_of_web_process_and_workers_belong_together(tmp_path: Path) -> Non
     (folder / "mine.py").write_text(QUICK_AND_DYING)
     for name in ("Quick", "Dying"):
         (folder / f"{name}.html").write_text('{% extends "result.html" %}')
-    (tmp_path / "config.py").write_text('MODEL_PATH = "tiny"\nVISUALIZATION_FOLDERS = ["plugins"]\n')
-    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)  # of every process
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environ = with_tiny_model(tmp_path, 'VISUALIZATION_FOLDERS = ["plugins"]\n')
     picture = ROOT / "examples" / "mnist-keras" / "samples" / "three.png"
-    with serving(tmp_path, "--config", "config.py", "--port", "0", PYTHONPATH=path) as (process, address):
+    with serving(tmp_path, "--config", "config.py", "--port", "0", **environ) as (process, address):
         client = requests.Session()
         api = f"{address}api/v1"
         with picture.open("rb") as stream:
@@ -235,7 +224,8 @@ def test_another_port_when_it_is_taken(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with serving(tmp_path, "--config", str(MNIST), "--port", str(port)) as (_, address):
+        environ = with_tiny_model(tmp_path)
+        with serving(tmp_path, "--config", "config.py", "--port", str(port), **environ) as (_, address):
             assert address != f"http://127.0.0.1:{port}/"
             assert "What does your model look at?" in get(address)
 
@@ -243,7 +233,8 @@ def test_another_port_when_it_is_taken(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_more_bytes_than_allowed_get_the_page_that_says_so(tmp_path: Path) -> None:
     """Through the real server, which has a limit of its own."""
-    with serving(tmp_path, "--config", str(MNIST), "--port", "0", PICASSO_MAX_UPLOAD_BYTES=str(2**20)) as (_, address):
+    environ = with_tiny_model(tmp_path) | {"PICASSO_MAX_UPLOAD_BYTES": str(2**20)}
+    with serving(tmp_path, "--config", "config.py", "--port", "0", **environ) as (_, address):
         request = urllib.request.Request(
             f"{address}images", bytes(2**20 + 1), {"Content-Type": "multipart/form-data; boundary=x"}
         )

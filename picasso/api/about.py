@@ -56,11 +56,9 @@ def live() -> Live:
 @blueprint.output(Ready)
 @blueprint.doc(operation_id="ready", responses=[503])
 def ready() -> Ready:
-    """Whether runs can be taken: the default model is loaded, the data folder there, the server not about to end."""
+    """Whether the default model is loaded, and the server is not about to end."""
     if services().draining.is_set():
         raise Busy("The server is about to end.")
-    if not services().store.database.is_file():
-        raise Busy("The data folder (DATA_DIR) is gone. Restart the server.")
     status = how_is(services().engine, services().engine.roster.default)
     if status.info is None or status.state not in ("ready", "closed"):  # closed: opened again when it is needed
         raise status.error or ModelError("The model is loading.")

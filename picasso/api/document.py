@@ -136,7 +136,9 @@ def documentation() -> str:
         for path, operations in sorted(found["paths"].items())
         for method, operation in operations.items()
     ]
-    return render_template("rest.html", document=found, operations=operations, schema_of=schema_of, kind=kind, coded=coded)
+    return render_template(
+        "rest.html", document=found, operations=operations, schema_of=schema_of, kind=kind, coded=coded
+    )
 
 
 def schema_of(content: dict[str, Any]) -> dict[str, Any]:

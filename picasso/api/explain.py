@@ -155,7 +155,7 @@ def _finished(run: Run) -> Run:
         if time.monotonic() > deadline:
             if run.state is State.QUEUED:
                 raise Busy(
-                    f"Others' runs are under way, and this one did not begin within {limit:g} seconds. Try again later, or "
+                    f"Others' runs are under way, and this one did not begin within {limit:g} seconds. Ask later, or "
                     "send 'Prefer: respond-async' to have it as a run."
                 )
             raise TookTooLong(

@@ -58,7 +58,7 @@ class Decoder:
         try:
             process = self._places.get(timeout=limits.max_seconds)
         except queue.Empty:
-            raise Busy("Too many pictures are being read just now. Try again in a moment.") from None
+            raise Busy(f'"{name}" was not read: too many others are just now. Try again in a moment.') from None
         try:
             if process is not None and process.ended:  # somebody ended it while it had nothing to do
                 process.close()

@@ -291,6 +291,8 @@ class DaskEngine:
         try:
             self.pool.connect(*told)
         except Exception as error:
+            if self._closing.is_set():  # the process ends, and Dask with it
+                return False
             full = no_space(error, f"Cannot start {self.pool.place}", TEMPORARY)
             log.warning("Cannot start %s: %s", self.pool.place, full or error, exc_info=full is None)
             sentence = f"Cannot connect to {self.pool.place}: {error}. Trying again; runs wait until it is there."

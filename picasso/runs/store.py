@@ -119,7 +119,8 @@ class Store:
         self._opening = threading.Lock()
         self._idle: list[Connection] = []
         self._held = [self._open()]
-        _reserve(self._held[0])
+        with if_there_is_room():
+            _reserve(self._held[0])
         weakref.finalize(self, _close, self._idle)
         weakref.finalize(self, _close, self._held)
 
@@ -166,7 +167,8 @@ class Store:
                 for log_file in self._log_files:  # those of the one that is gone, which sqlite would take for its own
                     log_file.unlink(missing_ok=True)
             self._held.append(self._open())
-        _reserve(self._held[0])
+        with if_there_is_room():
+            _reserve(self._held[0])
         return self._held[0].files
 
     @property
@@ -192,7 +194,7 @@ class Store:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
-        db.execute("PRAGMA wal_autocheckpoint = 100")  # pages that its log may have, not 1000: the disk may be small
+        db.execute("PRAGMA wal_autocheckpoint = 100")  # pages of its log, not 1000: the disk may be small
         db.execute("PRAGMA temp_store = MEMORY")  # the folder for temporary files may be full
         db.executescript(SCHEMA)
         with db:

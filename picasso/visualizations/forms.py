@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -35,7 +35,7 @@ class FormField:
     high: float | None = None
     step: float | str | None = None
     options: tuple[Any, ...] = ()
-    only: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, Any] | None = None
     used: bool = True
 
     @property
@@ -72,9 +72,7 @@ def form_fields(
     parts = {name: _resolved(part, schema) for name, part in schema.get("properties", {}).items()}
     values = {name: part.get("default") for name, part in parts.items()} | values
     return [
-        replace(
-            _field(name, part, values[name], limits.get(name)), only=part.get("only", {}), used=_used(part, values)
-        )
+        replace(_field(name, part, values[name], limits.get(name)), only=part.get("only"), used=_used(part, values))
         for name, part in parts.items()
     ]
 

@@ -48,7 +48,7 @@ class _Now(Collector):
         states.update(hand.state for hand in now.workers)
         yield _labelled("picasso_workers", "Worker processes, by what they are at", "state", states)
         yield CounterMetricFamily("picasso_workers_lost", "Worker processes that ended", value=now.lost)
-        memory = {"web": now.memory} | {f"worker {number}": hand.memory for number, hand in enumerate(now.workers)}
+        memory = {"web": now.memory} | {f"worker {number}": hand.memory for number, hand in enumerate(now.workers, 1)}
         yield _labelled("picasso_memory_bytes", "Resident memory of each process", "process", memory)
         if now.used is not None:
             yield _plain("picasso_data_bytes", "Bytes of the data folder, counted once a minute", now.used)

@@ -10,7 +10,7 @@ from flask import (
     url_for,
 )
 
-from picasso.errors import ImageRefused, NotFound, PicassoError
+from picasso.errors import Busy, ImageRefused, NotFound, PicassoError
 from picasso.runs.run import StoredImage
 from picasso.sessions import image_bytes, small, thumbnail_bytes
 from picasso.visualizations.base import BaseVisualization
@@ -51,6 +51,8 @@ def upload() -> Answer:
     session = require_session()
     accepted, refusals = services().sessions.add_files(session, files)
     refused = [refusal.error for refusal in refusals]
+    if not accepted and isinstance(refused[0], Busy):
+        raise refused[0]
     if not accepted:
         return _refused_page(refused), max(refusal.status for refusal in refused)
     for refusal in refused:

@@ -108,8 +108,10 @@ def amount(value: int) -> str:
 
 
 def size(value: int) -> str:
-    """Bytes: "0.4 MiB", "12 MiB", "1,024 MiB", "62 GiB"."""
+    """Bytes: "45 KiB", "0.4 MiB", "12 MiB", "1,024 MiB", "62 GiB"."""
     mebibytes = value / MEBIBYTE
+    if mebibytes < 0.1:
+        return f"{value / 1024:.0f} KiB"
     if mebibytes < 10:
         return f"{mebibytes:.1f} MiB"
     return f"{mebibytes:,.0f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.0f} GiB"

@@ -16,6 +16,7 @@ CUP = (108, 60)  # the middle of the cup's opening, in the model's 224 x 224 pix
 CORNER = (196, 200)  # the table
 SIDE = 224
 ANSWER = 15_000  # milliseconds; on a quiet machine it takes less than a tenth of a second
+PHONE = {"width": 390, "height": 844}
 
 
 def at(page: Page, point: tuple[float, float]) -> tuple[float, float]:
@@ -157,10 +158,13 @@ def test_painting_pieces_and_keeping_only_a_part(page: Page) -> None:
 
 
 def test_touch_on_a_phone(new_context: Callable[..., BrowserContext]) -> None:
-    context = new_context(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
+    context = new_context(viewport=PHONE, has_touch=True, color_scheme="dark")
     page = context.new_page()
     open_tool(page)
     assert sideways_scrolling(page) == 0
+    clear = page.get_by_role("button", name="Clear").bounding_box()
+    assert clear is not None
+    assert clear["x"] + clear["width"] <= PHONE["width"]
     board, says = (page.locator(part).bounding_box() for part in (".board", ".says"))
     assert board is not None
     assert says is not None

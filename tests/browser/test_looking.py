@@ -106,6 +106,21 @@ def test_a_link_fills_the_settings_in(page: Page) -> None:
     expect(page.get_by_label("Hidden with")).to_have_value("black")
 
 
+def test_settings_that_do_not_matter_are_put_away(page: Page) -> None:
+    page.goto("/visualizations/saliency?method=SmoothGrad")
+    samples, points = page.get_by_label("Samples"), page.get_by_label("Points")
+    expect(samples).to_be_visible()
+    expect(points).to_be_hidden()
+    samples.fill("0")  # which is refused, but not where it is not asked for
+    page.get_by_label("Method").select_option("integrated gradients")
+    expect(points).to_be_visible()
+    expect(samples).to_be_hidden()
+    page.get_by_role("button", name="Next: pictures").click()
+    page.wait_for_url("**/saliency/pictures**")
+    assert "points=" in page.url
+    assert "samples=" not in page.url
+
+
 # Ways for pictures to come in
 
 
@@ -226,10 +241,10 @@ def test_maps_share_a_range_or_have_their_own(visitor_page: Page, visitor: Visit
 
 def test_copying_the_link(visitor_page: Page, visitor: Visitor) -> None:
     visitor_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    visitor_page.goto(visitor.pages["saliency"])
+    visitor_page.goto(visitor.pages["probabilities"])
     visitor_page.get_by_role("button", name="Copy link").click()
     expect(visitor_page.get_by_role("button", name="Copied")).to_be_visible()
-    assert visitor_page.evaluate("navigator.clipboard.readText()") == visitor.pages["saliency"]
+    assert visitor_page.evaluate("navigator.clipboard.readText()") == visitor.pages["probabilities"]
 
 
 def test_the_same_run_again_is_kept(visitor_page: Page, visitor: Visitor) -> None:

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 SIZE = 224  # of the model's view
 WINDOW = (64, 64)  # of the visitor's occlusion
+SIDES = [("x", "width"), ("y", "height")]  # of a bounding box
 
 
 def the_map(page: Page) -> Locator:
@@ -295,6 +296,10 @@ def test_with_fingers_on_a_phone(visitor: Visitor, new_context: Callable[..., Br
     assert abs(column - 120) <= 1
     expect(shown.locator(".what")).to_have_text(number(float(raw[row, column])))
     expect(shown.locator(".tip")).to_be_visible()
+    tip, window = (shown.locator(part).bounding_box() for part in (".tip", ".window"))
+    assert tip is not None
+    assert window is not None
+    assert any(tip[at] >= window[at] + window[size] or window[at] >= tip[at] + tip[size] for at, size in SIDES)
     assert sideways_scrolling(page) == 0
     hand = context.new_cdp_session(page)
     x, y = place(shown, 112, 112)
@@ -302,6 +307,7 @@ def test_with_fingers_on_a_phone(visitor: Visitor, new_context: Callable[..., Br
         fingers = [] if apart is None else [{"x": x + side * apart, "y": y, "id": side + 1} for side in (-1, 1)]
         hand.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
     expect(page.get_by_role("group", name="Zoom").first).to_contain_text("200 %")
+    expect(shown.locator(".picture.whole")).to_be_hidden()
     handle = page.get_by_role("button", name="Swipe").first
     handle.scroll_into_view_if_needed()
     handle.tap()

@@ -15,6 +15,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
 from browsing import ExaminingClient, InProcessEngine, Visitor
+from long_forms import everything
 
 from picasso.app import create_app
 from picasso.config import Config
@@ -35,6 +36,7 @@ ODD = {
     "line feed": "a%0d%0ab",
     "right to left": quote("\u202ea"),
 }
+TRIED = list(ODD.values()) if everything() else [ODD[name] for name in ("digits", "long id", "NUL", "lone surrogate")]
 asked: set[str] = set()
 
 
@@ -96,10 +98,10 @@ def test_odd_parts_of_addresses(visitor: Visitor) -> None:
     tried = 0
     for method, place, values in routes(visitor):
         for part in values:
-            for odd in ODD.values():
+            for odd in TRIED:
                 refused(visitor, method, place.format(**values | {part: odd}))
                 tried += 1
-    assert tried > 500
+    assert tried > 40 * len(TRIED)
 
 
 @pytest.mark.slow
@@ -111,11 +113,11 @@ def test_odd_parameters(visitor: Visitor) -> None:
         asked.clear()
         refused(visitor, method, address)
         for name in sorted(asked):
-            for odd in ODD.values():
+            for odd in TRIED:
                 refused(visitor, method, f"{address}?{quote(name)}={odd}")
                 refused(visitor, method, f"{address}?{odd}={odd}&{quote(name)}={odd}&{quote(name)}=1")
                 tried += 1
-    assert tried > 500
+    assert tried > 40 * len(TRIED)
 
 
 def test_long_numbers_of_samples(visitor: Visitor) -> None:

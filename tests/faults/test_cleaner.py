@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
 from browsing import ExaminingClient, InProcessEngine, Visitor, picture
+from long_forms import everything
 
 from picasso.app import create_app
 from picasso.config import Config
@@ -84,6 +85,7 @@ TAKEN = [
     whole_folder, all_sessions, own_session, pictures, results, manifests, arrays, database, everything_of_sqlite,
     the_log_of_sqlite,
 ]  # fmt: skip
+SAMPLE = [own_session, pictures, everything_of_sqlite]
 
 
 def addresses(app: Any, image: str, run: str) -> list[str]:
@@ -101,7 +103,7 @@ def addresses(app: Any, image: str, run: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("taken", TAKEN, ids=lambda taken: taken.__name__)
+@pytest.mark.parametrize("taken", TAKEN if everything() else SAMPLE, ids=lambda taken: taken.__name__)
 def test_what_is_taken_away_under_the_server(app: Any, taken: Callable[[Visitor], None]) -> None:
     visitor = Visitor(app)
     image = visitor.add()

@@ -24,7 +24,7 @@ import requests
 
 MNIST = Path(__file__).resolve().parents[2] / "examples" / "mnist-keras"
 VISITORS = 100
-SECONDS = 6  # after which nobody begins anew
+SECONDS = 3  # after which nobody begins anew
 PATIENCE = 120
 WORK = {"class-probabilities": "classes", "occlusion": "window", "saliency": "samples"}
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 
 from picasso import sessions
 from picasso.config import Config
@@ -20,6 +22,8 @@ def open_tiny(_config: Config) -> TinyModel:
 
 
 opening.open_model = open_tiny
+if "FAKETIME_TIMESTAMP_FILE" in os.environ:  # under libfaketime, Python's own sleep is refused (EINVAL)
+    time.sleep = lambda seconds: threading.Event().wait(seconds)
 if "SWEEPS_EVERY" in os.environ:
     sessions.SWEEP_SECONDS = float(os.environ["SWEEPS_EVERY"])
     sessions.FIRST_SWEEP_SECONDS = 0.0

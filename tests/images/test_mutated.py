@@ -82,7 +82,7 @@ def with_right_sums(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", SEEDS)
-@settings(max_examples=20_000 if everything() else 25)
+@settings(max_examples=5_000 if everything() else 25)
 @given(st.data())
 def test_changed_files(kind: str, data: st.DataObject) -> None:
     seed = data.draw(st.sampled_from(SEEDS[kind]))

@@ -170,7 +170,7 @@ class Watched:
         while self.results() < results:
             assert self.process.poll() is None
             assert time.monotonic() < deadline
-            time.sleep(0.02)
+            time.sleep(0.1)
         return peak(self.process.pid)
 
 

@@ -7,12 +7,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
 import pytest
 from browsing import MakeVisitor, Page, Visitor, picture
 from werkzeug.test import TestResponse
 
+from picasso import sessions
 from picasso.config import MEBIBYTE
+from picasso.images.decoder import Decoder
 from picasso.serving import REFUSED_UNREAD, make_server
 
 DEEP = 100_000
@@ -158,6 +161,20 @@ def test_parameters_with_absurd_values(visitor: Visitor) -> None:
             assert response.status_code < 500, address[:200]
             if response.status_code >= 400:
                 is_refused(response)
+
+
+# Pictures
+
+
+def test_pictures_that_nobody_has_time_for(make_visitor: MakeVisitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be tried again is said so, to people and to programs, and leaves nothing."""
+    visitor = make_visitor(MAX_IMAGE_SECONDS=0.01)
+    monkeypatch.setattr(sessions, "shared", lambda: Decoder(0))  # none of whose processes ever becomes free
+    for path in ("/images", "/api/v1/images"):
+        response = visitor.post(path, {"file": [(BytesIO(picture()), "cat.png")]})
+        assert "too many others" in is_refused(response, 503)
+        assert response.headers["Retry-After"]
+        assert visitor.services.store.images(visitor.session) == []
 
 
 # The server itself

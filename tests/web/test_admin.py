@@ -150,8 +150,3 @@ def test_health_waits_for_nobody(visitor: Visitor, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(visitor.services.store, "_connect", refuse)
     for path in ("/health/live", "/health/ready", "/api/v1/health/live", "/api/v1/health/ready"):
         assert visitor.get(path).status_code == 200, path
-    monkeypatch.setattr(visitor.services.store, "database", visitor.services.store.folder / "gone")
-    assert visitor.get("/health/live").status_code == 200
-    gone = visitor.get("/health/ready")
-    assert (gone.status_code, gone.headers["Retry-After"]) == (503, "5")
-    assert "is gone" in gone.get_json()["error"]["message"]

@@ -164,7 +164,7 @@ def test_what_a_model_cannot_do_is_left_out_and_said(make_visitor: MakeVisitor) 
 
 def test_the_page_that_starts(several: Visitor) -> None:
     page = several.page("/compare")
-    assert "Add pictures" in page.text
+    assert "No pictures yet" in page.text
     assert page.all("a", href="/compare")
     run = several.start("occlusion")
     page = several.page("/compare")

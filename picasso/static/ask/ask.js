@@ -98,9 +98,11 @@ class Page {
   }
 
   #move(event) {
-    if (this.#hand === null) return this.#hover(this.board.point(event));
+    const point = this.board.point(event);
+    if (this.#hand === null) return this.#hover(point);
     if (event.pointerId !== this.#hand) return;
-    this.tool.move(this.board.point(event));
+    if (this.over) this.over = point; // the outline of the brush goes along
+    this.tool.move(point);
     this.#changed();
   }
 
@@ -200,8 +202,15 @@ class Page {
 
   #ask(question) {
     const asked = JSON.stringify(question);
-    if (asked !== this.#asked) this.asker.ask(question); // a brush that is only moved asks nothing
+    if (asked === this.#asked) return; // a brush that is only moved asks nothing
     this.#asked = asked;
+    this.#wait(true);
+    this.asker.ask(question);
+  }
+
+  // Whether the bars are of an earlier question than the last.
+  #wait(waits) {
+    this.form.querySelector(".changes").setAttribute("aria-busy", waits);
   }
 
   #draw() {
@@ -217,6 +226,7 @@ class Page {
 
   #hear(classes, question, last) {
     this.bars.show(classes);
+    this.#wait(!last);
     clearTimeout(this.#resting);
     if (last) this.#resting = setTimeout(() => this.#rest(classes, question), REST);
   }

@@ -61,7 +61,7 @@ export class Reading {
     this.#settle();
   }
 
-  // Beside what it is about, and inside the stage.
+  // Beside what it is about, or below or above it where no side has room; inside the stage.
   #settle() {
     const stage = this.stage.root.getBoundingClientRect();
     const about = (this.window.hidden ? this.mark : this.window).getBoundingClientRect();
@@ -69,8 +69,11 @@ export class Reading {
     const right = about.right - stage.left + MARGIN;
     const left = about.left - stage.left - MARGIN - width;
     const beside = right + width <= stage.width ? right : left;
+    const below = about.bottom - stage.top + MARGIN;
+    const above = about.top - stage.top - MARGIN - height;
+    const top = beside >= 0 ? about.top - stage.top : below + height <= stage.height ? below : above;
     this.tip.style.left = `${Math.max(0, Math.min(beside, stage.width - width))}px`;
-    this.tip.style.top = `${Math.max(0, Math.min(about.top - stage.top, stage.height - height))}px`;
+    this.tip.style.top = `${Math.max(0, Math.min(top, stage.height - height))}px`;
   }
 }
 
