@@ -91,13 +91,17 @@ class Ledger:
                 assert "Run it again" in known.visitor.page(f"/runs/{known.run}/")
         return state
 
+    def ended(self, known: Known) -> tuple[str, ...]:
+        """The state in which a run ended, if it has."""
+        state = self.check(known)
+        return (state,) if state in {"", *FINISHED} else ()
+
     def settle(self) -> dict[str, int]:
         """Waits until every run has ended; how many ended in which way, each having been executed once at most."""
-        wait_for(lambda: all(self.check(known) in {"", *FINISHED} for known in self.known))
-        counts = executions(self.server.folder)
         ends: dict[str, int] = {}
         for known in self.known:
-            state = self.check(known)
+            (state,) = wait_for(lambda known=known: self.ended(known))
+            counts = executions(self.server.folder)
             assert counts[known.mark] == 1 if state == "done" else counts[known.mark] <= 1, (known, state)
             ends[state or "deleted"] = ends.get(state or "deleted", 0) + 1
         return ends
