@@ -120,12 +120,31 @@ def test_what_is_wrong_is_named(
     assert not kept(program)
 
 
-def test_what_takes_too_long_is_ended(make_program: MakeProgram, own_engine: InProcessEngine) -> None:
+def test_what_takes_too_long_is_ended(
+    make_program: MakeProgram, own_engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = make_program(EXPLAIN_TIMEOUT_SECONDS=0.05)
-    own_engine.waiting = True
+
+    def begin() -> None:
+        for run in own_engine.store.unfinished_runs():
+            own_engine.store.change_run(run.id, (State.QUEUED,), state=State.RUNNING)
+
+    monkeypatch.setattr(own_engine, "wake", begin)
     error = program.error("POST", "explain", 504, data=body())
     assert error["code"] == "took_too_long"
     assert "respond-async" in error["message"]
+    assert not kept(program)
+    assert not own_engine.store.unfinished_runs()
+
+
+def test_what_does_not_even_begin_in_time_is_to_be_asked_again(
+    make_program: MakeProgram, own_engine: InProcessEngine
+) -> None:
+    program = make_program(EXPLAIN_TIMEOUT_SECONDS=0.05)
+    own_engine.waiting = True
+    response = program.ask("POST", "explain", 503, data=body())
+    assert response.get_json()["error"]["code"] == "busy"
+    assert int(response.headers["Retry-After"]) > 0
     assert not kept(program)
     assert not own_engine.store.unfinished_runs()
 
