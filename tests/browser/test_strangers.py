@@ -141,6 +141,7 @@ def test_behind_a_proxy_names_are_text_and_all_addresses_hold(
         page.goto(f"{base}{image.removeprefix(PREFIX)}")
         expect(page.get_by_text(LABELS[7]).first).to_be_attached()
         assert [url for url in outside if not url.startswith((f"{base}/", "blob:", "data:"))] == []
-        cookies = {(cookie["name"], cookie["path"], cookie["httpOnly"]) for cookie in context.cookies(base)}
-        assert cookies == {("picasso", PREFIX, True)}
+        (cookie,) = context.cookies(base)
+        assert re.fullmatch("picasso-[0-9a-f]{8}", cookie["name"])  # which follows from the server's key
+        assert (cookie["path"], cookie["httpOnly"]) == (PREFIX, True)
         context.close()
