@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from picasso.errors import NotFound
+from picasso.runs.files import read_kept
 from picasso.runs.run import Run, distinct_names
-from picasso.runs.store import Store, read_kept
+from picasso.runs.store import Store
 from picasso.runs.worker import Job
 
 PICTURES_GONE = "The pictures of this run are not there any more. Upload them again."
