@@ -145,9 +145,10 @@ def test_a_process_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 SERVER = """
-import sys, time
+import signal, sys, time
 from picasso.images.decoder import shared
 from picasso.images.reading import Limits
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background ignore
 shared().decode(bytes.fromhex(sys.argv[1]), "a.png", Limits())
 assert not {"flask", "tensorflow", "keras"} & sys.modules.keys()
 print("ready", flush=True)
