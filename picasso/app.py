@@ -14,7 +14,8 @@ from picasso import __version__, logs
 from picasso.access import Access, refuse_debugging
 from picasso.api import routes
 from picasso.config import Config, load_config
-from picasso.runs.engine import DaskEngine, Engine
+from picasso.runs.engine import DaskEngine
+from picasso.runs.interface import Engine
 from picasso.runs.overview import DiskUse
 from picasso.runs.store import opened
 from picasso.sessions import Sessions, admin_token, secret_key

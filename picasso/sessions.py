@@ -29,9 +29,10 @@ from picasso.images.decoder import shared
 from picasso.images.decoder_process import Decoded, decode
 from picasso.images.reading import FORMATS, Limits, check_bytes, shown_name
 from picasso.metrics import UPLOADS
-from picasso.runs.engine import Engine
+from picasso.runs.files import read_kept, write_whole
+from picasso.runs.interface import Engine
 from picasso.runs.run import StoredImage
-from picasso.runs.store import Store, read_kept, write_whole
+from picasso.runs.store import Store
 
 log = logging.getLogger(__name__)
 

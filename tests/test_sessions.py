@@ -52,7 +52,7 @@ def png(size: tuple[int, int] = (4, 4), seed: int = 0) -> bytes:
 
 def used_long_ago(sessions: Sessions, session: str) -> None:
     long_ago = time.time() - sessions.config.SESSION_HOURS * 3600 - 60
-    with sessions.store._connect() as db:
+    with sessions.store.database.transaction() as db:
         db.execute("UPDATE sessions SET used = ? WHERE id = ?", (long_ago, session))
 
 

@@ -19,10 +19,11 @@ from picasso.errors import InvalidRequest, NotFinite, NotFound
 from picasso.images import colours
 from picasso.images.reading import encode_png
 from picasso.runs.artifacts import REFERENCE, load_array
+from picasso.runs.files import read_kept
 from picasso.runs.found import Found, read_result
 from picasso.runs.requests import file_of, so_far
 from picasso.runs.run import Run, State
-from picasso.runs.store import MANIFEST, read_kept
+from picasso.runs.store import MANIFEST
 from picasso.sessions import image_bytes
 from picasso.web.services import services
 

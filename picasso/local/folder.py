@@ -25,7 +25,8 @@ from picasso.errors import Conflict, PicassoError
 from picasso.images.reading import Limits
 from picasso.local.differences import differences
 from picasso.local.pictures import file_state, take
-from picasso.runs.store import MANIFEST, write_whole
+from picasso.runs.files import write_whole
+from picasso.runs.store import MANIFEST
 
 if TYPE_CHECKING:
     from picasso.local.explanation import Explanation

@@ -12,26 +12,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from picasso import metrics
-from picasso.config import MEBIBYTE, Config
+from picasso.config import Config
 from picasso.disk import TEMPORARY, if_there_is_room, no_space
-from picasso.errors import ModelError, NotFound, PicassoError, TooLarge, WorkerLost
+from picasso.errors import ModelError, NotFound, WorkerLost
 from picasso.logs import about
-from picasso.runs import worker
+from picasso.runs import outcomes, worker
 from picasso.runs.artifacts import Packed
 from picasso.runs.asking import Asking, NotOpen
 from picasso.runs.crew import Crew
-from picasso.runs.keys import run_key
+from picasso.runs.fair_queue import FairQueue
+from picasso.runs.jobs import make_job
 from picasso.runs.leftovers import settle, take_over
-from picasso.runs.looking import Outcome
-from picasso.runs.manifest import make_manifest
 from picasso.runs.pool import WorkerPool
 from picasso.runs.questions import Question
+from picasso.runs.rollout import Rollout
 from picasso.runs.roster import Roster, Status
-from picasso.runs.run import Run, State, distinct_names
-from picasso.runs.store import Store, read_kept
+from picasso.runs.run import Run, State
+from picasso.runs.store import Store
 from picasso.visualizations.discovery import Registry
 
 log = logging.getLogger(__name__)
@@ -39,62 +38,7 @@ log = logging.getLogger(__name__)
 BUSY_INTERVAL = 0.2  # seconds between two looks at the workers while something runs or the model loads
 IDLE_INTERVAL = 2.0
 CANCEL_GRACE = 8.0  # a cancelled run that has not stopped by then loses its worker process
-PICTURES_GONE = "The pictures of this run are not there any more. Upload them again."
-ATTEMPTS = 2  # a run whose worker dies is tried once more
 TAKE_OVER_INTERVAL = 5.0  # seconds between two looks whether another server over the same data folder is gone
-
-
-class Engine(Protocol):
-    """What pages need of whatever computes."""
-
-    def start(self) -> None:
-        """Begins to work, in the background."""
-
-    def wake(self) -> None:
-        """Says that there is a new run in the store."""
-
-    def cancel(self, run: Run) -> bool:
-        """Ends a run that is queued or running; False when it was finished already."""
-
-    def stop(self, run: Run) -> None:
-        """Ends a running run with what it has, if its visualization can do that."""
-
-    @property
-    def roster(self) -> Roster:
-        """The models, and how each is."""
-
-    @property
-    def crew(self) -> Crew:
-        """The worker processes, and how each is."""
-
-    def status(self, reference: str | None = None) -> Status:
-        """How a model is; the default one unless named."""
-
-    def want(self, reference: str) -> None:
-        """Has a model opened, because it was chosen."""
-
-    def reload(self, config: Config) -> None:
-        """Begins to read the models of another config, or of the same, again; `roster.reload` says how it goes."""
-
-    def plugins_changed(self) -> None:
-        """Has visualizations in folders read again by whatever computes, before the next run begins."""
-
-    def ask(self, question: Question, png: Callable[[], bytes]) -> Any:
-        """The value of an `Answer`, while somebody waits for it. `png` gives the picture's file.
-
-        Raises:
-            Busy: it cannot be answered now, but later.
-            PicassoError: it cannot be answered.
-        """
-
-    def partial(self, run: str) -> list[Packed]:
-        """Results of an unfinished run that are there already."""
-
-    def drain(self) -> None:
-        """Begins no more runs; those under way go on."""
-
-    def close(self) -> None:
-        """Ends the workers. What they had not done is queued again."""
 
 
 @dataclass
@@ -123,13 +67,11 @@ class DaskEngine:
         self.pool = WorkerPool(config)
         self.roster = Roster(config)
         self.crew = Crew()
-        self._plugins = 0  # how often the visualizations in folders have changed
-        self._told = ("", 0)  # what all workers have: the token of a config, and that number
-        self._telling = threading.Thread()
+        self._rollout = Rollout(self.pool, self.roster)
+        self._queue = FairQueue(store)
         self._flights: dict[str, Flight] = {}
         self._pids: dict[str, int] = {}
         self._asking = Asking(self.pool, self.roster)
-        self._turns: dict[str, float] = {}  # when each session with unfinished runs last had one started
         self._taken_over = time.monotonic()  # when it was last looked whether other servers are gone
         self._lock = threading.Lock()  # over _flights
         self._wake = threading.Event()
@@ -184,7 +126,7 @@ class DaskEngine:
 
     def plugins_changed(self) -> None:
         """Has the workers read visualizations in folders again; no run begins before they know."""
-        self._plugins += 1
+        self._rollout.plugins_changed()
         self._wake.set()
 
     def partial(self, run: str) -> list[Packed]:
@@ -241,7 +183,7 @@ class DaskEngine:
                 went_well = [self._did(step) for step in steps]
                 if not all(went_well):
                     self._closing.wait(1)
-                busy = self._flights or self.roster.busy() or self._plugins != self._told[1]
+                busy = self._flights or self.roster.busy() or not self._rollout.plugins_known
                 self._wake.wait(BUSY_INTERVAL if busy else IDLE_INTERVAL)
                 self._wake.clear()
         finally:
@@ -277,7 +219,7 @@ class DaskEngine:
         """Queues all runs under way again, which are not to blame for that."""
         for flight in self._flights.values():
             if flight.stopping is None:
-                self._queue_again(flight.run, flight.run.attempts)
+                self._queue_again(flight.run)
         with self._lock:
             self._flights.clear()
 
@@ -286,10 +228,8 @@ class DaskEngine:
         self._did(self._give_back_runs)
         self.pool.close()
         self._pids.clear()
-        told = (self.roster.reload.token, self._plugins)
-        self.pool.config = self.roster.config
         try:
-            self.pool.connect(*told)
+            self._rollout.connect()
         except Exception as error:
             if self._closing.is_set():  # the process ends, and Dask with it
                 return False
@@ -299,77 +239,42 @@ class DaskEngine:
             self.roster.reached(full or ModelError(sentence))
             self.pool.close()
             return False
-        self._told = told
         self.roster.reached()
         return True
 
     def _tell_workers(self) -> None:
         """Sends the workers what has changed of config and plugins, and asks for models that were chosen."""
-        news = (self.roster.reload.token, self._plugins)
-        if news != self._told and not self._telling.is_alive():
-            self.pool.config = self.roster.config
-            # In a thread: a worker that hangs does not answer, and it is this thread here that ends it.
-            self._telling = threading.Thread(target=self._tell, args=news, name="tell-workers", daemon=True)
-            self._telling.start()
+        self._rollout.proceed()
         for reference in self.roster.wanted():
             self.pool.ask(worker.want, reference)
 
-    def _tell(self, token: str, plugins: int) -> None:
-        try:
-            self.pool.set_up(token, plugins)
-            self._told = (token, plugins)
-        except OSError as error:
-            log.warning("A worker could not be told of the new config; it is tried again: %s", error)
-        except Exception as error:
-            log.exception("The workers could not be told of the new config")
-            self._told = (token, plugins)  # not tried again, until there is something new
-            sentence = f"The workers could not be told of the new config: {type(error).__name__}: {error}"
-            self.roster.end_reload(error=ModelError(sentence))
-
     def _start_runs(self) -> None:
-        if self._draining.is_set() or self._plugins != self._told[1]:
+        if self._draining.is_set() or not self._rollout.plugins_known:
             return  # they would be of code that is not there any more
         taken = {flight.worker for flight in self._flights.values()}
         free = [address for address in self._pids if address not in taken]
         if not free:
             return
-        for run, address in zip(self._waiting(), free, strict=False):
+        for run, address in zip(self._queue.waiting(), free, strict=False):
             changed = self.store.change_run(
                 run.id, (State.QUEUED,), state=State.RUNNING, started=time.time(), attempts=run.attempts + 1
             )
             if not changed:
                 continue
             try:
-                job = self._job(run)
-            except (OSError, NotFound):
-                self._fail(run, NotFound(PICTURES_GONE))
+                job = make_job(self.store, run)
+            except NotFound as error:
+                outcomes.fail(self.store, run, error)
                 continue
             try:
                 future = self.pool.submit(job, address, f"{run.id}-{secrets.token_hex(4)}")
             except Exception:
-                self._queue_again(run, run.attempts)
+                self._queue_again(run)
                 raise
             future.add_done_callback(lambda _: self._wake.set())
-            flight = Flight(run, future, address, time.monotonic())
-            self._turns[run.session] = flight.started
+            self._queue.started(run)
             with self._lock:
-                self._flights[run.id] = flight
-
-    def _waiting(self) -> list[Run]:
-        """Queued runs in the order in which they start: sessions take turns, so that nobody waits for ten."""
-        unfinished = self.store.unfinished_runs()
-        known = {run.session for run in unfinished}
-        self._turns = {session: turn for session, turn in self._turns.items() if session in known}
-        waiting = [run for run in unfinished if run.state is State.QUEUED]
-        return sorted(waiting, key=lambda run: self._turns.get(run.session, 0.0))
-
-    def _job(self, run: Run) -> worker.Job:
-        images = [self.store.image(run.session, image) for image in run.images]
-        pictures = tuple(
-            (name, read_kept(self.store.image_path(image)))
-            for name, image in zip(distinct_names(images), images, strict=True)
-        )
-        return worker.Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model)
+                self._flights[run.id] = Flight(run, future, address, time.monotonic())
 
     def _look(self) -> None:
         """Asks all workers how they are; takes over progress and partial results; notices those that are gone."""
@@ -407,7 +312,8 @@ class DaskEngine:
         for flight in list(self._flights.values()):
             if flight.stopping is None and now - flight.started > self.config.RUN_TIMEOUT_SECONDS:
                 limit = self.config.RUN_TIMEOUT_SECONDS
-                self._fail(flight.run, WorkerLost(f"This took longer than {limit:g} seconds and was ended."))
+                error = WorkerLost(f"This took longer than {limit:g} seconds and was ended.")
+                outcomes.fail(self.store, flight.run, error)
                 flight.stopping = now
             if flight.enough and not flight.future.done():
                 self.pool.ask(worker.stop, flight.run.id)
@@ -431,80 +337,26 @@ class DaskEngine:
                 del self._flights[run_id]
 
     def _take(self, flight: Flight) -> None:
-        """Writes what a run came to, or gives it to a worker once more."""
-        run = flight.run
+        """Takes over what a run came to; where that is nothing, its worker is gone."""
         try:
             outcome = flight.future.result(timeout=60)
-        except Exception as error:  # KilledWorker, CancelledError, a lost connection: the worker is gone
+        except Exception as error:  # KilledWorker, CancelledError, a lost connection
             self._lose(flight, error)
             return
-        if outcome.error is not None:
-            self._fail(run, outcome.error)
-            return
-        try:
-            self._write(run, outcome)
-        except (NotFound, TooLarge) as error:  # NotFound: most often the session was deleted, and the run with it
-            self._fail(run, error)
-        except Exception as error:  # whatever a visualization gave, the runs behind it go on
-            self.store.drop_results(run)
-            full = no_space(error, "The result was not kept")
-            log.warning("The result of run %s could not be kept: %s", run.id, error, exc_info=full is None)
-            self._fail(run, full or PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
+        outcomes.finish(self.store, self.registry, flight.run, outcome, self.config.SESSION_MAX_BYTES)
 
     def _lose(self, flight: Flight, error: Exception) -> None:
         """A run whose worker is gone is given to one once more; one that lost its connection as often as need be."""
-        run = flight.run
         if not self.pool.connected():
-            self._queue_again(run, run.attempts)
+            self._queue_again(flight.run)
             return
         reason = self.pool.why_ended(flight.worker)
-        log.warning("Run %s lost its worker: %s", run.id, reason or error)
+        log.warning("Run %s lost its worker: %s", flight.run.id, reason or error)
         self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
-        if run.attempts + 1 < ATTEMPTS:
-            self._queue_again(run, run.attempts + 1)
-            return
-        reason = reason or "it ran out of memory, or the model or the visualization crashed it"
-        self._fail(
-            run,
-            WorkerLost(
-                f"The worker process died twice during this run: {reason}. Try fewer or smaller pictures, or other "
-                "settings."
-            ),
-        )
-
-    def _queue_again(self, run: Run, attempts: int) -> None:
-        self.store.change_run(
-            run.id, (State.RUNNING,), state=State.QUEUED, progress=0.0, message="", started=None, attempts=attempts
-        )
+        outcomes.lose_worker(self.store, flight.run, reason)
         self._wake.set()
 
-    def _write(self, run: Run, outcome: Outcome) -> None:
-        images = [self.store.image(run.session, image) for image in run.images]
-        visualization = self.registry.get(run.visualization)
-        whole = outcome.stopped is None
-        key = (
-            run_key(outcome.info, visualization, outcome.source, outcome.settings, images, run.seed) if whole else None
-        )
-        files = {name: data for packed in outcome.results for name, data in packed.files.items()}
-        files |= {f"output.{name}": data for name, data in outcome.outputs.items()}
-        size, limit = sum(map(len, files.values())), self.config.SESSION_MAX_BYTES
-        if self.store.session_bytes(run.session) + size > limit:
-            raise TooLarge(
-                f"The result has {size / MEBIBYTE:,.0f} MiB, and this session may keep {limit / MEBIBYTE:,.0f} MiB "
-                "in all. Choose fewer pictures or a larger stride, or start over."
-            )
-        manifest = make_manifest(run, key, visualization, images, outcome)
-        self.store.write_results(run, files, manifest)
-        metrics.MODEL_CALLS.labels(run.visualization).inc(outcome.calls)
-        self.store.finish_run(run, manifest)
-
-    def _fail(self, run: Run, error: PicassoError) -> None:
-        self.store.change_run(
-            run.id,
-            (State.RUNNING,),
-            state=State.FAILED,
-            finished=time.time(),
-            message="",
-            error_code=error.code,
-            error=error.message,
-        )
+    def _queue_again(self, run: Run) -> None:
+        """This try does not count."""
+        outcomes.queue_again(self.store, run, run.attempts)
+        self._wake.set()

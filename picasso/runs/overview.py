@@ -14,7 +14,7 @@ import psutil
 
 from picasso.logs import without
 from picasso.runs.crew import Hand
-from picasso.runs.engine import Engine
+from picasso.runs.interface import Engine
 from picasso.runs.run import Run, State, distinct_names
 from picasso.runs.store import Store
 

@@ -11,7 +11,7 @@ from picasso.errors import Busy, InvalidSetting, NotFound, NotSupported, TooMany
 from picasso.models.info import ModelInfo
 from picasso.runs.artifacts import Packed
 from picasso.runs.budget import check_budget
-from picasso.runs.engine import Engine
+from picasso.runs.interface import Engine
 from picasso.runs.keys import run_key
 from picasso.runs.roster import Status
 from picasso.runs.run import Run, State

@@ -1,24 +1,19 @@
-"""Sessions, images and runs on disk: rows in sqlite, pictures and results in one folder per session.
+"""Sessions, images and runs on disk: rows in the database, pictures and results in one folder per session.
 
-DATA_DIR/picasso.sqlite
 DATA_DIR/sessions/<session>/images/<image>.png
 DATA_DIR/sessions/<session>/runs/<run>/manifest.json     written last: without it there is no result
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import logging
 import os
 import secrets
 import shutil
 import sqlite3
-import threading
 import time
-import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,40 +22,19 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from picasso.disk import if_there_is_room, no_space
-from picasso.errors import Busy, ConfigError, NotFound
+from picasso.errors import ConfigError, NotFound
 from picasso.runs import journal
+from picasso.runs.database import Database
+from picasso.runs.files import make_folders, read_kept, remove, write_whole
 from picasso.runs.run import Run, State, StoredImage
 from picasso.runs.servers import lock_file, withdraw
 
-log = logging.getLogger(__name__)
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, created REAL NOT NULL, used REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS images (
-    id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, filename TEXT NOT NULL,
-    format TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    digest TEXT NOT NULL, notes TEXT NOT NULL, created REAL NOT NULL, in_tray INTEGER NOT NULL DEFAULT 1);
-CREATE TABLE IF NOT EXISTS runs (
-    id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, visualization TEXT NOT NULL,
-    settings TEXT NOT NULL, images TEXT NOT NULL, seed INTEGER NOT NULL, key TEXT, state TEXT NOT NULL,
-    progress REAL NOT NULL, message TEXT NOT NULL, error_code TEXT, error TEXT, created REAL NOT NULL, started REAL,
-    finished REAL, attempts INTEGER NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL,
-    digest TEXT NOT NULL DEFAULT '');
-CREATE TABLE IF NOT EXISTS answers (
-    session TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, key TEXT NOT NULL, request TEXT NOT NULL,
-    status INTEGER NOT NULL, location TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (session, key));
-CREATE TABLE IF NOT EXISTS reserve (space BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS images_of_session ON images(session, created);
-CREATE INDEX IF NOT EXISTS runs_of_session ON runs(session, created);
-CREATE INDEX IF NOT EXISTS runs_by_state ON runs(state, created);
-"""
 IMAGE_COLUMNS = "id, session, filename, format, width, height, bytes, digest, notes, created"
 RUN_COLUMNS = (
     "id, session, visualization, settings, images, seed, key, state, progress, message, error_code, error, created, "
     "started, finished, attempts, owner, model, digest"
 )
 MANIFEST = "manifest.json"
-RESERVE = 2**16  # bytes that sqlite has in its files to itself; a change of a row takes some 10,000
 USED_PRECISION = 60.0  # seconds; a page of pictures is many requests, and each write waits for the disk
 
 
@@ -83,25 +57,20 @@ class Answer:
     body: bytes
 
 
-class Connection(sqlite3.Connection):
-    """One to the database; `files` says which files that was made of."""
-
-    files: tuple[int | None, ...] = ()
-
-
 def new_id() -> str:
     """128 random bits, 32 hexadecimal digits."""
     return secrets.token_hex(16)
 
 
 class Store:
-    """The data folder. Safe to use from several threads: no two use one connection at the same time.
-
-    Connections are kept open between calls: the last one that is closed has sqlite write everything into its main
-    file and wait for the disk, which takes longer than most questions. One is always open: it keeps sqlite's log in
-    being, which a full disk has no room to make again, so that what was kept can still be read.
+    """The data folder. Safe to use from several threads.
 
     What is deleted under it (by a system's cleaner of temporary files) is made again, empty.
+
+    Attributes:
+        folder: `DATA_DIR`.
+        owner: the id of this server, which it does its runs under.
+        database: the rows.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -112,116 +81,11 @@ class Store:
         """
         self.folder = folder
         self.owner = new_id()
-        self.database = folder / "picasso.sqlite"
-        self._make_folders("servers")
+        make_folders(folder, "servers")
+        make_folders(folder, "sessions")
         self._alive = FileLock(lock_file(folder, self.owner))  # held as long as this process lives
         self._alive.acquire()
-        self._opening = threading.Lock()
-        self._idle: list[Connection] = []
-        self._held = [self._open()]
-        with if_there_is_room():
-            _reserve(self._held[0])
-        weakref.finalize(self, _close, self._idle)
-        weakref.finalize(self, _close, self._held)
-
-    @contextmanager
-    def _connect(self) -> Iterator[Connection]:
-        """A transaction on a connection that nobody else uses meanwhile."""
-        db = self._borrow()
-        try:
-            with db:
-                yield db
-        except BaseException as error:
-            db.close()  # a query that was left half-way would go on seeing the database as it was
-            code = getattr(error, "sqlite_errorcode", None)
-            if code == sqlite3.SQLITE_BUSY:
-                raise Busy("The database of this server is busy. Try again in a few seconds.") from error
-            if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-                raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
-            raise
-        self._idle.append(db)
-
-    def _borrow(self) -> Connection:
-        """A connection to the database that is in the folder now."""
-        with self._opening:
-            files = self._files()
-            if not self._held or self._held[0].files != files:
-                files = self._begin_anew()
-        while self._idle:
-            with suppress(IndexError):  # another thread was quicker
-                db = self._idle.pop()
-                if db.files == files:
-                    return db
-                db.close()
-        return self._open()
-
-    def _begin_anew(self) -> tuple[int | None, ...]:
-        """After the database was deleted by somebody else: opens it, or an empty one; gives its files."""
-        if self._held:
-            log.warning("%s was deleted by somebody else. What is left of it is opened", self.database)
-        _close(self._held)
-        _close(self._idle)
-        self._make_folders("servers")
-        with FileLock(self.folder / "servers" / "opening.lock"):  # one server at a time
-            if not self.database.exists():
-                for log_file in self._log_files:  # those of the one that is gone, which sqlite would take for its own
-                    log_file.unlink(missing_ok=True)
-            self._held.append(self._open())
-        with if_there_is_room():
-            _reserve(self._held[0])
-        return self._held[0].files
-
-    @property
-    def _log_files(self) -> tuple[Path, Path]:
-        return Path(f"{self.database}-wal"), Path(f"{self.database}-shm")
-
-    def _files(self) -> tuple[int | None, ...]:
-        """Which files the database is made of now: they have other numbers when they were deleted and made again."""
-        found: list[int | None] = []
-        for path in (self.database, self._log_files[0]):
-            try:
-                found.append(path.stat().st_ino)
-            except FileNotFoundError:
-                found.append(None)
-        return tuple(found)
-
-    def _open(self) -> Connection:
-        self._make_folders("sessions")  # for nobody else on this machine
-        if not self.database.exists():
-            self.database.touch(mode=0o600)
-        db = sqlite3.connect(self.database, timeout=15, check_same_thread=False, factory=Connection)
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA synchronous = NORMAL")  # with WAL, a crash of the process loses nothing
-        db.execute("PRAGMA wal_autocheckpoint = 100")  # pages of its log, not 1000: the disk may be small
-        db.execute("PRAGMA temp_store = MEMORY")  # the folder for temporary files may be full
-        db.executescript(SCHEMA)
-        with db:
-            _migrate(db)
-        db.files = self._files()
-        return db
-
-    def _make_folders(self, *path: str) -> None:
-        """A folder in the data folder, and those that it is in, unless they are there: for nobody else to read."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = self.folder
-        for name in path:
-            folder = folder / name
-            folder.mkdir(exist_ok=True, mode=0o700)
-
-    def _execute(self, statement: str, values: tuple[Any, ...]) -> int:
-        """A change in one transaction; how many rows it changed. On a full disk the reserve is used for it."""
-        try:
-            with self._connect() as db:
-                return db.execute(statement, values).rowcount
-        except sqlite3.OperationalError as error:
-            if no_space(error) is None:
-                raise
-        with self._connect() as db:
-            db.execute("PRAGMA wal_checkpoint(RESTART)")  # sqlite's log begins anew, in the space that it has
-        with self._connect() as db:
-            return db.execute(statement, values).rowcount
+        self.database = Database(folder)
 
     def _forget(self, table: str, where: str, values: tuple[Any, ...], *paths: Path) -> bool:
         """Deletes a row, if it is (still) there, then its files.
@@ -230,21 +94,20 @@ class Store:
         """
         statement = f"DELETE FROM {table} WHERE {where}"  # noqa: S608 - constants
         try:
-            gone = self._execute(statement, values)
+            gone = self.database.execute(statement, values)
         except sqlite3.OperationalError as error:
             if no_space(error) is None:
                 raise
-            _remove(*paths)
-            gone = self._execute(statement, values)
+            remove(*paths)
+            gone = self.database.execute(statement, values)
         if gone:
-            _remove(*paths)
+            remove(*paths)
         return bool(gone)
 
     def close(self) -> None:
         """Says that this server is gone; another may take over its runs."""
         withdraw(self.folder, self.owner)
-        _close(self._idle)
-        _close(self._held)
+        self.database.close()
         self._alive.release()
 
     def adopt_runs(self) -> list[Run]:
@@ -254,7 +117,7 @@ class Store:
             lock = lock_file(self.folder, owner)
             with suppress(Timeout), FileLock(lock, timeout=0):  # one that lives holds it
                 adopted += self._runs("state IN ('queued', 'running') AND owner = ?", (owner,))
-                with self._connect() as db:
+                with self.database.transaction() as db:
                     db.execute("UPDATE runs SET owner = ? WHERE owner = ?", (self.owner, owner))
                 withdraw(self.folder, owner)
                 lock.unlink(missing_ok=True)
@@ -262,7 +125,7 @@ class Store:
 
     def _other_owners(self) -> set[str]:
         """The servers that have unfinished runs or left their lock here."""
-        with self._connect() as db:
+        with self.database.transaction() as db:
             rows = db.execute("SELECT DISTINCT owner FROM runs WHERE state IN ('queued', 'running')")
             owners = {row["owner"] for row in rows}
         return (owners | {path.stem for path in (self.folder / "servers").glob(f"{'?' * 32}.lock")}) - {self.owner}
@@ -271,7 +134,7 @@ class Store:
 
     def totals(self) -> Totals:
         """How much there is, of all servers over this folder. Writes nothing, and waits for nobody who writes."""
-        with self._connect() as db:
+        with self.database.transaction() as db:
             counted = dict(tuple(row) for row in db.execute("SELECT state, COUNT(*) FROM runs GROUP BY state"))
             oldest = db.execute("SELECT MIN(created) FROM runs WHERE state = 'queued'").fetchone()[0]
             sessions = db.execute("SELECT COUNT(*) FROM sessions").fetchone()[0]
@@ -291,24 +154,24 @@ class Store:
         now = time.time()
         try:
             self._make_session_folders(session)
-            self._execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, now, now))
+            self.database.execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, now, now))
         except BaseException:
-            _remove(self.session_folder(session))
+            remove(self.session_folder(session))
             raise
         return session
 
     def _make_session_folders(self, session: str) -> None:
         for name in ("images", "runs"):
-            self._make_folders("sessions", session, name)
+            make_folders(self.folder, "sessions", session, name)
 
     def touch_session(self, session: str) -> bool:
         """Notes that a session is in use, to the minute; False when there is none of that id."""
         now = time.time()
-        with self._connect() as db:
+        with self.database.transaction() as db:
             row = db.execute("SELECT used FROM sessions WHERE id = ?", (session,)).fetchone()
         if row is not None and abs(now - row["used"]) > USED_PRECISION:
             with if_there_is_room():  # what is there can be looked at all the same
-                self._execute("UPDATE sessions SET used = ? WHERE id = ?", (now, session))
+                self.database.execute("UPDATE sessions SET used = ? WHERE id = ?", (now, session))
         return row is not None
 
     def shift_clock(self, seconds: float) -> None:
@@ -320,7 +183,7 @@ class Store:
             seconds: by how much it was set forward.
         """
         now = time.time()
-        self._execute("UPDATE sessions SET used = min(used + ?, ?)", (max(0.0, seconds), now))
+        self.database.execute("UPDATE sessions SET used = min(used + ?, ?)", (max(0.0, seconds), now))
 
     def session_folder(self, session: str) -> Path:
         """Where a session's files are."""
@@ -333,8 +196,9 @@ class Store:
     def expire_sessions(self, before: float) -> list[str]:
         """Forgets sessions last used before that time which have no run queued or running; which."""
         unused = "used < ? AND id NOT IN (SELECT session FROM runs WHERE state IN ('queued', 'running'))"
-        with self._connect() as db:
-            found = [row["id"] for row in db.execute(f"SELECT id FROM sessions WHERE {unused}", (before,))]  # noqa: S608
+        with self.database.transaction() as db:
+            rows = db.execute(f"SELECT id FROM sessions WHERE {unused}", (before,))  # noqa: S608 - constants
+            found = [row["id"] for row in rows]
         return [  # each is asked about once more, because it may be in use again by now
             one
             for one in found
@@ -343,7 +207,7 @@ class Store:
 
     def keep_young(self) -> None:
         """Dates the store's own files to now, so that nobody who deletes old files takes them for such."""
-        own = [self.database, *self._log_files, self.folder / "secret_key", self.folder / "sessions"]
+        own = [self.database.path, *self.database.log_files, self.folder / "secret_key", self.folder / "sessions"]
         for path in [*own, *(self.folder / "servers").glob(f"{self.owner}.*")]:
             with suppress(OSError):  # not there, or not ours
                 os.utime(path)
@@ -353,7 +217,7 @@ class Store:
         root = self.folder / "sessions"
         if not root.is_dir():
             return []
-        with self._connect() as db:
+        with self.database.transaction() as db:
             known = {row["id"] for row in db.execute("SELECT id FROM sessions")}
         return [path for path in root.iterdir() if path.name not in known]
 
@@ -379,15 +243,15 @@ class Store:
         try:
             self._make_session_folders(session)
             write_whole(self.image_path(image), png)
-            self._execute(
+            self.database.execute(
                 f"INSERT INTO images ({IMAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
                 tuple(json.dumps(value) if isinstance(value, list) else value for value in row),
             )
         except sqlite3.IntegrityError as error:  # it belongs to no session
-            _remove(self.session_folder(session))
+            remove(self.session_folder(session))
             raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
         except BaseException:
-            _remove(self.image_path(image))
+            remove(self.image_path(image))
             raise
         return image
 
@@ -401,7 +265,7 @@ class Store:
 
     def images(self, session: str) -> list[StoredImage]:
         """The pictures in a session's tray, oldest first."""
-        with self._connect() as db:
+        with self.database.transaction() as db:
             rows = db.execute(
                 f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ? AND in_tray ORDER BY rowid",  # noqa: S608
                 (session,),
@@ -414,7 +278,7 @@ class Store:
         Raises:
             NotFound: there is none of that id in that session.
         """
-        with self._connect() as db:
+        with self.database.transaction() as db:
             row = db.execute(
                 f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ? AND id = ?",  # noqa: S608
                 (session, image),
@@ -425,7 +289,7 @@ class Store:
 
     def images_of_run(self, run: Run) -> list[StoredImage]:
         """The pictures of a run that are still there, in its order."""
-        with self._connect() as db:
+        with self.database.transaction() as db:
             rows = db.execute(f"SELECT {IMAGE_COLUMNS} FROM images WHERE session = ?", (run.session,))  # noqa: S608
             known = {row["id"]: _image(row) for row in rows}
         return [known[image] for image in run.images if image in known]
@@ -434,7 +298,7 @@ class Store:
         """Takes a picture out of the tray; deletes it unless a run shows it."""
         found = self.image(session, image)
         if any(image in run.images for run in self.runs(session)):
-            self._execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
+            self.database.execute("UPDATE images SET in_tray = 0 WHERE id = ?", (image,))
             return
         self._delete_image(found)
 
@@ -456,7 +320,7 @@ class Store:
     ) -> Run:
         """A new run, queued. `model` and `digest` as in `Run`."""
         run_id = new_id()
-        self._execute(
+        self.database.execute(
             "INSERT INTO runs (id, session, visualization, settings, images, seed, key, state, progress, message,"
             " created, attempts, owner, model, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, ?, ?, ?)",
             (
@@ -510,7 +374,7 @@ class Store:
 
     def count_unfinished(self, session: str) -> tuple[int, int]:
         """How many runs are queued or running: of that session, and of all sessions of this server."""
-        with self._connect() as db:
+        with self.database.transaction() as db:
             row = db.execute(
                 "SELECT COUNT(CASE WHEN session = ? THEN 1 END), COUNT(*) FROM runs"
                 " WHERE state IN ('queued', 'running') AND owner = ?",
@@ -520,7 +384,7 @@ class Store:
 
     def runs_ahead(self, run: Run) -> int:
         """How many unfinished runs came before this one."""
-        with self._connect() as db:
+        with self.database.transaction() as db:
             row = db.execute(
                 "SELECT COUNT(*) FROM runs WHERE state IN ('queued', 'running') AND owner = ?"
                 " AND rowid < (SELECT rowid FROM runs WHERE id = ?)",
@@ -532,7 +396,7 @@ class Store:
         self, where: str, values: tuple[Any, ...], order: str = "rowid", limits: tuple[int, ...] = ()
     ) -> list[Run]:
         # In the order in which they were made, which the clock does not tell: it may have been set since.
-        with self._connect() as db:
+        with self.database.transaction() as db:
             rows = db.execute(
                 f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY {order}",  # noqa: S608 - constants
                 (*values, *limits),
@@ -544,9 +408,9 @@ class Store:
         names = ", ".join(f"{name} = ?" for name in changes)
         marks = ", ".join("?" for _ in expected)
         statement = f"UPDATE runs SET {names} WHERE id = ? AND state IN ({marks})"  # noqa: S608 - names are ours
-        changed = self._execute(statement, (*changes.values(), run, *expected)) == 1
+        changed = self.database.execute(statement, (*changes.values(), run, *expected)) == 1
         if changed and "state" in changes and State(changes["state"]).finished:
-            with self._connect() as db:
+            with self.database.transaction() as db:
                 row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
             if row is not None:
                 journal.ended(row)
@@ -556,7 +420,7 @@ class Store:
 
     def answer(self, session: str, key: str) -> Answer | None:
         """What was answered to the request with that key; None where there was none."""
-        with self._connect() as db:
+        with self.database.transaction() as db:
             row = db.execute(
                 "SELECT request, status, location, body FROM answers WHERE session = ? AND key = ?", (session, key)
             ).fetchone()
@@ -564,7 +428,7 @@ class Store:
 
     def keep_answer(self, session: str, key: str, answer: Answer) -> None:
         """Keeps the first answer to a key, as long as the session is there."""
-        self._execute(
+        self.database.execute(
             "INSERT OR IGNORE INTO answers SELECT id, ?, ?, ?, ?, ? FROM sessions WHERE id = ?",
             (key, answer.request, answer.status, answer.location, answer.body, session),
         )
@@ -598,7 +462,7 @@ class Store:
 
     def drop_results(self, run: Run) -> None:
         """Deletes the files of a run that came to nothing, the manifest first: without it they are no result."""
-        _remove(self.run_folder(run) / MANIFEST, self.run_folder(run))
+        remove(self.run_folder(run) / MANIFEST, self.run_folder(run))
 
     def finish_run(self, run: Run, manifest: Mapping[str, Any]) -> bool:
         """A running run whose results are written is done; where it was ended meanwhile, nothing of it is kept.
@@ -659,65 +523,6 @@ def opened(folder: Path) -> Store:
         raise full or ConfigError(
             f"The data folder {folder} cannot be used: {reason}. Choose another DATA_DIR.", field="DATA_DIR"
         ) from error
-
-
-def _close(connections: list[Connection]) -> None:
-    while connections:
-        connections.pop().close()
-
-
-def _remove(*paths: Path) -> None:
-    """Deletes files and folders, as far as they are there and that is possible."""
-    for path in paths:
-        with suppress(OSError):
-            path.unlink()
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _reserve(db: Connection) -> None:
-    """Has sqlite's files be larger than need be: on a full disk, what happens to runs can still be written down."""
-    if db.execute("PRAGMA freelist_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0] < RESERVE:
-        with db:
-            db.execute("INSERT INTO reserve VALUES (zeroblob(?))", (RESERVE,))
-        with db:
-            db.execute("DELETE FROM reserve")
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    """Brings a database of earlier versions up to date."""
-    if "digest" not in {column["name"] for column in db.execute("PRAGMA table_info(runs)")}:
-        # There was one model then, and the column had its digest.
-        with db:
-            db.execute("BEGIN")  # both or nothing: Python's sqlite3 begins no transaction before ALTER
-            db.execute("ALTER TABLE runs ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
-            db.execute("UPDATE runs SET digest = model, model = ''")
-
-
-def read_kept(path: Path) -> bytes:
-    """The bytes of a file that was written here; a link to a file elsewhere is none.
-
-    Raises:
-        FileNotFoundError: it is gone.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise FileNotFoundError(f"{path} is a link") from error
-        raise
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes whole or not at all: to a name beside it, then renamed."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _image(row: sqlite3.Row) -> StoredImage:

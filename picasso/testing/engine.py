@@ -14,19 +14,19 @@ from picasso.errors import Busy, NotFound, PicassoError
 from picasso.models.base import Model
 from picasso.runs.artifacts import Packed
 from picasso.runs.crew import Crew
-from picasso.runs.engine import PICTURES_GONE
+from picasso.runs.jobs import make_job
 from picasso.runs.looking import Outcome
 from picasso.runs.manifest import make_manifest
 from picasso.runs.questions import Question
 from picasso.runs.roster import Roster, Status
-from picasso.runs.run import Run, State, distinct_names
-from picasso.runs.store import Store, read_kept
-from picasso.runs.worker import Host, Job
+from picasso.runs.run import Run, State
+from picasso.runs.store import Store
+from picasso.runs.worker import Host
 from picasso.web.services import Services
 
 
 class InProcessEngine:
-    """Implements `picasso.runs.engine.Engine`: executes each run at once, through the code that workers execute.
+    """Implements `picasso.runs.interface.Engine`: executes each run at once, through the code that workers execute.
 
     Attributes:
         waiting: runs stay queued.
@@ -72,19 +72,15 @@ class InProcessEngine:
             if self.store.change_run(run.id, (State.QUEUED,), state=State.RUNNING, started=time.time()):
                 try:
                     outcome = self.execute(run)
-                except (OSError, NotFound):
-                    outcome = Outcome(error=NotFound(PICTURES_GONE))
+                except NotFound as error:
+                    outcome = Outcome(error=error)
                 self.finish(run, outcome)
 
     def execute(self, run: Run) -> Outcome:
         """What a worker gives."""
-        images = [self.store.image(run.session, image) for image in run.images]
-        pictures = tuple(
-            (name, read_kept(self.store.image_path(image)))
-            for name, image in zip(distinct_names(images), images, strict=True)
-        )
+        job = make_job(self.store, run)
         assert self.host is not None
-        return self.host.execute(Job(run.id, run.visualization, run.settings, pictures, run.seed, run.model))
+        return self.host.execute(job)
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         """Writes what a run came to."""

@@ -20,8 +20,8 @@ from PIL import Image
 
 from picasso.errors import InvalidSetting, NotFound, NotSupported, PicassoError
 from picasso.models.info import ModelInfo
+from picasso.runs.files import read_kept
 from picasso.runs.requests import check
-from picasso.runs.store import read_kept
 from picasso.visualizations.base import BaseVisualization, Settings
 from picasso.visualizations.forms import form_fields
 from picasso.web.blueprint import Answer, blueprint

@@ -13,7 +13,7 @@ from flask import current_app, g, request, session
 from picasso.access import Access
 from picasso.config import Config
 from picasso.errors import NotFound
-from picasso.runs.engine import Engine
+from picasso.runs.interface import Engine
 from picasso.runs.overview import DiskUse
 from picasso.runs.requests import how_is
 from picasso.runs.roster import Status

@@ -69,7 +69,7 @@ def arrays(visitor: Visitor) -> None:
 
 
 def database(visitor: Visitor) -> None:
-    visitor.services.store.database.unlink()
+    visitor.services.store.database.path.unlink()
 
 
 def everything_of_sqlite(visitor: Visitor) -> None:
@@ -78,7 +78,7 @@ def everything_of_sqlite(visitor: Visitor) -> None:
 
 
 def the_log_of_sqlite(visitor: Visitor) -> None:
-    Path(f"{visitor.services.store.database}-wal").unlink()
+    Path(f"{visitor.services.store.database.path}-wal").unlink()
 
 
 TAKEN = [
@@ -144,7 +144,7 @@ def test_files_in_use_never_look_old(app: Any) -> None:
 
 
 def expired(store: Store, session: str) -> None:
-    with store._connect() as db:
+    with store.database.transaction() as db:
         db.execute("UPDATE sessions SET used = ? WHERE id = ?", (LONG_AGO, session))
 
 

@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def used(store: Store, session: str) -> float:
-    with store._connect() as db:
+    with store.database.transaction() as db:
         return float(db.execute("SELECT used FROM sessions WHERE id = ?", (session,)).fetchone()[0])
 
 

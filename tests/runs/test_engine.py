@@ -175,7 +175,7 @@ def test_a_plugin_that_raises(laboratory: Laboratory) -> None:
     run = laboratory.wait(laboratory.start("raises"))
     assert (run.state, run.error_code, run.attempts) == (State.FAILED, "plugin", 1)
     assert run.error is not None
-    assert "raises.py, line 11: ZeroDivisionError: division by zero" in run.error
+    assert "raises.py, line 10: ZeroDivisionError: division by zero" in run.error
     assert laboratory.store.manifest(run) is None
     laboratory.works()
 

@@ -266,7 +266,7 @@ def test_delete_session_leaves_nothing(store: Store, session: str) -> None:
     for ask in (lambda: store.image(session, image.id), lambda: store.run(session, run.id)):
         with pytest.raises(NotFound):
             ask()
-    with store._connect() as db:
+    with store.database.transaction() as db:
         for table, column in (("sessions", "id"), ("images", "session"), ("runs", "session")):
             assert db.execute(f"SELECT COUNT(*) FROM {table} WHERE {column} = ?", (session,)).fetchone()[0] == 0
     assert store.images(other) == [kept]
@@ -295,13 +295,13 @@ def test_expired_sessions_have_no_run_under_way(store: Store) -> None:
 
 
 def test_a_visit_keeps_a_session(store: Store, session: str) -> None:
-    with store._connect() as db:
+    with store.database.transaction() as db:
         db.execute("UPDATE sessions SET used = used - 3600")
     before = time.time()
     other = store.new_session()
     assert store.touch_session(session)
     assert store.expire_sessions(before) == []
-    with store._connect() as db:
+    with store.database.transaction() as db:
         db.execute("UPDATE sessions SET used = used - 3600 WHERE id = ?", (session,))
     assert store.expire_sessions(before) == [session]
     assert store.touch_session(other)
@@ -323,7 +323,7 @@ def test_a_new_store_has_no_orphaned_folders(store: Store) -> None:
 
 def test_a_question_that_fails_leaves_nothing_half_way(store: Store, session: str) -> None:
     def stumble() -> None:
-        with store._connect() as db:
+        with store.database.transaction() as db:
             db.execute("DELETE FROM sessions")
             raise ZeroDivisionError
 
@@ -336,9 +336,9 @@ def test_threads_ask_at_once(store: Store, session: str) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: finish(store, add_run(store, session)), range(20)))
     assert [run.state for run in store.runs(session)] == [State.DONE] * 20
-    assert 1 <= len(store._idle) <= 5  # connections: as many as asked at once
+    assert 1 <= len(store.database._idle) <= 5  # connections: as many as asked at once
     store.close()
-    assert store._idle == []
+    assert store.database._idle == []
     assert len(store.runs(session)) == 20  # whoever is late is answered still
 
 
@@ -385,7 +385,7 @@ def test_a_database_of_earlier_versions_is_brought_up_to_date(tmp_path: Path) ->
     store = Store(tmp_path)
     session = store.new_session()
     run = store.add_run(session, "occlusion", {}, ["i"], None, 0, "old digest")
-    with store._connect() as db:
+    with store.database.transaction() as db:
         db.execute("ALTER TABLE runs DROP COLUMN digest")
     again = Store(tmp_path).run(session, run.id)
     assert (again.model, again.digest) == ("", "old digest")

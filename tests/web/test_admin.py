@@ -126,10 +126,10 @@ def test_a_scrape_reads_no_rows_of_runs(visitor: Visitor, monkeypatch: pytest.Mo
     """With 10,000 runs as with ten: every question about all of them is answered by an index."""
     store = visitor.services.store
     asked: list[str] = []
-    with store._connect() as db:
+    with store.database.transaction() as db:
         db.set_trace_callback(asked.append)
     visitor.get("/metrics")
-    with store._connect() as db:
+    with store.database.transaction() as db:
         db.set_trace_callback(None)
         plans = [
             row["detail"]
@@ -147,6 +147,6 @@ def test_health_waits_for_nobody(visitor: Visitor, monkeypatch: pytest.MonkeyPat
     def refuse() -> None:
         raise AssertionError("the table was read")
 
-    monkeypatch.setattr(visitor.services.store, "_connect", refuse)
+    monkeypatch.setattr(visitor.services.store.database, "transaction", refuse)
     for path in ("/health/live", "/health/ready", "/api/v1/health/live", "/api/v1/health/ready"):
         assert visitor.get(path).status_code == 200, path
