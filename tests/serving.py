@@ -139,9 +139,7 @@ class Server:
 
 
 @contextmanager
-def serving(
-    folder: Path, *options: str, prefix: Sequence[str] = (), port: int = 0, **environ: str
-) -> Iterator[Server]:
+def serving(folder: Path, *options: str, prefix: Sequence[str] = (), port: int = 0, **environ: str) -> Iterator[Server]:
     """`picasso serve`, up to the line with its address; afterwards it is told to end, if it has not, and ends well."""
     server = Server(folder, options, environ, prefix, port)
     started = server.start()
