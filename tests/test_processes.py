@@ -6,17 +6,14 @@ import json
 import shutil
 import signal
 import socket
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
-import requests
-from serving import get, run, serving, with_tiny_model
+from serving import ROOT, run, serving, tiny_project
+from visitors import Gone, Visitor
+from waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[1]
 MNIST = ROOT / "examples" / "mnist-keras" / "config.py"
 FRAMEWORKS = ("tensorflow", "keras", "torch", "jax")
 
@@ -111,22 +108,21 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("when", ["at once", "when ready"])
 def test_a_signal_ends_the_server_and_its_workers(tmp_path: Path, number: signal.Signals, when: str) -> None:
-    with serving(tmp_path, "--config", str(MNIST), "--port", "0") as (process, address):
-        assert address.startswith("http://127.0.0.1:")
-        assert "What does your model look at?" in get(address)
-        deadline = time.monotonic() + 100
-        while when == "when ready" and "is loading" in get(f"{address}status"):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        children = psutil.Process(process.pid).children(recursive=True)
+    with serving(tmp_path, "--config", str(MNIST)) as server:
+        assert server.address.startswith("http://127.0.0.1:")
+        visitor = Visitor(server)
+        assert "What does your model look at?" in visitor.page("/")
+        if when == "when ready":
+            server.ready()
+        children = psutil.Process(server.process.pid).children(recursive=True)
         assert children or when == "at once"
-        process.send_signal(number)
-        assert process.wait(40) == 0
+        server.tell(number)
+        assert server.process.wait(40) == 0
         _, alive = psutil.wait_procs(children, 20)
         assert alive == []
-        with pytest.raises(urllib.error.URLError):
-            get(address)
-    assert "Traceback" not in (tmp_path / "stderr").read_text()
+        with pytest.raises(Gone):
+            visitor.get("/")
+    assert "Traceback" not in server.log()
 
 
 @pytest.mark.slow
@@ -134,13 +130,10 @@ def test_a_model_without_a_config_of_its_own(tmp_path: Path) -> None:
     """The config.py that lies there is another model's."""
     shutil.copyfile(MNIST.with_name("model.keras"), tmp_path / "digits.keras")
     (tmp_path / "config.py").write_text('MODEL_PATH = "other.keras"\nMODEL_LABELS = ["one name"]\n')
-    with serving(tmp_path, "--model", "digits.keras", "--port", "0") as (_, address):
-        deadline = time.monotonic() + 100
-        while "is loading" in (page := get(f"{address}status")):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert "digits" in page, page
-        assert "notice error" not in get(address)
+    with serving(tmp_path, "--model", "digits.keras") as server:
+        visitor = server.ready()
+        assert "digits" in visitor.page("/status")
+        assert "notice error" not in visitor.page("/")
 
 
 QUICK_AND_DYING = """
@@ -171,29 +164,21 @@ def test_lines_of_web_process_and_workers_belong_together(tmp_path: Path) -> Non
     (folder / "mine.py").write_text(QUICK_AND_DYING)
     for name in ("Quick", "Dying"):
         (folder / f"{name}.html").write_text('{% extends "result.html" %}')
-    environ = with_tiny_model(tmp_path, 'VISUALIZATION_FOLDERS = ["plugins"]\n')
-    picture = ROOT / "examples" / "mnist-keras" / "samples" / "three.png"
-    with serving(tmp_path, "--config", "config.py", "--port", "0", **environ) as (process, address):
-        client = requests.Session()
-        api = f"{address}api/v1"
-        with picture.open("rb") as stream:
-            made = client.post(f"{api}/images", files={"file": ("canary.png", stream)}, timeout=60).json()
-        client.headers["Authorization"] = f"Bearer {made['session']['token']}"
+    tiny_project(tmp_path, 'VISUALIZATION_FOLDERS = ["plugins"]\n')
+    with serving(tmp_path, "--config", "config.py") as server:
+        visitor, process = Visitor(server), server.process
+        assert visitor.upload("canary.png").status == 201
         asked = {}
         for name in ("dying", "quick"):
-            body = {"visualization": name, "images": [made["images"][0]["id"]]}
-            answer = client.post(f"{api}/runs", json=body, timeout=60)
-            asked[name] = answer.json()["id"], answer.headers["X-Request-ID"]
-        deadline = time.monotonic() + 100
-        while (states := [one["state"] for one in client.get(f"{api}/runs", timeout=60).json()["runs"]]) != ENDED:
-            assert time.monotonic() < deadline, states
-            time.sleep(0.1)
-        metrics = client.get(f"{address}metrics", timeout=60).text
+            answer = visitor.start(name)
+            asked[name] = answer.json["id"], answer.headers["X-Request-ID"]
+        wait_for(lambda: [one["state"] for one in visitor.runs()] == ENDED)
+        metrics = visitor.page("/metrics")
         assert "picasso_workers_lost_total 2.0" in metrics
         assert 'picasso_runs_ended_total{outcome="failed",visualization="dying"} 1.0' in metrics
-        process.send_signal(signal.SIGTERM)
+        server.tell(signal.SIGTERM)
         assert process.wait(40) == 0
-    written = (tmp_path / "stderr").read_text()
+    written = server.log()
     assert "canary" not in written
     lines = [json.loads(line) for line in written.splitlines() if "resource_tracker" not in line]  # Python's own
     for name, (run_id, request) in asked.items():
@@ -222,25 +207,20 @@ def test_another_port_when_it_is_taken(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        environ = with_tiny_model(tmp_path)
-        with serving(tmp_path, "--config", "config.py", "--port", str(port), **environ) as (_, address):
-            assert address != f"http://127.0.0.1:{port}/"
-            assert "What does your model look at?" in get(address)
+        tiny_project(tmp_path)
+        with serving(tmp_path, "--config", "config.py", port=port) as server:
+            assert server.port != port
+            assert "What does your model look at?" in Visitor(server).page("/")
 
 
 @pytest.mark.slow
 def test_more_bytes_than_allowed_get_the_page_that_says_so(tmp_path: Path) -> None:
     """Through the real server, which has a limit of its own."""
-    environ = with_tiny_model(tmp_path) | {"PICASSO_MAX_UPLOAD_BYTES": str(2**20)}
-    with serving(tmp_path, "--config", "config.py", "--port", "0", **environ) as (_, address):
-        request = urllib.request.Request(
-            f"{address}images", bytes(2**20 + 1), {"Content-Type": "multipart/form-data; boundary=x"}
-        )
-        with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(request, timeout=60)
-        with error.value as answer:
-            assert answer.code == 413
-            assert "One upload may have 1 MiB" in answer.read().decode()
+    tiny_project(tmp_path)
+    with serving(tmp_path, "--config", "config.py", PICASSO_MAX_UPLOAD_BYTES=str(2**20)) as server:
+        answer = Visitor(server).ask("POST", "/images", bytes(2**20 + 1), "multipart/form-data; boundary=x")
+        assert answer.status == 413
+        assert "One upload may have 1 MiB" in answer.text
 
 
 # picasso reload
@@ -264,12 +244,9 @@ def test_reload_reads_config_functions_and_models_again(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout, done.stderr
 
-    with serving(tmp_path, "--config", str(config), "--port", "0") as (_, address):
-        deadline = time.monotonic() + 100
-        while "is loading" in get(f"{address}status"):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert "first" in get(f"{address}model")
+    with serving(tmp_path, "--config", str(config)) as server:
+        visitor, address = server.ready(), f"{server.address}/"
+        assert "first" in visitor.page("/model")
         assert reload() == (0, "first is unchanged.\n", "")
         assert reload("--url", address) == (0, "first is unchanged.\n", "")
 
@@ -279,19 +256,19 @@ def test_reload_reads_config_functions_and_models_again(tmp_path: Path) -> None:
         assert code == 0
         assert "first is not in the config any more." in said
         assert "second was opened anew: model.keras of " in said
-        assert "zero, 1, 2" in get(f"{address}model")
+        assert "zero, 1, 2" in visitor.page("/model")
 
         (tmp_path / "model.keras").write_bytes(b"damaged")
         code, said, why = reload()
         assert (code, said) == (3, "")
         assert why.startswith("picasso: The new model.keras could not be opened: ")
         assert why.endswith(" stays in use.\n")
-        assert "stays in use." in get(address)
+        assert "stays in use." in visitor.page("/")
 
         config.write_text("MODEL_PAHT = 1")
         code, _, why = reload("--url", address)
         assert (code, why) == (2, "picasso: MODEL_PAHT is not a setting of Picasso. Did you mean MODEL_PATH?\n")
-        assert "stays in use." in get(address)
+        assert "stays in use." in visitor.page("/")
     config.unlink()
     code, _, why = reload()
     assert code == 8

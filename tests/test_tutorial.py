@@ -8,8 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -18,14 +17,14 @@ from urllib.parse import urljoin
 import psutil
 import pytest
 import requests
+from serving import ROOT, environment
+from waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "your-own-visualization.md").read_text(encoding="utf-8")
 LESSON = GUIDE[GUIDE.index("## From nothing to a page") : GUIDE.index("## While you write it")]
 STEP = re.compile(r"(?P<before>.*?)^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
-PATIENCE = 120.0  # seconds
 
 
 def block(language: str, word: str) -> str:
@@ -75,14 +74,7 @@ class Author:
         assert "Picasso is at" in line, (self.folder / "stderr").read_text()
         self.url = line.split()[3]
         self.browser.post(f"{self.url}images/samples", data={"sample": 0}).raise_for_status()
-        self.wait(lambda: "is loading" not in self.page("status"))
-
-    def wait(self, what: Callable[[], object]) -> None:
-        """Until it holds."""
-        deadline = time.monotonic() + PATIENCE
-        while not what():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(lambda: "is loading" not in self.page("status"))
 
     def page(self, path: str, status: int = 200) -> str:
         """The text of a page."""
@@ -102,7 +94,7 @@ class Author:
         asked = {"visualization": visualization, "image": image, **settings}
         address = self.browser.post(f"{self.url}runs", data=asked).url
         assert "/runs/" in address
-        self.wait(lambda: 'id="live"' not in self.page(address))
+        wait_for(lambda: 'id="live"' not in self.page(address))
         return address, self.page(address)
 
     def shown(self, address: str, page: str) -> None:
@@ -135,10 +127,8 @@ def author(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Author]:
     folder = tmp_path_factory.mktemp("picasso")
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "examples").symlink_to(ROOT / "examples")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PICASSO_")}
     paths = [str(ROOT), str(install_package(tmp_path_factory.mktemp("package")))]
-    own = {"PICASSO_DATA_DIR": str(folder / "data"), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    made = Author(folder, kept | own)
+    made = Author(folder, environment(folder, PYTHONPATH=os.pathsep.join(paths)))
     yield made
     if made.process is not None:
         made.process.send_signal(signal.SIGTERM)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-import requests
 from browsing import MNIST
 from flask import Flask
 from PIL import Image
+from serving import ROOT, Server, serving
+from visitors import Visitor
+from waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
 DRAINING = 3  # seconds
 SHOWN = "http://127.0.0.1:8000"
@@ -31,51 +28,31 @@ def blocks(language: str) -> str:
     return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S))
 
 
-def ends(process: subprocess.Popen[str], address: str) -> None:
+def ends(server: Server, visitor: Visitor) -> None:
     """Tells a server to end; it says that it will before it does."""
-    process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + DRAINING
-    while (answer := requests.get(f"{address}/health/ready", timeout=30)).status_code == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert answer.json()["error"]["code"] == "busy"
-    assert requests.get(f"{address}/health/live", timeout=30).status_code == 200
-    assert process.wait(timeout=60) == 0
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server with the MNIST model, and its address, once it is ready."""
-    command = [sys.executable, "-m", "picasso", "serve", "--config", str(MNIST / "config.py"), "--port", "0"]
-    variables = {**os.environ, "PICASSO_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT)}
-    variables["PICASSO_DRAIN_SECONDS"] = str(DRAINING)
-    with subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            address = re.search(r"http://[\d.:]+", process.stdout.readline())[0]  # type: ignore[index]
-            deadline = time.monotonic() + 300
-            while requests.get(f"{address}/health/ready", timeout=30).status_code != 200:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            yield process, address
-        finally:
-            process.terminate()
+    server.tell(signal.SIGTERM)
+    answer = wait_for(lambda: found if (found := visitor.get("/health/ready")).status != 200 else None, DRAINING)
+    assert answer.json["error"]["code"] == "busy"
+    assert visitor.get("/health/live").status == 200
+    assert server.ended() == 0
 
 
 @pytest.mark.slow
 def test_the_sessions_of_the_docs_and_the_end_of_the_server(tmp_path: Path) -> None:
     for name in ("seven", "three"):
         shutil.copy(MNIST / "samples" / f"{name}.png", tmp_path)
-    with serving(tmp_path) as (process, address):
-        script = "set -e -o pipefail\n" + blocks("bash").replace(SHOWN, address)
+    config = str(MNIST / "config.py")
+    with serving(tmp_path, "--config", config, PICASSO_DRAIN_SECONDS=str(DRAINING)) as server:
+        visitor = server.ready()
+        script = "set -e -o pipefail\n" + blocks("bash").replace(SHOWN, server.address)
         done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         program = tmp_path / "program.py"
-        program.write_text(blocks("python").replace(SHOWN, address), encoding="utf-8")
+        program.write_text(blocks("python").replace(SHOWN, server.address), encoding="utf-8")
         command = [sys.executable, str(program)]
         found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert found.returncode == 0, found.stderr
-        ends(process, address)
+        ends(server, visitor)
     assert found.stdout.startswith("seven.png 7 ")
     values = np.load(tmp_path / "map.npy")
     assert (values.shape, values.dtype) == ((28, 28), np.float32)

@@ -7,18 +7,13 @@ its scripts, or an answer of 500 fails the test.
 from __future__ import annotations
 
 import importlib.util
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
+import serving as processes
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from .helpers import ROOT, SAMPLES, Visitor, add_samples, answer, watch
@@ -31,49 +26,21 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_SECONDS = 120
-
-Serve = Callable[..., Any]
 
 
-@contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[str]:
-    """Runs `picasso serve` on a free port, with its data in `folder` and `PICASSO_*` settings; gives its address."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PICASSO_")}
-    environ = clean | {"PICASSO_DATA_DIR": str(folder / "data")} | {f"PICASSO_{k}": v for k, v in settings.items()}
-    command = [sys.executable, "-m", "picasso", "serve", "--port", "0"]
-    with (
-        (folder / "stderr.txt").open("w") as errors,
-        subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("Picasso is at http://"), (line, (folder / "stderr.txt").read_text())
-            yield line.split()[3].rstrip("/")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-    assert process.returncode == 0, (folder / "stderr.txt").read_text()
-
-
-def wait_until_loaded(url: str) -> None:
-    """Until the server's model is there."""
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        with urlopen(f"{url}/status") as response:
-            if b"is loading" not in response.read():
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"The model was not loaded after {START_SECONDS} seconds.")
+def serving(folder: Path, **settings: str) -> AbstractContextManager[processes.Server]:
+    """`picasso serve` of the default config, or of the one in SETTINGS, with `PICASSO_*` settings besides."""
+    config = ROOT / settings.pop("SETTINGS", "config.py")
+    environ = {f"PICASSO_{name}": value for name, value in settings.items()}
+    return processes.serving(folder, "--config", str(config), **environ)
 
 
 @pytest.fixture(scope="session")
 def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the server that all tests share: the default config with the real ImageNet model."""
-    with serving(tmp_path_factory.mktemp("server")) as url:
-        wait_until_loaded(url)
-        yield url
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        server.ready()
+        yield server.address
 
 
 @pytest.fixture(scope="session")

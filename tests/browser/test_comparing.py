@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import BrowserContext, Page, expect
 
-from .conftest import serving, wait_until_loaded
+from .conftest import serving
 from .helpers import RESULT_MILLISECONDS, ROOT, Visitor, accessibility_problems, add_samples, sideways_scrolling
 from .test_everywhere import PHONE
 
@@ -151,9 +151,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         f"MODELS = {json.dumps(models)}\nSAMPLE_IMAGES = {samples}\nMODEL_LABELS = {list('0123456789')}\n"
         'MODEL_PREPROCESS = {"geometry": "resize", "scale": [0, 1]}\n'
     )
-    with serving(folder, SETTINGS=str(config)) as address:
-        wait_until_loaded(address)
-        yield address
+    with serving(folder, SETTINGS=str(config)) as server:
+        server.ready()
+        yield server.address
 
 
 def test_two_models_and_a_training(new_context: Callable[..., BrowserContext], url: str) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from .conftest import serving, wait_until_loaded
+from .conftest import serving
 from .helpers import ROOT, accessibility_problems, add_samples, answer, bars, sideways_scrolling
 from .test_everywhere import PHONE, SCHEMES
 from .test_keyboard import tab_to
@@ -46,9 +46,9 @@ def url(folder: Path) -> Iterator[str]:
     config = folder / "config.py"
     samples = [str(EXAMPLES / "mnist-keras" / "samples" / f"{name}.png") for name in ("three", "seven")]
     config.write_text(f"MODELS = {json.dumps(models)}\nSAMPLE_IMAGES = {samples}\n")
-    with serving(folder, SETTINGS=str(config)) as address:
-        wait_until_loaded(address)
-        yield address
+    with serving(folder, SETTINGS=str(config)) as server:
+        server.ready()
+        yield server.address
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from .conftest import serving, wait_until_loaded
+from .conftest import serving
 from .helpers import (
     RESULT_MILLISECONDS,
     ROOT,
@@ -49,9 +49,9 @@ def other_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.copytree(Path(__file__).parent / "wall", plugins / "wall")
     (plugins / "failing.py").write_text(FAILING)
     (plugins / "Failing.html").write_text('{% extends "result.html" %}')
-    with serving(folder, SETTINGS=MNIST, VISUALIZATION_FOLDERS=json.dumps([str(plugins)])) as url:
-        wait_until_loaded(url)
-        yield url
+    with serving(folder, SETTINGS=MNIST, VISUALIZATION_FOLDERS=json.dumps([str(plugins)])) as server:
+        server.ready()
+        yield server.address
 
 
 @pytest.fixture
@@ -163,15 +163,15 @@ def test_a_run_that_fails_says_where(other_page: Page) -> None:
 
 
 def test_pages_are_there_while_the_model_loads(new_context: Callable[..., BrowserContext], tmp_path: Path) -> None:
-    with serving(tmp_path, SETTINGS=MNIST) as url:
+    with serving(tmp_path, SETTINGS=MNIST) as server:
         context = new_context()
         page = context.new_page()
-        page.goto(url)
+        page.goto(server.address)
         header = page.locator(".model")
         expect(header).to_contain_text("MNIST digits is loading…")
         page.evaluate("window.stayed = true")
         runner = context.new_page()
-        runner.goto(url)
+        runner.goto(server.address)
         add_samples(runner, "nine.png")
         start_run(runner, "class-probabilities")
         expect(runner.locator("#doing")).to_be_visible()

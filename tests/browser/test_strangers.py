@@ -98,7 +98,7 @@ def test_behind_a_proxy_names_are_text_and_all_addresses_hold(
         "TRUSTED_PROXIES": "1",
         "MODEL_LABELS": json.dumps(LABELS),
     }
-    with serving(tmp_path, **settings) as link, proxy(link) as base:
+    with serving(tmp_path, **settings) as server, proxy(server.address) as base:
         context = new_context()
         outside = [f"{base}/"]
         context.on("request", lambda request: outside.append(request.url))
@@ -109,7 +109,7 @@ def test_behind_a_proxy_names_are_text_and_all_addresses_hold(
         page.set_viewport_size({"width": 390, "height": 844})
         assert sideways_scrolling(page) == 0
         page.set_viewport_size({"width": 1280, "height": 800})
-        page.goto(f"{base}/?{urlsplit(link).query}")
+        page.goto(f"{base}/?{urlsplit(server.link).query}")
         assert page.url == f"{base}/"
         with page.expect_navigation():
             page.locator("input[type=file]").set_input_files(

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from real_servers import Visitor, picture, server, wait_for
+from serving import ROOT, serving, tiny_project
+from visitors import Visitor, picture
+from waiting import wait_for
 
 from picasso.runs.store import Store
 from picasso.sessions import Clock
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(ROOT))
 from tools.find_faketime import find
 
 TOKEN = "a-token-that-nobody-can-guess"
 YEAR = 365 * 86_400.0
 SWEEPS_EVERY = 0.2  # seconds
+SWEEPS = f"""
+from picasso import sessions
+
+sessions.SWEEP_SECONDS, sessions.FIRST_SWEEP_SECONDS = {SWEEPS_EVERY}, 0.0
+"""
+# Under libfaketime, Python's own sleep is refused (EINVAL). Every process imports this before anything takes it.
+SLEEP = """
+import threading, time
+
+time.sleep = lambda seconds: threading.Event().wait(seconds)
+"""
 
 
 @pytest.fixture
@@ -66,18 +80,19 @@ def test_a_year_ahead_and_back_under_a_real_server(tmp_path: Path) -> None:
     library, clock = find(), tmp_path / "clock"
     assert library is not None, "This test sets clocks with libfaketime: python tools/find_faketime.py --install"
     clock.write_text("+0")
+    config = tiny_project(tmp_path / "project", SWEEPS)
+    (tmp_path / "sitecustomize.py").write_text(SLEEP)
     environ = {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
         "LD_PRELOAD": library,
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "SWEEPS_EVERY": str(SWEEPS_EVERY),
         "PICASSO_SESSION_HOURS": "1",
         "PICASSO_ACCESS_TOKEN": TOKEN,
     }
-    with server(tmp_path, tmp_path / "data", wait=False, **environ) as (url, _):
-        program, browser = Visitor(url), Visitor(url)
-        program.headers = {"Picasso-Token": TOKEN}
+    with serving(tmp_path, "--config", str(config), **environ) as server:
+        program, browser = Visitor(server, headers={"Picasso-Token": TOKEN}), Visitor(server)
         wait_for(lambda: program.get("/health/ready").status == 200)
         assert browser.get(f"/?token={TOKEN}").status == 200
         image = program.upload().json["images"][0]["id"]
@@ -87,17 +102,17 @@ def test_a_year_ahead_and_back_under_a_real_server(tmp_path: Path) -> None:
             clock.write_text(shift)
             time.sleep(4 * SWEEPS_EVERY)  # so that it sweeps
             assert program.get("/api/v1/images").json["images"][0]["id"] == image
-            assert [program.get(f"/api/v1/runs/{run}").json["state"] for run in runs] == ["done"] * len(runs)
+            assert [program.run(run)["state"] for run in runs] == ["done"] * len(runs)
             assert "first.png" in browser.get("/").text  # the same session, by its cookie
             assert browser.form("/images", file=(picture(classes), f"{classes}.png")).status == 200
             runs.append(program.start("class-probabilities", image, classes=classes).json["id"])
-            assert program.finished(runs[-1])["state"] == "done"
+            assert program.wait(runs[-1])["state"] == "done"
             assert browser.get("/runs").status == 200
             assert program.get("/health/ready").status == 200
-        assert [one["id"] for one in program.get("/api/v1/runs").json["runs"]] == runs[::-1]
-        (cookie,) = browser.jar
+        assert [one["id"] for one in program.runs()] == runs[::-1]
+        (cookie,) = browser.cookies
         assert cookie.expires is not None
         assert 3000 < cookie.expires - time.time() < 4000  # by the browser's own clock
-    log = (tmp_path / "stderr").read_text()
+    log = server.log()
     assert log.count("The clock was set by") == 4
     assert "Traceback" not in log

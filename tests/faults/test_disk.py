@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from disks import Disk, disk
 from long_forms import everything
-from real_servers import Answer, Visitor, picture, server, wait_for
+from serving import Server, serving, tiny_project
+from visitors import Answer, Visitor, picture
 
 LARGE = (420, 500)  # pixels; as a PNG of noise 630 kB, which waitress keeps in a temporary file
 PLUGIN = """
@@ -42,6 +44,12 @@ def plugins(tmp_path: Path) -> Path:
     return folder
 
 
+def serving_with(small: Disk, folder: Path, **environ: str) -> AbstractContextManager[Server]:
+    """A server that sees the disk."""
+    config = tiny_project(folder / "project")
+    return serving(folder, "--config", str(config), prefix=small.prefix, **environ)
+
+
 def says_no_space(answer: Answer) -> None:
     """It is 507, with a sentence that says why and what to do."""
     assert answer.status == 507, (answer.status, answer.text[:300])
@@ -65,25 +73,25 @@ def look_at_all(visitor: Visitor, run: str, url: str) -> list[bytes]:
 def test_a_data_folder_without_space(tmp_path: Path, plugins: Path, without: str) -> None:
     with disk(tmp_path / "disk", inodes=60 if without == "files" else 0) as small:
         fault = {"bytes": small.fill, "files": small.fill_inodes, "writing": small.read_only}[without]
-        options = {"PICASSO_VISUALIZATION_FOLDERS": f'["{plugins}"]'}
-        with server(tmp_path, small.path, prefix=small.prefix, **options) as (url, process):
-            visitor, browser = Visitor(url), Visitor(url)
+        options = {"PICASSO_DATA_DIR": str(small.path), "PICASSO_VISUALIZATION_FOLDERS": f'["{plugins}"]'}
+        with serving_with(small, tmp_path, **options) as server:
+            visitor, browser = server.ready(), Visitor(server)
             image = visitor.upload().json["images"][0]["id"]
             assert browser.form("/images", file=(picture(1), "b.png")).status == 200
-            run = visitor.finished(visitor.start("occlusion", image, window=4, stride=4).json["id"])
+            run = visitor.wait(visitor.start("occlusion", image, window=4, stride=4).json["id"])
             artifact = run["results"][0]["artifacts"][0]["url"]
             kept, before = look_at_all(visitor, run["id"], artifact), small.files()
 
             waiting = visitor.start("waits", image).json["id"]
-            wait_for(lambda: visitor.get(f"/api/v1/runs/{waiting}").json["state"] == "running")
+            visitor.wait(waiting, "running")
             fault()
             (plugins / "go").touch()
-            lost = visitor.finished(waiting)  # while its result is written
+            lost = visitor.wait(waiting)  # while its result is written
             assert (lost["state"], lost["error"]["code"]) == ("failed", "no_space")
             assert "no space" in lost["error"]["message"]
             says_no_space(visitor.upload("c.png", 2, (200, 200)))
             says_no_space(browser.form("/images", file=(picture(3, (200, 200)), "d.png")))
-            says_no_space(Visitor(url).upload("e.png", 4, (200, 200)))  # who has no session yet
+            says_no_space(Visitor(server).upload("e.png", 4, (200, 200)))  # who has no session yet
             assert look_at_all(visitor, run["id"], artifact) == kept
             for page in ("/", "/runs", "/visualizations/occlusion"):
                 assert browser.get(page).status == 200
@@ -93,20 +101,20 @@ def test_a_data_folder_without_space(tmp_path: Path, plugins: Path, without: str
                     if asked.status != 202:
                         says_no_space(asked)
                     else:
-                        ended = visitor.finished(asked.json["id"])
+                        ended = visitor.wait(asked.json["id"])
                         assert ended["state"] == "done" or ended["error"]["code"] == "no_space"
             leftovers = {name for name in small.files() - before if name.split("/")[3:4] != [run["id"]]}
             assert not [name for name in leftovers if "/." in name or "/images/" in name], leftovers
 
             restore(small, without)
             assert visitor.upload("c.png", 2).status == 201
-            again = visitor.finished(visitor.start("waits", image).json["id"])
+            again = visitor.wait(visitor.start("waits", image).json["id"])
             assert again["state"] == "done"
             assert look_at_all(visitor, run["id"], artifact) == kept
-            states = {one["state"] for one in visitor.get("/api/v1/runs").json["runs"]}
+            states = {one["state"] for one in visitor.runs()}
             assert states <= {"done", "failed"}
-            assert process.poll() is None
-    assert "Traceback" not in (tmp_path / "stderr").read_text()
+            assert server.process.poll() is None
+    assert "Traceback" not in server.log()
 
 
 def restore(small: Disk, without: str) -> None:
@@ -119,8 +127,9 @@ def restore(small: Disk, without: str) -> None:
 
 @pytest.mark.slow
 def test_a_full_disk_can_be_emptied_by_who_filled_it(tmp_path: Path) -> None:
-    with disk(tmp_path / "disk") as small, server(tmp_path, small.path, prefix=small.prefix) as (url, _):
-        visitor, browser = Visitor(url), Visitor(url)
+    data = tmp_path / "disk"
+    with disk(data) as small, serving_with(small, tmp_path, PICASSO_DATA_DIR=str(data)) as server:
+        visitor, browser = server.ready(), Visitor(server)
         assert browser.form("/images", file=(picture(1), "b.png")).status == 200
         images = []
         for number in range(100):
@@ -149,24 +158,21 @@ def test_temporary_folders_without_space(tmp_path: Path, plugins: Path, without:
             "PICASSO_VISUALIZATION_FOLDERS": f'["{plugins}"]',
         }
         fault = small.fill if without == "bytes" else small.fill_inodes
-        with server(tmp_path, tmp_path / "data", prefix=small.prefix, **options) as (url, _):
-            visitor, browser = Visitor(url), Visitor(url)
+        with serving_with(small, tmp_path, **options) as server:
+            visitor, browser = server.ready(), Visitor(server)
             image = visitor.upload().json["images"][0]["id"]
             fault()
             says_no_space(visitor.upload("large.png", 1, LARGE))
             says_no_space(browser.form("/images", file=(picture(1, LARGE), "large.png")))
-            failed = visitor.finished(visitor.start("waits", image, Writes="a picture").json["id"])
+            failed = visitor.wait(visitor.start("waits", image, Writes="a picture").json["id"])
             assert (failed["state"], failed["error"]["code"]) == ("failed", "no_space")
             small.make_room()
             assert visitor.upload("large.png", 1, LARGE).status == 201
-            assert (
-                visitor.finished(visitor.start("waits", image, Round="1", Writes="a picture").json["id"])["state"]
-                == "done"
-            )
+            again = visitor.wait(visitor.start("waits", image, Round="1", Writes="a picture").json["id"])
+            assert again["state"] == "done"
         if not everything():
             return
         fault()
-        with server(tmp_path, tmp_path / "data", prefix=small.prefix, wait=False, **options) as (url, _):
-            visitor = Visitor(url)
+        with serving_with(small, tmp_path, **options) as server:
             small.make_room()
-            wait_for(lambda: visitor.get("/health/ready").status == 200)
+            server.ready()

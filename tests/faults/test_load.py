@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import io
-import os
-import re
-import signal
-import subprocess
-import sys
 import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 import requests
+from serving import serving
+from waiting import PATIENCE
 
 MNIST = Path(__file__).resolve().parents[2] / "examples" / "mnist-keras"
 VISITORS = 100
 SECONDS = 3  # after which nobody begins anew
-PATIENCE = 120
 WORK = {"class-probabilities": "classes", "occlusion": "window", "saliency": "samples"}
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """`picasso serve` of digits, with the model open; afterwards it is ended."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PICASSO_")}
-    environ |= {"PICASSO_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "picasso", "serve", "--config", str(MNIST / "config.py"), "--port", "0"]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=log, text=True) as server,
-    ):
-        try:
-            assert server.stdout is not None
-            found = re.match(r"Picasso is at (http://\S+)/ ", server.stdout.readline())
-            assert found, (folder / "log").read_text()
-            deadline = time.monotonic() + PATIENCE
-            while requests.get(f"{found[1]}/health/ready", timeout=30).status_code != 200:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            yield found[1]
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(60)
 
 
 class Visitor:
@@ -118,9 +88,11 @@ def ask_for_health(url: str, stop: threading.Event) -> Counter[int]:
 @pytest.mark.slow
 def test_a_hundred_at_once_are_answered_and_nothing_is_lost(tmp_path: Path) -> None:
     stop, over = threading.Event(), threading.Event()
-    with serving(tmp_path) as url, ThreadPoolExecutor(VISITORS + 1) as threads:
-        health = threads.submit(ask_for_health, url, over)
-        visitors = [Visitor(url, number, stop) for number in range(VISITORS)]
+    config = str(MNIST / "config.py")
+    with serving(tmp_path, "--config", config) as server, ThreadPoolExecutor(VISITORS + 1) as threads:
+        server.ready()
+        health = threads.submit(ask_for_health, server.address, over)
+        visitors = [Visitor(server.address, number, stop) for number in range(VISITORS)]
         visits = [threads.submit(visitor.come) for visitor in visitors]
         try:
             stop.wait(SECONDS)
@@ -138,4 +110,4 @@ def test_a_hundred_at_once_are_answered_and_nothing_is_lost(tmp_path: Path) -> N
         assert health.result().keys() == {200}
         for visitor in visitors:
             visitor.client.close()
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert "Traceback" not in server.log()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+from waiting import wait_for
 
 from picasso.config import Config
 from picasso.runs.engine import DaskEngine
@@ -18,7 +17,6 @@ from picasso.runs.store import Store
 from picasso.visualizations.discovery import discover
 
 MNIST = Path(__file__).resolve().parents[2] / "examples" / "mnist-keras"
-PATIENCE = 120.0  # seconds; how long a test waits for something that should come much sooner
 
 PLUGIN = """
 import os, re, time
@@ -68,17 +66,6 @@ def write_plugins(folder: Path, *names: str) -> Path:
         (folder / f"{name.lower()}.py").write_text(PLUGIN.format(name=name, body=body))
         (folder / f"{name}.html").write_text('{% extends "result.html" %}')
     return folder
-
-
-def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """What `what` gives once it is true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"Not within {seconds:g} seconds: {what}")
 
 
 def descendants() -> set[int]:

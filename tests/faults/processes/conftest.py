@@ -1,4 +1,4 @@
-"""Servers of a tiny project, and an engine over it: processes that faults are done to."""
+"""Servers of a project that counts, and an engine over it: processes that faults are done to."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "runs"))
 
+from counting import MakeServer, make_project
 from laboratory import Laboratory
-from project import MakeServer, Server, make_project
+from serving import Server
 
 from picasso.config import load_config
 
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[MakeServer]:
-    """Makes a server that is not started; afterwards it is ended."""
+    """Makes a server that is not started, over a project of its own unless given; afterwards it is ended."""
     made: list[Server] = []
 
-    def make(**environ: str) -> Server:
-        folder = tmp_path / f"project{len(made)}"
-        make_project(folder)
-        made.append(Server(folder, environ))
+    def make(folder: Path | None = None, **environ: str) -> Server:
+        config = make_project(tmp_path / f"project{len(made)}") if folder is None else folder / "config.py"
+        made.append(Server(config.parent, ["--config", str(config)], environ))
         return made[-1]
 
     yield make

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from laboratory import wait_for
+from counting import MakeServer, executions, start
 from long_forms import everything
-from project import Gone, MakeServer, Server, Visitor, executions
+from serving import Server
+from visitors import FINISHED, Gone, Visitor
+from waiting import wait_for
 
 pytestmark = pytest.mark.slow
 log = logging.getLogger(__name__)
 MOMENTS = 50 if everything() else 6
-FINISHED = {"done", "failed", "cancelled", "interrupted"}
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Ledger:
     def start(self, visitor: Visitor, seconds: float = 0.1) -> Known:
         """A new run."""
         mark = f"run-{len(self.known)}-{time.monotonic_ns()}"
-        self.known.append(Known(visitor, visitor.start(mark=mark, seconds=seconds), mark))
+        self.known.append(Known(visitor, start(visitor, mark, seconds=seconds), mark))
         return self.known[-1]
 
     def visit(self) -> None:
@@ -50,7 +51,7 @@ class Ledger:
         visitor = self.server.ready()
         first, second, third = (self.start(visitor) for _ in range(3))
         first.done = visitor.wait(first.run)["results"]
-        visitor.upload("another.png")
+        assert visitor.upload("another.png").status == 201
         self.delete(first)
         visitor.ask("POST", "/model/reload", b"")
         long = self.start(visitor, 60)
@@ -70,8 +71,7 @@ class Ledger:
 
     def check(self, known: Known) -> str:
         """The state of a run, about which everything must be right; "" where it was deleted."""
-        status, _ = known.visitor.ask("GET", f"/api/v1/runs/{known.run}")
-        if status == 404 and known.deleting:
+        if known.deleting and known.visitor.get(f"/api/v1/runs/{known.run}").status == 404:
             return ""
         now = known.visitor.run(known.run)
         state: str = now["state"]
@@ -80,7 +80,7 @@ class Ledger:
             assert known.done in (None, now["results"])
             known.visitor.page(f"/runs/{known.run}/")
             for artifact in now["results"][0]["artifacts"]:
-                assert known.visitor.ask("GET", artifact["url"])[0] == 200
+                assert known.visitor.get(artifact["url"]).status == 200
         else:
             assert known.done is None, "what was done is lost"
             assert state in {"queued", "running", "interrupted"} or (state == "cancelled" and known.deleting), now
@@ -105,6 +105,15 @@ class Ledger:
             assert counts[known.mark] == 1 if state == "done" else counts[known.mark] <= 1, (known, state)
             ends[state or "deleted"] = ends.get(state or "deleted", 0) + 1
         return ends
+
+
+def run_again(known: Known) -> str:
+    """Uses the button on a run's page; the new run."""
+    assert f'action="/runs/{known.run}/again"' in known.visitor.page(f"/runs/{known.run}/")
+    before = {run["id"] for run in known.visitor.runs()}
+    assert known.visitor.ask("POST", f"/runs/{known.run}/again", b"").status == 200  # the page of the new run
+    (new,) = {run["id"] for run in known.visitor.runs()} - before
+    return str(new)
 
 
 @pytest.mark.timeout(3600)
@@ -145,7 +154,7 @@ def test_a_server_that_is_killed_at_any_moment(make_server: MakeServer) -> None:
     log.info("%d moments: %s", MOMENTS, ends)
     assert ends["done"] >= MOMENTS
     for known in [known for known in ledger.known if ledger.check(known) == "interrupted"][:2]:
-        again = known.visitor.run_again(known.run)
+        again = run_again(known)
         assert known.visitor.wait(again)["state"] == "done"
         assert executions(server.folder)[known.mark] <= 2
 
@@ -154,7 +163,7 @@ def test_a_worker_in_a_call_that_never_returns_ends_with_its_server(make_server:
     server = make_server()
     server.start()
     visitor = server.ready()
-    run = visitor.start("holds-the-lock")
+    run = start(visitor, fault="holds-the-lock")
     wait_for(lambda: visitor.run(run)["message"] == "Hanging")
     time.sleep(1.5)  # by now it is inside the call
     server.kill()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from clusters import Cluster
-from laboratory import wait_for
-from project import MakeServer
+from counting import MakeServer, start
+from waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -25,19 +25,19 @@ def test_runs_wait_for_a_scheduler_that_comes_back(make_server: MakeServer, clus
     server = make_server(PICASSO_SCHEDULER=cluster.address)
     server.start()
     visitor = server.ready()
-    assert visitor.wait(visitor.start())["state"] == "done"
-    running, queued = visitor.start(seconds=2), visitor.start()
+    assert visitor.wait(start(visitor))["state"] == "done"
+    running, queued = start(visitor, seconds=2), start(visitor)
     visitor.wait(running, "running")
 
     cluster.kill("scheduler")
     cluster.kill("one")
     wait_for(lambda: "runs wait until it is there" in visitor.page(f"/runs/{running}/"))
-    late = visitor.start()
+    late = start(visitor)
     assert {visitor.run(run)["state"] for run in (running, queued, late)} == {"queued"}
-    assert visitor.ask("GET", "/api/v1/health/live")[0] == 200
-    status, answer = visitor.ask("GET", "/api/v1/health/ready")
-    assert status == 503
-    assert cluster.address in answer.decode()
+    assert visitor.get("/api/v1/health/live").status == 200
+    answer = visitor.get("/api/v1/health/ready")
+    assert answer.status == 503
+    assert cluster.address in answer.body.decode()
     for path in ("/", "/runs", "/visualizations/counted", "/visualizations/occlusion"):
         visitor.page(path)
     assert visitor.json("DELETE", f"runs/{queued}")["state"] == "cancelled"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 
 import pytest
-from laboratory import wait_for
-from project import MakeServer, executions
+from counting import MakeServer, executions, start
+from waiting import wait_for
 
 pytestmark = pytest.mark.slow
 DRAINING = 6  # seconds
@@ -17,12 +16,12 @@ def test_a_server_that_is_told_to_end(make_server: MakeServer) -> None:
     server = make_server()
     server.start(PICASSO_DRAIN_SECONDS=str(DRAINING))
     visitor = server.ready()
-    short, long = visitor.start(mark="short", seconds=2), visitor.start(mark="long", seconds=3)
+    short, long = start(visitor, "short", seconds=2), start(visitor, "long", seconds=3)
     visitor.wait(short, "running")
     server.tell(signal.SIGTERM)
-    wait_for(lambda: visitor.ask("GET", "/api/v1/health/ready")[0] == 503)
-    assert "about to end" in json.loads(visitor.ask("GET", "/health/ready")[1])["error"]["message"]
-    late = visitor.start(mark="late")  # visitors are still answered
+    wait_for(lambda: visitor.get("/api/v1/health/ready").status == 503)
+    assert "about to end" in visitor.get("/health/ready").json["error"]["message"]
+    late = start(visitor, "late")  # visitors are still answered
     assert visitor.wait(short)["state"] == "done"
     assert server.ended() == 0
     assert executions(server.folder) == {"short": 1}
@@ -39,7 +38,7 @@ def test_a_server_that_is_told_to_end(make_server: MakeServer) -> None:
     assert {visitor.run(run)["state"] for run in (long, late)} <= {"queued", "running"}
     visitor.wait(long, "running")
     server.tell(signal.SIGTERM)
-    wait_for(lambda: visitor.ask("GET", "/health/ready")[0] == 503)
+    wait_for(lambda: visitor.get("/health/ready").status == 503)
     assert visitor.wait(long)["state"] == "done"
     assert visitor.run(late)["state"] == "queued"
     server.tell(signal.SIGINT)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from laboratory import Laboratory, wait_for
+from counting import executions
+from laboratory import Laboratory
 from long_forms import everything
-from project import executions
+from waiting import wait_for
 
 from picasso.runs.run import Run, State
 
@@ -25,14 +26,14 @@ def counted(laboratory: Laboratory, run: Run) -> int:
     return executions(laboratory.config.VISUALIZATION_FOLDERS[0].parent)[run.settings["mark"]]
 
 
-def start(laboratory: Laboratory, visualization: str) -> Run:
-    """A run that leaves its name when it is executed."""
-    return laboratory.start(visualization, mark=f"{visualization}-{time.monotonic_ns()}")
+def start(laboratory: Laboratory, fault: str = "") -> Run:
+    """A run that leaves a mark of its own when it is executed."""
+    return laboratory.start("counted", mark=f"{fault}-{time.monotonic_ns()}", fault=fault)
 
 
 def works(laboratory: Laboratory) -> int:
     """Executes a run to its end; the process that did it."""
-    run = laboratory.wait(start(laboratory, "counted"))
+    run = laboratory.wait(start(laboratory))
     assert run.state is State.DONE, run.error
     assert counted(laboratory, run) == 1
     manifest = laboratory.store.manifest(run)
@@ -42,7 +43,7 @@ def works(laboratory: Laboratory) -> int:
 
 
 @pytest.mark.parametrize(
-    ("visualization", "reason"),
+    ("fault", "reason"),
     [
         ("exits", "it ended itself with status 3."),
         ("killed", "it was killed from outside (SIGKILL), as the system does where memory runs out."),
@@ -52,11 +53,11 @@ def works(laboratory: Laboratory) -> int:
     ],
 )
 def test_a_run_that_ends_its_process_is_tried_once_more_and_says_why(
-    laboratory: Laboratory, visualization: str, reason: str
+    laboratory: Laboratory, fault: str, reason: str
 ) -> None:
     before = works(laboratory)
-    run = start(laboratory, visualization)
-    behind = [start(laboratory, "counted") for _ in range(2)]
+    run = start(laboratory, fault)
+    behind = [start(laboratory) for _ in range(2)]
     run = laboratory.wait(run)
     assert (run.state, run.error_code, run.attempts) == (State.FAILED, "worker_lost", 2)
     assert run.error == (
@@ -106,12 +107,12 @@ ENDINGS = [("hangs", "cancel"), ("holds-the-lock", "deadline")]
 MORE_ENDINGS = [("hangs", "deadline"), ("holds-the-lock", "cancel")] if everything() else []
 
 
-@pytest.mark.parametrize(("visualization", "end"), ENDINGS + MORE_ENDINGS)
-def test_a_run_that_does_not_stop_loses_its_process(laboratory: Laboratory, visualization: str, end: str) -> None:
+@pytest.mark.parametrize(("fault", "end"), ENDINGS + MORE_ENDINGS)
+def test_a_run_that_does_not_stop_loses_its_process(laboratory: Laboratory, fault: str, end: str) -> None:
     before = works(laboratory)
-    run = start(laboratory, visualization)
+    run = start(laboratory, fault)
     wait_for(lambda: laboratory.now(run).message == "Hanging")
-    following = start(laboratory, "counted")
+    following = start(laboratory)
     time.sleep(1.5)  # by now it is inside the call that does not end
     if end == "cancel":
         laboratory.engine.cancel(laboratory.now(run))
