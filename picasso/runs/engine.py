@@ -351,7 +351,7 @@ class DaskEngine:
             self._queue_again(flight.run)
             return
         reason = self.pool.why_ended(flight.worker)
-        log.warning("Run %s lost its worker: %s", flight.run.id, reason or error)
+        log.warning("Run lost its worker: %s", reason or error)
         self._pids.pop(flight.worker, None)  # nothing is sent there until it answers again
         outcomes.lose_worker(self.store, flight.run, reason)
         self._wake.set()

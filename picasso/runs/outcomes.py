@@ -37,7 +37,7 @@ def finish(store: Store, registry: Registry, run: Run, outcome: Outcome, limit: 
     except Exception as error:  # whatever a visualization gave, the runs behind it go on
         store.drop_results(run)
         full = no_space(error, "The result was not kept")
-        log.warning("The result of run %s could not be kept: %s", run.id, error, exc_info=full is None)
+        log.warning("The result could not be kept: %s", error, exc_info=full is None)
         fail(store, run, full or PicassoError(f"The result could not be kept: {type(error).__name__}: {error}"))
 
 
