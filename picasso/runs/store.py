@@ -235,7 +235,11 @@ class Store:
     def add_image(
         self, session: str, filename: str, png: bytes, size: tuple[int, int], source_format: str, notes: list[str]
     ) -> StoredImage:
-        """Keeps a picture under a name made here; its own name is text in its row only."""
+        """Keeps a picture under a name made here; its own name is text in its row only.
+
+        Raises:
+            NotFound: the session was deleted meanwhile; no folder of it is left behind.
+        """
         image = StoredImage(
             new_id(), session, filename, source_format, *size, len(png), sha256(png).hexdigest(), notes, time.time()
         )
@@ -247,9 +251,9 @@ class Store:
                 f"INSERT INTO images ({IMAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
                 tuple(json.dumps(value) if isinstance(value, list) else value for value in row),
             )
-        except sqlite3.IntegrityError as error:  # it belongs to no session
+        except NotFound:  # it belongs to no session
             remove(self.session_folder(session))
-            raise NotFound("This session was deleted meanwhile. Start again from the first page.") from error
+            raise
         except BaseException:
             remove(self.image_path(image))
             raise

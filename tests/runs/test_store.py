@@ -390,3 +390,10 @@ def test_a_database_of_earlier_versions_is_brought_up_to_date(tmp_path: Path) ->
     again = Store(tmp_path).run(session, run.id)
     assert (again.model, again.digest) == ("", "old digest")
     assert Store(tmp_path).run(session, run.id) == again
+
+
+def test_a_picture_for_a_deleted_session_leaves_nothing(store: Store, session: str) -> None:
+    store.delete_session(session)
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        add_image(store, session)
+    assert not store.session_folder(session).exists()
