@@ -77,7 +77,8 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             say(f"{ledger.accepted} runs were accepted; waiting for those that are not deleted: {len(ledger.runs)}")
             lost = reckon(url, ledger, server)
         ended = rows()
-    return load_report.figures(ledger, ended, lost, (began, left), given.visitors, log.read_text(errors="replace"))
+    said = log.read_text(errors="replace")
+    return load_report.figures(ledger, ended, lost, (began, left), given.visitors, said, given.config or "the default")
 
 
 def say(text: str) -> None:

@@ -27,6 +27,7 @@ def figures(
     visited: tuple[float, float],
     visitors: int,
     log: str,
+    config: str = "the default",
 ) -> Figures:
     """Everything that was seen, as JSON.
 
@@ -35,6 +36,7 @@ def figures(
         lost: sentences about runs.
         visited: when the visitors came and went, in seconds since 1970.
         log: what the server said.
+        config: of the server, as it was named.
     """
     began, left = visited
     times = [row["ms"] for row in rows]
@@ -42,6 +44,7 @@ def figures(
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "config": config,
         "visitors": visitors,
         "minutes": round((left - began) / 60, 1),
         "requests": [_asked(what, ledger) for what in sorted(ledger.statuses)],
@@ -141,7 +144,7 @@ def markdown(figures: Figures) -> str:
     promises = broken(figures)
     sentences = [
         f"{figures['date']}, {figures['machine']}, visitors and server on the same: {figures['visitors']} visitors, "
-        f"{figures['minutes']:g} minutes, {total:,} requests.",
+        f"{figures['minutes']:g} minutes, config: {figures['config']}, {total:,} requests.",
         f"Answers that should not be: {figures['faulty']}. Refused for now (429, 503 with Retry-After): {refused:,}. "
         f"Tracebacks in the server's log: {figures['tracebacks']}.",
         f"Runs accepted: {runs['accepted']:,}; deleted by their visitors: {runs['deleted']:,}; at the end {ended}; "
