@@ -3,14 +3,15 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ARGS ?=
-# Tests that start processes of their own: those of the browser one at a time, and beside them the others, likewise.
+# Tests that start processes of their own, and mostly wait for them: three rows beside each other, each one at a time.
 BROWSER := tests/browser
-PROCESSES := tests/runs tests/faults/processes tests/test_processes.py tests/test_tutorial.py
+ENGINE := tests/runs
+PROCESSES := tests/faults/processes tests/test_processes.py tests/test_tutorial.py
 
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve install test test-all test-browser test-processes check check-code check-tests docs format audit
+.PHONY: serve install test test-all test-browser test-engine test-processes check check-code check-tests docs format audit
 .PHONY: bench load screenshots clean
 
 serve: install
@@ -51,8 +52,8 @@ test: .venv/.dev
 	$(BIN)/python tools/find_chromium.py --install
 	$(BIN)/python tools/find_faketime.py --install
 	$(MAKE) --jobs=2 --output-sync=target install check-code docs
-	$(BIN)/pytest -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
-	$(MAKE) --jobs=2 --output-sync=target test-browser test-processes
+	$(BIN)/pytest -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(ENGINE) $(PROCESSES))
+	$(MAKE) --jobs=3 --output-sync=target test-browser test-engine test-processes
 
 # The tests in their long form: all files of the corpora, more random examples; needs Debian's package sources.
 test-all: export PICASSO_EVERYTHING = 1
@@ -60,6 +61,9 @@ test-all: test
 
 test-browser:
 	$(BIN)/pytest $(BROWSER)
+
+test-engine:
+	$(BIN)/pytest $(ENGINE)
 
 test-processes:
 	$(BIN)/pytest $(PROCESSES)
