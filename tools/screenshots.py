@@ -44,6 +44,13 @@ def under_way(page: Page) -> None:
     page.wait_for_selector("#stop")
 
 
+def compare_with(page: Page) -> None:
+    """What a result may be set beside."""
+    run(page, "class-probabilities")
+    page.get_by_role("link", name="Compare with").first.click()
+    page.wait_for_load_state("networkidle")
+
+
 def side_by_side(page: Page) -> None:
     """Two visualizations of all pictures of the tray, when both have ended."""
     page.goto(urljoin(page.url, "/compare"))
@@ -103,6 +110,7 @@ PAGES: dict[str, Visit] = {
     "trust": result("trust"),
     "what-if": by_hand,
     "compare": at("/compare"),
+    "compare-with": compare_with,
     "side-by-side": side_by_side,
     "running": under_way,
     "runs": at("/runs"),
