@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -162,8 +163,10 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     from picasso.app import create_app
     from picasso.runs.servers import announce
     from picasso.serving import make_server
+    from picasso.web.templates import load_templates
 
     app = create_app(config, read_again=partial(load_config, config_file, overrides))
+    load_templates(app)
     services = app.extensions["picasso"]
     store = services.store
     host, port = listener.getsockname()[:2]
@@ -171,6 +174,8 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     announce(store.folder, store.owner, address)
     sys.stdout.flush()
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # what there is now stays: looking through all of it again and again would hold every thread up
     for number, seconds in ((signal.SIGTERM, config.DRAIN_SECONDS), (signal.SIGINT, 0.0)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in what a shell starts in the background
             signal.signal(number, partial(_end, services, seconds))

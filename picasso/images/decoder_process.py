@@ -25,6 +25,7 @@ from PIL import Image, ImageCms, ImageColor, ImageFilter, ImagePalette
 
 from picasso.errors import ImageRefused, TooLarge
 from picasso.images.reading import Limits, encode_png, read_image
+from picasso.priority import give_way
 
 try:
     import resource
@@ -78,6 +79,7 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
 def main() -> None:
     """Reads images until there are no more, or one used up the memory, or there were enough."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    give_way()
     Image.init()  # all of Pillow that is imported later otherwise: there will be no files to open
     at_start = _address_space()
     for descriptor in (1, 2):  # the C library for TIFF writes a line about every damaged file

@@ -41,6 +41,9 @@ SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # Dask would keep the last thousand messages, and with them a thousand runs' pictures.
+    "distributed.admin.log-length": 0,
+    "distributed.admin.low-level-log-length": 0,
     # Nobody looks at profiles of the last thousand seconds, which a worker would keep.
     "distributed.worker.profile.enabled": False,
     # Status pages would tell every local user of this machine about our runs.
@@ -121,6 +124,9 @@ class WorkerPool:
             dashboard_address="127.0.0.1:0",
             memory_limit=self.config.WORKER_MEMORY_LIMIT,
             silence_logs=logging.CRITICAL,
+            # Queues, locks, statistics: Picasso uses none, and those of each run ("spans") are kept for good.
+            scheduler_kwargs={"extensions": {}},
+            extensions={},  # of the worker
         )
 
     def _parcel(self, token: str, plugins: int) -> Parcel:

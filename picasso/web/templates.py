@@ -46,6 +46,12 @@ def prepare_templates(app: Flask, registry: Registry) -> None:
     registry.become(registry.without(broken_templates(env, registry)))
 
 
+def load_templates(app: Flask) -> None:
+    """Compiles all pages now. The first visitors, if they come at once, would each do so and wait for all others."""
+    for name in app.jinja_loader.list_templates() if app.jinja_loader else ():
+        app.jinja_env.get_template(name)
+
+
 def forget_templates(env: jinja2.Environment) -> None:
     """Visualizations' own templates are read from their files again."""
     cache = env.cache if env.cache is not None else {}

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dask._task_spec import Task
+from distributed.protocol.serialize import Serialized, ToPickle
+from distributed.scheduler import TaskPrefix
+from distributed.spans import Span
 from laboratory import MNIST, Laboratory, wait_for
 
 from picasso.runs.run import State
+from picasso.runs.worker import Job
 from picasso.sessions import Sessions
 
 MakeLaboratory = Callable[..., Laboratory]
@@ -72,6 +79,19 @@ def test_the_same_run_gives_the_same_numbers(laboratory: Laboratory) -> None:
     assert manifests[1] is not None
     assert manifests[0]["files"] == manifests[1]["files"]
     assert manifests[0]["key"] == manifests[1]["key"]
+
+
+def test_nothing_of_a_finished_run_stays_in_memory(laboratory: Laboratory) -> None:
+    kinds = (Job, Task, Serialized, ToPickle, TaskPrefix, Span)
+
+    def kept() -> int:
+        for _ in range(8):
+            laboratory.wait(laboratory.start("quick"), State.DONE)
+        gc.collect()
+        return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+
+    at_first, then = kept(), kept()
+    assert then < at_first + 8, Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, kinds))
 
 
 def test_runs_go_in_their_order(laboratory: Laboratory) -> None:
