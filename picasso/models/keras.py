@@ -34,8 +34,9 @@ from picasso.models.incremental.rounding import quicker_preview
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_compiled import InTurn
 from picasso.models.keras_files import Loaded, load_network, model_files
+from picasso.models.keras_gradients import short
 from picasso.models.keras_graph import view
-from picasso.models.keras_guided import guided, relus
+from picasso.models.keras_guided import relus
 from picasso.models.keras_history import run
 from picasso.models.keras_layout import TO_LAST
 from picasso.models.keras_learnt import learnt, shuffled_variables
@@ -81,8 +82,8 @@ class KerasModel(Model):
         self._preview: Occluder | None = None
         self._weights = threading.RLock()  # held while they are shuffled, or copied
         self._maps = keras_anatomy.find_maps(self._view.flat, self._view.image, self._view.scores)
-        self._trace = Trace(self._forward, self._images, self._maps)
-        self._guided: dict[bool, Trace] = {}
+        all_relus = [tensor for end in self._ends for tensor in self._relus(end)[0]]
+        self._trace = Trace(self._forward, self._images, self._maps, all_relus)
         large = loaded.network.count_params() >= LARGE
         self._graph = self._fold() if large else None
         self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
@@ -108,7 +109,7 @@ class KerasModel(Model):
             anatomy=anatomy,
             pixels=pixels,
             examined=examined,
-            guided=not self._relus("logits" in examined.capabilities)[1],
+            guided=not self._relus(self._ends["logits" in examined.capabilities])[1],
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
@@ -143,13 +144,13 @@ class KerasModel(Model):
             warnings=warnings,
         )
 
-    def _run(self, x: Any, wanted: list[Any], passing: dict[int, Any] | None = None) -> list[Any]:
-        """Values of Keras tensors for images (n, height, width, channels); `passing` as in `keras_history.run`."""
-        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, passing)
+    def _run(self, x: Any, wanted: list[Any], *passing: Any) -> list[Any]:
+        """Values of Keras tensors for images (n, height, width, channels); the rest as in `keras_history.run`."""
+        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, *passing)
 
     def _forward(self, x: Any, passing: dict[int, Any]) -> list[Any]:
-        """The scores, and the logits where there are some: float32 (n, classes) each."""
-        return [tf.cast(value, tf.float32) for value in self._run(x, self._ends, passing)]
+        """The scores, and the logits where there are some: float32 (n, classes) each. For a graph."""
+        return [tf.cast(value, tf.float32) for value in self._run(x, self._ends, passing, short)]
 
     def _map(self, value: Any, tensor: Any) -> FloatArray:
         """The value of a Keras tensor, channels last."""
@@ -162,7 +163,7 @@ class KerasModel(Model):
         if found.first:  # its layers are run in another layout than they say
             return None
         try:
-            return fold(read(found.flat, found.image, self._ends, found.shape, found.feed))
+            return fold(read(found.flat, found.image, self._ends, found.shape, found.feed)).checked()
         except Exception:  # whatever a layer raises: it is found again, and said, where the whole network is run
             return None
 
@@ -247,21 +248,19 @@ class KerasModel(Model):
         self, x: FloatArray, classes: NDArray[np.int64], logits: bool
     ) -> tuple[NDArray[np.float32], FloatArray]:
         signs = np.ones(len(x), np.float32)
-        scores, _, gradient = self._differentiated(self._trace, x, classes, signs, logits)
+        scores, _, gradient = self._differentiated(x, classes, signs, logits)
         return scores.numpy(), gradient.numpy()
 
     def _guided_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
     ) -> FloatArray:
-        tensors, reason = self._relus(logits)
+        reason = self._relus(self._ends[logits])[1]
         if reason:
             raise NotSupported(f"{self.info.name}: {reason}")
-        if logits not in self._guided:
-            self._guided[logits] = Trace(self._forward, self._images, {}, {id(tensor): guided for tensor in tensors})
-        return self._differentiated(self._guided[logits], x, classes, signs, logits)[2].numpy()  # type: ignore[no-any-return]
+        return self._differentiated(x, classes, signs, logits, guided=True)[2].numpy()  # type: ignore[no-any-return]
 
-    def _relus(self, logits: bool) -> tuple[list[Any], str]:
-        return relus(self._view.flat, self._view.image, self._ends[int(logits)])
+    def _relus(self, end: Any) -> tuple[list[Any], str]:
+        return relus(self._view.flat, self._view.image, end)
 
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""
@@ -327,20 +326,21 @@ class KerasModel(Model):
         self, x: FloatArray, classes: NDArray[np.int64], layer: str, logits: bool
     ) -> tuple[FloatArray, FloatArray]:
         signs = np.ones(len(x), np.float32)
-        _, activation, gradient = self._differentiated(self._trace, x, classes, signs, logits, layer)
+        _, activation, gradient = self._differentiated(x, classes, signs, logits, layer)
         return self._map(activation, self._maps[layer]), self._map(gradient, self._maps[layer])
 
     def _differentiated(
         self,
-        trace: Trace,
         x: FloatArray,
         classes: NDArray[np.int64],
         signs: NDArray[np.float32],
         logits: bool,
         layer: str | None = None,
+        *,
+        guided: bool = False,
     ) -> tuple[Any, Any, Any]:
         """The scores, what a layer gives (or the images), and the gradient with respect to that."""
-        found = trace.gradient(x, classes, signs, int(logits), layer)
+        found = self._trace.gradient(x, classes, signs, int(logits), layer, guided=guided)
         if found is None:
             what = f"the layer {layer}" if layer else "its input"
             raise NotSupported(f"{self.info.name}: its scores cannot be differentiated with respect to {what}.")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from picasso.models.guided import PRODUCTS, cannot_see, other_activation
 from picasso.models.keras_flat import Flat
@@ -107,9 +106,3 @@ def _called(activation: Any) -> str | None:
     if isinstance(activation, keras.layers.Layer):
         return _activation(activation)
     return str(getattr(activation, "__name__", type(activation).__name__))
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def guided(y: Any) -> Any:
-    """What a ReLU gives, as it is; backward, what is negative becomes zero."""
-    return tf.identity(y), tf.nn.relu

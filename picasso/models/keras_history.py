@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -15,6 +16,7 @@ def run(
     values: Sequence[Any],
     wanted: Sequence[Any],
     passing: Mapping[int, Callable[[Any], Any]] | None = None,
+    around: Callable[[Any], AbstractContextManager[None]] = nullcontext,
 ) -> list[Any]:
     """Computes tensors of a graph, and nothing that they do not need.
 
@@ -23,13 +25,15 @@ def run(
         values: of the inputs.
         wanted: Keras tensors that follow from the inputs.
         passing: functions that values pass through when they are computed, by the `id` of the Keras tensor.
+        around: makes what is entered while an operation is called.
     """
     known = {id(tensor): tf.cast(value, tensor.dtype) for tensor, value in zip(inputs, values, strict=True)}
     for node in leading_to(wanted):
         if all(id(tensor) in known for tensor in node.outputs):
             continue  # an input
         args, kwargs = node.arguments.fill_in(known)
-        results = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
+        with around(node.operation):
+            results = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
         for tensor, result in zip(node.outputs, results, strict=True):
             change = (passing or {}).get(id(tensor))
             known[id(tensor)] = change(result) if change else result

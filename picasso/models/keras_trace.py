@@ -8,12 +8,13 @@ gradient, as they cost nothing there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from picasso.models.keras_compiled import InTurn, cut_out
+from picasso.models.keras_gradients import given_by_relu, guiding
 
 v1 = tf.compat.v1
 Forward = Callable[[Any, dict[int, Callable[[Any], Any]]], list[Any]]
@@ -27,7 +28,7 @@ class Trace:
             Keras tensors to functions that their values pass through.
         images: their `tf.TensorSpec`. Nothing is traced before the first call.
         layers: the Keras tensors that are of interest, by path.
-        passing: more functions that values pass through: they decide what gradients are.
+        relus: those that ReLUs give.
     """
 
     def __init__(
@@ -35,13 +36,13 @@ class Trace:
         forward: Forward,
         images: Any,
         layers: Mapping[str, Any],
-        passing: Mapping[int, Callable[[Any], Any]] | None = None,
+        relus: Iterable[Any] = (),
     ) -> None:
         self._forward, self._images = forward, images
-        self._layers, self._passing = layers, dict(passing or {})
+        self._layers, self._relus = layers, {id(tensor) for tensor in relus}
         self._whole: Any = None
         self._given: dict[str, Any] = {}
-        self._functions: dict[tuple[int | None, str | None], Any] = {}
+        self._functions: dict[tuple[int | None, str | None, bool], Any] = {}
         self._building = threading.RLock()  # one thread warms up while another runs
 
     @property
@@ -49,37 +50,38 @@ class Trace:
         """The trace: a function of the images that gives the outputs."""
         with self._building:
             if self._whole is None:
-                passing = self._passing | self._kept()
-                self._whole = v1.wrap_function(lambda x: self._forward(x, passing), [self._images])
+                self._whole = v1.wrap_function(lambda x: self._forward(x, self._kept()), [self._images])
             return self._whole
 
     def _kept(self) -> dict[int, Callable[[Any], Any]]:
-        """What keeps the layers' values, each as a tensor of its own.
+        """What keeps the layers' values, each as a tensor of its own, and tells ReLUs' from others.
 
         Also where a layer (Dropout) hands on what it was given: a gradient is of what follows this layer alone.
         """
+        paths = {id(tensor): path for path, tensor in self._layers.items()}
 
-        def keeper(path: str, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def keeper(tensor: int) -> Callable[[Any], Any]:
             def keep(value: Any) -> Any:
-                self._given[path] = change(value)
-                return self._given[path]
+                kept = given_by_relu(value) if tensor in self._relus else tf.identity(value)
+                if tensor in paths:
+                    self._given[paths[tensor]] = kept
+                return kept
 
             return keep
 
-        return {
-            id(tensor): keeper(path, self._passing.get(id(tensor), tf.identity))
-            for path, tensor in self._layers.items()
-        }
+        return {tensor: keeper(tensor) for tensor in paths.keys() | self._relus}
 
     def outputs(self, x: Any) -> list[Any]:
         """The network's outputs."""
-        return self._function(None, None)(self._tensor(x))  # type: ignore[no-any-return]
+        return self._function(None)(self._tensor(x))  # type: ignore[no-any-return]
 
     def layer(self, x: Any, path: str) -> Any:
         """What a layer gives, float32."""
         return self._function(None, path)(self._tensor(x))[0]
 
-    def gradient(self, x: Any, classes: Any, signs: Any, output: int, path: str | None) -> tuple[Any, Any, Any] | None:
+    def gradient(
+        self, x: Any, classes: Any, signs: Any, output: int, path: str | None = None, *, guided: bool = False
+    ) -> tuple[Any, Any, Any] | None:
         """All scores of one output, what a layer gives (or the images), and the gradient with respect to that.
 
         It is that of each image's score for its class times its sign.
@@ -89,6 +91,7 @@ class Trace:
             signs: float (n,).
             output: which one, as a number.
             path: of the layer; None for the images.
+            guided: by guided backpropagation.
 
         Returns:
             Three tensors, float32; None where the scores do not follow from the layer, or not differentiably.
@@ -96,7 +99,7 @@ class Trace:
         Raises:
             LookupError: TensorFlow has no gradient of an operation between.
         """
-        function = self._function(output, path)
+        function = self._function(output, path, guided)
         if function is None:
             return None
         x = self._tensor(x)
@@ -107,18 +110,19 @@ class Trace:
         self._images.shape.assert_is_compatible_with(x.shape)  # the functions themselves take any shape that fits
         return tf.constant(x, tf.float32)
 
-    def _function(self, output: int | None, path: str | None) -> Any:
+    def _function(self, output: int | None, path: str | None = None, guided: bool = False) -> Any:
         """The function for a gradient, a layer (output None) or the network's outputs (both None); None: there is none.
 
         It is kept for the next time.
         """
-        key = (output, path)
+        key = (output, path, guided)
         with self._building:
             if key not in self._functions:
-                self._functions[key] = InTurn(self._outputs) if key == (None, None) else self._cut(*key)
+                whole = output is None and path is None
+                self._functions[key] = InTurn(self._outputs) if whole else self._cut(output, path, guided)
             return self._functions[key]
 
-    def _cut(self, output: int | None, path: str | None) -> Any:
+    def _cut(self, output: int | None, path: str | None, guided: bool) -> Any:
         images = self._outputs.inputs[0]
         with self._outputs.graph.as_default():
             classes, signs = (v1.placeholder(dtype, self._images.shape[:1]) for dtype in (tf.int64, tf.float32))
@@ -127,7 +131,8 @@ class Trace:
                 return cut_out(self._outputs, [images], given)
             scores = self._outputs.structured_outputs[output]
             score = tf.gather(scores, classes, batch_dims=1)
-            (gradient,) = tf.gradients(score, images if path is None else self._given[path], signs)
+            with guiding(guided):
+                (gradient,) = tf.gradients(score, images if path is None else self._given[path], signs)
             if gradient is None:
                 return None
             gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)

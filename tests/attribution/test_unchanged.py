@@ -63,7 +63,7 @@ def state(model):
         "trainable": [layer.trainable for layer in network._flatten_layers()],
         "activations": [getattr(layer, "activation", None) for layer in network._flatten_layers()],
         "scores": model.predict(X, logits=True).tobytes(),
-        "compiled": {logits: set(trace._functions) for logits, trace in [(None, model._trace), *model._guided.items()]},
+        "compiled": set(model._trace._functions),
         "checkpoint": model.checkpoint,
     }
 

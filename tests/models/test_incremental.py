@@ -375,3 +375,21 @@ def test_the_preview_runs_any_network(data):
     randomise(network, data.draw(st.integers(0, 99)))
     preview, exact = rounded_scores(network)
     assert np.abs(preview - exact).max() <= 0.2 * max(1, np.abs(exact).max())
+
+
+class Mistaken(layers.Layer):
+    """Says that it gives more cells than it does."""
+
+    def call(self, inputs):
+        return inputs
+
+    def compute_output_shape(self, shape):
+        return (shape[0], shape[1] + 1, shape[2] + 1, shape[3])
+
+
+def test_a_layer_that_is_wrong_about_what_it_gives_is_found():
+    image = keras.Input(SHAPE)
+    flat = flatten(keras.Model(image, layers.GlobalAveragePooling2D()(Mistaken()(layers.Conv2D(2, 3)(image)))))
+    graph = read(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
+    with pytest.raises(ValueError, match="not compatible"):
+        graph.checked()

@@ -56,6 +56,12 @@ class Graph:
         whole = self._traced
         return cut_out(whole, whole.inputs[:1], [whole.structured_outputs[number] for number in numbers])
 
+    def checked(self) -> Graph:
+        """The same; raises ValueError where a layer does not give the shape that it says."""
+        for step in self.steps:
+            self._traced.structured_outputs[step.output].shape[1:].assert_is_compatible_with(step.shape)
+        return self
+
     @cached_property
     def _traced(self) -> Any:
         """All values as one function, traced once for whatever is cut out of it."""
@@ -74,8 +80,6 @@ def read(
     flat: Flat, image: Any, outputs: Sequence[Any], shape: tuple[int, ...], feed: Callable[[Any], list[Any]]
 ) -> Graph:
     """The steps that lead from the image to some tensors of a flat model.
-
-    The network is traced once for the shape of every value.
 
     Args:
         image: the input of `flat` that takes the image.
@@ -117,17 +121,27 @@ def read(
 def _shapes(nodes: Sequence[Any], given: dict[int, Any]) -> dict[int, tuple[int, ...]]:
     """The shape of each value without its batch, by the `id` of its Keras tensor; `given` are the inputs'.
 
-    They are asked of a compiled function: run one by one, oneDNN's convolutions keep a copy of all weights.
-
     Raises:
         NotSupported: a layer computes in another precision than float32.
+    """
+    for node in nodes:
+        _check_precision(node.operation)
+    known = {id(tensor): tuple(tensor.shape[1:]) for node in nodes for tensor in node.outputs}
+    if any(None in shape for shape in known.values()):
+        return _traced_shapes(nodes, given)
+    return known | {key: tuple(value.shape[1:]) for key, value in given.items()}
+
+
+def _traced_shapes(nodes: Sequence[Any], given: dict[int, Any]) -> dict[int, tuple[int, ...]]:
+    """The same, of a network whose layers cannot say them.
+
+    They are asked of a compiled function: run one by one, oneDNN's convolutions keep a copy of all weights.
     """
     found: list[int] = []
 
     def shapes() -> list[Any]:
         values = dict(given)
         for node in nodes:
-            _check_precision(node.operation)
             args, kwargs = node.arguments.fill_in(values)
             computed = keras.tree.flatten(node.operation(*args, **inference(node.operation, kwargs)))
             values.update(zip(map(id, node.outputs), computed, strict=True))
