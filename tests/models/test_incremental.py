@@ -391,5 +391,5 @@ def test_a_layer_that_is_wrong_about_what_it_gives_is_found():
     image = keras.Input(SHAPE)
     flat = flatten(keras.Model(image, layers.GlobalAveragePooling2D()(Mistaken()(layers.Conv2D(2, 3)(image)))))
     graph = read(flat, flat.model.inputs[0], flat.model.outputs, SHAPE, lambda images: [images])
-    with pytest.raises(ValueError, match="not compatible"):
+    with pytest.raises(ValueError, match="incompatible"):
         graph.checked()
