@@ -21,7 +21,7 @@ from benchmarks.results import Results, conditions
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
-QUESTIONS = ("occlusion", "methods", "asking", "browsing", "cold")
+QUESTIONS = ("occlusion", "methods", "asking", "browsing", "recovery", "cold")
 NETWORKS = ("MobileNetV2", "ResNet50", "VGG16", "DenseNet121", "EfficientNetLite0")
 FOR_METHODS = ("MobileNetV2", "ResNet50", "EfficientNetLite0")
 FOR_PEOPLE = ("EfficientNetLite0",)  # the others come without samples to ask about
@@ -70,7 +70,7 @@ def tasks(given: argparse.Namespace) -> Iterator[Task]:
             yield base | {"question": "warm", "methods": ["occlusion"], "windows": WINDOWS}
         if "methods" in given.only and network in (given.models or FOR_METHODS):
             yield base | {"question": "warm", "methods": others, "windows": ()}
-        for question in ("asking", "browsing"):
+        for question in ("asking", "browsing", "recovery"):
             if question in given.only and network in (given.models or FOR_PEOPLE):
                 yield base | {"question": question}
         if "cold" in given.only:

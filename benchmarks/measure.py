@@ -50,6 +50,11 @@ def main() -> None:
 
         row = {"question": "browsing", "method": "by hand", "library": "Picasso", "window": 0}
         tell(row | browsing.measure(path, task["seconds"]))
+    elif task["question"] == "recovery":
+        from benchmarks import recovery
+
+        row = {"question": "recovery", "method": "a worker killed", "library": "Picasso", "window": 0}
+        tell(row | recovery.measure(path))
     elif task["question"] == "warm":
         warm(path, task["methods"], task["windows"], task["seconds"], task["rounds"], tell)
     else:

@@ -23,6 +23,7 @@ EVEN = 0.97  # two measurements of the same thing differ by so much: from here o
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- benchmarks: end -->"
 WINDOW = 32
 IN_TIME = 0.15  # seconds until an answer should be there while the hand moves
+BACK_IN = 15  # seconds until a worker that died should be there again
 INTRODUCTION = """# How fast Picasso is
 
 Written by `make bench`. {conditions}
@@ -58,6 +59,11 @@ a square is dragged over a picture without a pause; the same while "Can it be tr
 and the slowest first paint of the start page, two visualizations' pages and the runs, with nothing kept.
 
 """
+RECOVERY = """## After a worker process' death
+
+Seconds from `kill -9` of the worker process to the next answer about a picture: a process is started, TensorFlow
+imported and the model opened.
+"""
 COLD = """## First map
 
 A process each, from the opened network to the first map. Picasso's worker warms up by itself after it has opened a
@@ -65,7 +71,8 @@ network; "just opened" is before that. In brackets: seconds.
 """
 MEMORY = """## Peak memory
 
-Megabytes beyond the network as Keras loads it, in a process of its own. Picasso's opening and warming up count.
+Megabytes at most beyond the network as Keras loads it, in a process of its own, with what opening the network left
+behind. The peer that takes least computes one image at a time; the fastest peer (first map, above) is beside it.
 """
 
 
@@ -93,6 +100,7 @@ def markdown(results: Results) -> str:
         METHODS + _methods(results),
         ASKING + _asking(results),
         BROWSING + _browsing(results),
+        RECOVERY + _recovery(results),
         COLD + _cold(results),
         MEMORY + _memory(results),
         _problems(results),
@@ -202,6 +210,15 @@ def _browsing(results: Results) -> str:
     return _table([*heads, "first paint", f"95 % within {1000 * IN_TIME:.0f} ms"], rows)
 
 
+def _recovery(results: Results) -> str:
+    rows = [
+        [row["network"], f"{row['seconds']:.1f}", f"{row['late']:.1f}", str(row["rounds"]), _yes(row["late"] < BACK_IN)]
+        for row in results.of(question="recovery")
+        if "seconds" in row
+    ]
+    return _table(["network", "median", "slowest", "deaths", f"within {BACK_IN} s"], rows)
+
+
 def _cold(results: Results) -> str:
     methods = [one for one in _all(results, "method", question="cold") if one not in ("loading", "occlusion")]
     measured = [row["network"] for method in methods for row in results.of(question="cold", method=method)]
@@ -242,18 +259,26 @@ def _memory(results: Results) -> str:
     networks = _all(results, "network", question="cold")
     rows = []
     for method in [one for one in _all(results, "method", question="cold") if one != "loading"]:
-        cells, below = [], []
+        cells, below, below_fastest = [], [], []
         for network in networks:
-            all_of_it = _megabytes(results, network, method)
-            peers = {name: value for name, value in all_of_it.items() if name != OURS}
-            if OURS not in all_of_it or not peers:
-                cells.append("")
+            peers = _megabytes(results, network, method)
+            ours = [_megabytes(results, network, method, warm).get(OURS) for warm in (True, False)]
+            peers.pop(OURS, None)
+            least = next((value for value in reversed(ours) if value is not None), None)  # as a peer: without warm-up
+            if least is None or not peers:
+                cells += ["", "", "", ""]
                 continue
-            lowest = min(peers, key=peers.__getitem__)
-            cells.append(f"{all_of_it[OURS]:.0f} / {peers[lowest]:.0f} ({lowest})")
-            below.append(all_of_it[OURS] < peers[lowest])
-        rows.append([method, *cells, _yes(all(below)) if below else ""])
-    return _table(["method", *(f"{network}: Picasso / lowest peer" for network in networks), "below"], rows)
+            seconds = _seconds(results, network, method)
+            lowest, fastest = min(peers, key=peers.__getitem__), min(peers, key=seconds.__getitem__)
+            cells += ["" if value is None else f"{value:.0f}" for value in ours]
+            cells += [f"{peers[one]:.0f} ({one})" for one in (lowest, fastest)]
+            below.append(least < peers[lowest])
+            below_fastest.append(least < peers[fastest])
+        rows.append([method, *cells, *(_yes(all(one)) if one else "" for one in (below, below_fastest))])
+    heads = [
+        head for one in networks for head in (f"{one}, warmed up", "just opened", "peer with least", "fastest peer")
+    ]
+    return _table(["method", *heads, "below all", "below the fastest"], rows)
 
 
 def _problems(results: Results) -> str:
@@ -282,12 +307,12 @@ def _ours(results: Results, network: str, method: str, warm_up: bool) -> float |
     return next((row["seconds"] for row in rows if "seconds" in row), None)
 
 
-def _megabytes(results: Results, network: str, method: str) -> dict[str, float]:
+def _megabytes(results: Results, network: str, method: str, warm_up: bool = True) -> dict[str, float]:
     """Each library's peak beyond its imports and the network as Keras loads it."""
     loading = results.of(question="cold", network=network, method="loading")
     if not loading:
         return {}
-    rows = results.of(question="cold", network=network, method=method, warm_up=True)
+    rows = results.of(question="cold", network=network, method=method, warm_up=warm_up)
     return {row["library"]: _beyond(loading[0], row, "peak_mb") for row in rows if "peak_mb" in row}
 
 

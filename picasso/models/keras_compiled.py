@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+v1 = tf.compat.v1
+
 
 class InTurn:
     """A compiled function; a second thread that calls it waits until the first one has its result.
@@ -26,14 +28,39 @@ class InTurn:
             return self.function(*args)
 
 
-def cut_out(trace: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> InTurn:
+def cut_out(trace: Any, inputs: Sequence[Any], outputs: Sequence[Any], count: int | None = None) -> InTurn:
     """A function that computes nothing but some tensors of a trace, from others; it gives a list of them.
 
     Args:
         trace: made by `tf.compat.v1.wrap_function`.
-        inputs: float or int tensors of its graph.
+        inputs: float or int tensors of its graph, each of a batch.
+        count: how many the batch always has. TensorFlow then works out all shapes once: a gradient takes 5 % less time.
     """
-    # Without a signature, TensorFlow looks for one in vain in every call, and writes all values into an error that
-    # nobody sees: that takes longer than the gradient of a small network.
-    signature = tuple(tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs)
-    return InTurn(trace.prune(list(inputs), list(outputs), input_signature=(signature, {})))
+    nodes = _leading_to(trace.graph.as_graph_def(), outputs)
+    names = {node.name for node in nodes.node}
+    learnt = [(inner.name, value) for value, inner in trace.graph.captures if inner.op.name in names]
+
+    def compute(*values: Any) -> list[Any]:
+        given = {tensor.name: value for tensor, value in zip(inputs, values, strict=True) if tensor.op.name in names}
+        given |= {name: v1.get_default_graph().capture(value) for name, value in learnt}
+        return tf.graph_util.import_graph_def(nodes, given, [tensor.name for tensor in outputs])  # type: ignore[no-any-return]
+
+    signature = [tf.TensorSpec((count, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
+    return InTurn(v1.wrap_function(compute, signature))
+
+
+def _leading_to(graph: Any, tensors: Sequence[Any]) -> Any:
+    """The part of a graph, as a protocol buffer, that some tensors of it need."""
+    nodes = {node.name: node for node in graph.node}
+    needed, waiting = set(), [tensor.op.name for tensor in tensors]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [before.lstrip("^").partition(":")[0] for before in nodes[name].input]
+    part = v1.GraphDef(versions=graph.versions, library=graph.library)
+    for node in graph.node:
+        if node.name in needed:
+            part.node.add().CopyFrom(node)
+            part.node[-1].attr.pop("_class", None)  # beside which other one it is placed, which may not be needed
+    return part

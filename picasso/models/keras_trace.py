@@ -42,7 +42,7 @@ class Trace:
         self._layers, self._relus = layers, {id(tensor) for tensor in relus}
         self._whole: Any = None
         self._given: dict[str, Any] = {}
-        self._functions: dict[tuple[int | None, str | None, bool], Any] = {}
+        self._functions: dict[Any, Any] = {}
         self._building = threading.RLock()  # one thread warms up while another runs
 
     @property
@@ -73,11 +73,18 @@ class Trace:
 
     def outputs(self, x: Any) -> list[Any]:
         """The network's outputs."""
-        return self._function(None)(self._tensor(x))  # type: ignore[no-any-return]
+        return self._function("outputs", lambda: InTurn(self._outputs))(self._tensor(x))  # type: ignore[no-any-return]
 
     def layer(self, x: Any, path: str) -> Any:
         """What a layer gives, float32."""
-        return self._function(None, path)(self._tensor(x))[0]
+
+        def make() -> InTurn:
+            whole = self._outputs
+            with whole.graph.as_default():
+                given = tf.cast(self._given[path], tf.float32)
+            return cut_out(whole, whole.inputs[:1], [given])
+
+        return self._function(("layer", path), make)(self._tensor(x))[0]
 
     def gradient(
         self, x: Any, classes: Any, signs: Any, output: int, path: str | None = None, *, guided: bool = False
@@ -99,10 +106,12 @@ class Trace:
         Raises:
             LookupError: TensorFlow has no gradient of an operation between.
         """
-        function = self._function(output, path, guided)
-        if function is None:
+        key, single = (output, path, guided), len(x) == 1
+        cut = self._function(key, lambda: self._differentiated(*key))
+        if cut is None:
             return None
         x = self._tensor(x)
+        function = self._function((*key, single), lambda: cut_out(self._outputs, *cut, count=1 if single else None))
         scores, *given, gradient = function(x, tf.constant(classes, tf.int64), tf.constant(signs, tf.float32))
         return scores, given[0] if given else x, gradient
 
@@ -110,30 +119,29 @@ class Trace:
         self._images.shape.assert_is_compatible_with(x.shape)  # the functions themselves take any shape that fits
         return tf.constant(x, tf.float32)
 
-    def _function(self, output: int | None, path: str | None = None, guided: bool = False) -> Any:
-        """The function for a gradient, a layer (output None) or the network's outputs (both None); None: there is none.
-
-        It is kept for the next time.
-        """
-        key = (output, path, guided)
+    def _function(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was made for a key, now or earlier."""
         with self._building:
             if key not in self._functions:
-                whole = output is None and path is None
-                self._functions[key] = InTurn(self._outputs) if whole else self._cut(output, path, guided)
+                self._functions[key] = make()
             return self._functions[key]
 
-    def _cut(self, output: int | None, path: str | None, guided: bool) -> Any:
+    def _differentiated(self, output: int, path: str | None, guided: bool) -> tuple[list[Any], list[Any]] | None:
+        """Adds a gradient to the trace.
+
+        Returns:
+            What it follows from (images, classes, signs), and what is computed (scores, the layer's, the gradient);
+            None where there is no gradient.
+        """
         images = self._outputs.inputs[0]
         with self._outputs.graph.as_default():
             classes, signs = (v1.placeholder(dtype, self._images.shape[:1]) for dtype in (tf.int64, tf.float32))
-            given = [] if path is None else [tf.cast(self._given[path], tf.float32)]
-            if output is None:
-                return cut_out(self._outputs, [images], given)
             scores = self._outputs.structured_outputs[output]
             score = tf.gather(scores, classes, batch_dims=1)
             with guiding(guided):
                 (gradient,) = tf.gradients(score, images if path is None else self._given[path], signs)
             if gradient is None:
                 return None
+            given = [] if path is None else [tf.cast(self._given[path], tf.float32)]
             gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
-        return cut_out(self._outputs, [images, classes, signs], [scores, *given, gradient])
+        return [images, classes, signs], [scores, *given, gradient]

@@ -50,7 +50,7 @@ class Occluder:
         self.planner = Planner(self.layout)
         self.work_per_second = 0.0
         self._numbers = sorted(self.layout.kept)
-        self._values = graph.function(self._numbers)
+        self._values = graph.function(self._numbers, count=1)
         self._functions: dict[tuple[int, bool, bool], Callable[..., Any]] = {}
         self._tracing = threading.Lock()  # a second stream waits for what the first one makes
         self._kept: dict[int, Any] = {}

@@ -51,10 +51,10 @@ class Graph:
         """Multiply-adds of one run of these steps."""
         return sum(step.whole_work for step in self.steps)
 
-    def function(self, numbers: Sequence[int]) -> InTurn:
-        """A compiled function of images (n, height, width, channels) that gives some of the values."""
+    def function(self, numbers: Sequence[int], count: int | None = None) -> InTurn:
+        """A compiled function of images (n, height, width, channels), any number or `count`, that gives some values."""
         whole = self._traced
-        return cut_out(whole, whole.inputs[:1], [whole.structured_outputs[number] for number in numbers])
+        return cut_out(whole, whole.inputs[:1], [whole.structured_outputs[number] for number in numbers], count)
 
     def checked(self) -> Graph:
         """The same; raises ValueError where a layer does not give the shape that it says."""
