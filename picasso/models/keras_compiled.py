@@ -46,7 +46,9 @@ def cut_out(trace: Any, inputs: Sequence[Any], outputs: Sequence[Any], count: in
         return tf.graph_util.import_graph_def(nodes, given, [tensor.name for tensor in outputs])  # type: ignore[no-any-return]
 
     signature = [tf.TensorSpec((count, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
-    return InTurn(v1.wrap_function(compute, signature))
+    function = v1.wrap_function(compute, signature)
+    function.graph.variables = trace.graph.variables  # which are looked up where the function is frozen
+    return InTurn(function)
 
 
 def _leading_to(graph: Any, tensors: Sequence[Any]) -> Any:

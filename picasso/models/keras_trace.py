@@ -31,27 +31,17 @@ class Trace:
         relus: those that ReLUs give.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        images: Any,
-        layers: Mapping[str, Any],
-        relus: Iterable[Any] = (),
-    ) -> None:
+    def __init__(self, forward: Forward, images: Any, layers: Mapping[str, Any], relus: Iterable[Any] = ()) -> None:
         self._forward, self._images = forward, images
         self._layers, self._relus = layers, {id(tensor) for tensor in relus}
-        self._whole: Any = None
         self._given: dict[str, Any] = {}
-        self._functions: dict[Any, Any] = {}
+        self._made: dict[Any, Any] = {}
         self._building = threading.RLock()  # one thread warms up while another runs
 
     @property
     def _outputs(self) -> Any:
         """The trace: a function of the images that gives the outputs."""
-        with self._building:
-            if self._whole is None:
-                self._whole = v1.wrap_function(lambda x: self._forward(x, self._kept()), [self._images])
-            return self._whole
+        return self._once("trace", lambda: v1.wrap_function(lambda x: self._forward(x, self._kept()), [self._images]))
 
     def _kept(self) -> dict[int, Callable[[Any], Any]]:
         """What keeps the layers' values, each as a tensor of its own, and tells ReLUs' from others.
@@ -73,7 +63,7 @@ class Trace:
 
     def outputs(self, x: Any) -> list[Any]:
         """The network's outputs."""
-        return self._function("outputs", lambda: InTurn(self._outputs))(self._tensor(x))  # type: ignore[no-any-return]
+        return self._once("outputs", lambda: InTurn(self._outputs))(self._tensor(x))  # type: ignore[no-any-return]
 
     def layer(self, x: Any, path: str) -> Any:
         """What a layer gives, float32."""
@@ -84,7 +74,7 @@ class Trace:
                 given = tf.cast(self._given[path], tf.float32)
             return cut_out(whole, whole.inputs[:1], [given])
 
-        return self._function(("layer", path), make)(self._tensor(x))[0]
+        return self._once(("layer", path), make)(self._tensor(x))[0]
 
     def gradient(
         self, x: Any, classes: Any, signs: Any, output: int, path: str | None = None, *, guided: bool = False
@@ -106,12 +96,12 @@ class Trace:
         Raises:
             LookupError: TensorFlow has no gradient of an operation between.
         """
-        key, single = (output, path, guided), len(x) == 1
-        cut = self._function(key, lambda: self._differentiated(*key))
-        if cut is None:
+        key, count = (output, path, guided), 1 if len(x) == 1 else None
+        made = self._once(("gradient", *key), lambda: self._differentiated(*key))
+        if made is None:
             return None
-        x = self._tensor(x)
-        function = self._function((*key, single), lambda: cut_out(self._outputs, *cut, count=1 if single else None))
+        x, (inputs, outputs) = self._tensor(x), made
+        function = self._once((count, *key), lambda: cut_out(self._outputs, inputs, outputs, count))
         scores, *given, gradient = function(x, tf.constant(classes, tf.int64), tf.constant(signs, tf.float32))
         return scores, given[0] if given else x, gradient
 
@@ -119,12 +109,12 @@ class Trace:
         self._images.shape.assert_is_compatible_with(x.shape)  # the functions themselves take any shape that fits
         return tf.constant(x, tf.float32)
 
-    def _function(self, key: Any, make: Callable[[], Any]) -> Any:
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What was made for a key, now or earlier."""
         with self._building:
-            if key not in self._functions:
-                self._functions[key] = make()
-            return self._functions[key]
+            if key not in self._made:
+                self._made[key] = make()
+            return self._made[key]
 
     def _differentiated(self, output: int, path: str | None, guided: bool) -> tuple[list[Any], list[Any]] | None:
         """Adds a gradient to the trace.

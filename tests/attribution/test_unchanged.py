@@ -63,7 +63,7 @@ def state(model):
         "trainable": [layer.trainable for layer in network._flatten_layers()],
         "activations": [getattr(layer, "activation", None) for layer in network._flatten_layers()],
         "scores": model.predict(X, logits=True).tobytes(),
-        "compiled": set(model._trace._functions),
+        "compiled": set(model._trace._made),
         "checkpoint": model.checkpoint,
     }
 
