@@ -49,6 +49,9 @@ def results(tmp_path: Path) -> Results:
         cold("Picasso", 190.0),
         cold("Picasso", 170.0, warm_up=False) | {"seconds": 4.0},
         cold("xplique", 260.0) | {"seconds": 10.0},
+        cold("saliency", 220.0) | {"seconds": 20.0},
+        {"question": "recovery", "network": "VGG16", "method": "a worker killed", "window": 0, "library": "Picasso"}
+        | {"seconds": 8.04, "late": 15.2, "rounds": 3, "load": 0.5},
     ]
     for row in rows:
         found.add(row)
@@ -68,11 +71,15 @@ def test_a_faster_peer_is_named_and_said(results: Results):
 def test_the_first_map_and_the_memory_beyond_the_loaded_network(results: Results):
     page = report.markdown(results)
     assert "| gradient | 10.00 (1.00) | 2.50 (4.00) | xplique (10.00) | yes |" in page
-    assert "| gradient | 40 / 110 (xplique) | yes |" in page
+    assert "| gradient | 40 | 20 | 70 (saliency) | 110 (xplique) | yes | yes |" in page
 
 
 def test_answers_are_told_beside_a_forward_pass(results: Results):
     assert "| VGG16 | 30 | 60 | 20 | 1.5 | yes |" in report.markdown(results)
+
+
+def test_how_long_a_killed_worker_is_missed(results: Results):
+    assert "| VGG16 | 8.0 | 15.2 | 3 | **no** |" in report.markdown(results)
 
 
 def test_what_a_person_waits_for_in_the_browser(results: Results):
@@ -86,7 +93,7 @@ def test_what_does_not_run_is_told_with_its_reason(results: Results):
 def test_a_row_that_is_measured_again_takes_the_place_of_the_old_one(results: Results):
     results.add(warm("tf-explain", 0.3))
     again = Results(results.file)
-    assert len(again.rows) == len(results.rows) == 15
+    assert len(again.rows) == len(results.rows) == 17
     assert "1.50 (tf-explain)" in report.markdown(again)
     assert json.loads(results.file.read_text())["conditions"]["processor"] == "P"
 

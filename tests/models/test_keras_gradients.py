@@ -23,6 +23,7 @@ NORMALIZATIONS = {
     "with a large epsilon": {"epsilon": 0.5},
     "in half precision": {"dtype": "mixed_bfloat16"},
 }
+QUICK = ("of channels", "of rows")
 
 
 def opened(network, folder):
@@ -39,7 +40,14 @@ def same(found, expected, tolerance=1e-5):
     np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("options", NORMALIZATIONS.values(), ids=NORMALIZATIONS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, options in NORMALIZATIONS.items()
+    ],
+    ids=NORMALIZATIONS,
+)
 def test_normalizations(tmp_path, options):
     keras.utils.set_random_seed(6)
     image = keras.Input(SHAPE)
