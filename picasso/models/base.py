@@ -114,7 +114,7 @@ class Model(ABC):
         return max(fewest, min(most, self.batch // 2))
 
     def warm_up(self) -> None:
-        """Does ahead what the first gradient would have to wait for, and finds out whether there are gradients."""
+        """Does ahead what first gradients would have to wait for, and finds out whether there are any."""
         logits = "logits" in self.info.capabilities
         try:
             x, classes = np.zeros((1, *self.info.input_shape), np.float32), np.zeros(1, np.int64)
@@ -122,6 +122,9 @@ class Model(ABC):
             self.info = replace(self.info, seconds_per_gradient=self._seconds_per_gradient(logits))
             with suppress(NotSupported, KeyError):  # no layer, or no way back to it: said where one is chosen
                 self._layer_gradients(x, classes, self.info.default_layer, logits)
+            if "guided" in self.info.capabilities:
+                with suppress(Exception):  # whatever a framework raises is said where it is asked for
+                    self._guided_gradients(x, classes, np.ones(1, np.float32), logits)
             return
         except NotSupported as error:
             sentence = error.message
