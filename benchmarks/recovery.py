@@ -35,6 +35,8 @@ def measure(path: Path) -> Row:
                     if error.code != 503:
                         raise
                     time.sleep(0.1)
+            else:
+                raise TimeoutError(f"The worker was not back after {PATIENCE} s.")
             times.append(time.perf_counter() - start)
     return {"seconds": statistics.median(times), "late": max(times), "rounds": len(times)}
 

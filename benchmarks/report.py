@@ -264,21 +264,21 @@ def _memory(results: Results) -> str:
             peers = _megabytes(results, network, method)
             ours = [_megabytes(results, network, method, warm).get(OURS) for warm in (True, False)]
             peers.pop(OURS, None)
-            least = next((value for value in reversed(ours) if value is not None), None)  # as a peer: without warm-up
-            if least is None or not peers:
+            compared = ours[0] if ours[1] is None else ours[1]  # peers do not warm up either
+            if compared is None or not peers:
                 cells += ["", "", "", ""]
                 continue
             seconds = _seconds(results, network, method)
             lowest, fastest = min(peers, key=peers.__getitem__), min(peers, key=seconds.__getitem__)
             cells += ["" if value is None else f"{value:.0f}" for value in ours]
             cells += [f"{peers[one]:.0f} ({one})" for one in (lowest, fastest)]
-            below.append(least < peers[lowest])
-            below_fastest.append(least < peers[fastest])
+            below.append(compared < peers[lowest])
+            below_fastest.append(compared < peers[fastest])
         rows.append([method, *cells, *(_yes(all(one)) if one else "" for one in (below, below_fastest))])
     heads = [
         head for one in networks for head in (f"{one}, warmed up", "just opened", "peer with least", "fastest peer")
     ]
-    return _table(["method", *heads, "below all", "below the fastest"], rows)
+    return _table(["method", *heads, "just opened: below all", "below the fastest"], rows)
 
 
 def _problems(results: Results) -> str:

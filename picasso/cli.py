@@ -166,7 +166,6 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     from picasso.web.templates import load_templates
 
     app = create_app(config, read_again=partial(load_config, config_file, overrides))
-    load_templates(app)
     services = app.extensions["picasso"]
     store = services.store
     host, port = listener.getsockname()[:2]
@@ -174,12 +173,13 @@ def _serve(config_file: Path | None, overrides: dict[str, Any]) -> None:
     announce(store.folder, store.owner, address)
     sys.stdout.flush()
     sys.setswitchinterval(SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()  # what there is now stays: looking through all of it again and again would hold every thread up
     for number, seconds in ((signal.SIGTERM, config.DRAIN_SECONDS), (signal.SIGINT, 0.0)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in what a shell starts in the background
             signal.signal(number, partial(_end, services, seconds))
     try:
+        load_templates(app)
+        gc.collect()
+        gc.freeze()  # what there is now stays: looking through all of it again and again would hold every thread up
         make_server(app, listener, config).run()
     finally:
         services.engine.close()

@@ -35,6 +35,11 @@ def nothing() -> None:
     """The checkpoint of a model that nobody watches."""
 
 
+def said(error: Exception) -> str:
+    """An error of a framework, in a line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+
+
 def hide(x: FloatArray, corners: NDArray[np.int64], window: tuple[int, int], fill: FloatArray) -> FloatArray:
     """Copies of one image, each with one window hidden: (positions, height, width, channels). As `Model.occlude`."""
     return Windows(x, corners, window, fill).hidden()
@@ -115,31 +120,36 @@ class Model(ABC):
 
     def warm_up(self) -> None:
         """Does ahead what first gradients would have to wait for, and finds out whether there are any."""
-        logits = "logits" in self.info.capabilities
+        name, logits = self.info.name, "logits" in self.info.capabilities
+        x, classes = np.zeros((1, *self.info.input_shape), np.float32), np.zeros(1, np.int64)
         try:
-            x, classes = np.zeros((1, *self.info.input_shape), np.float32), np.zeros(1, np.int64)
             self._gradients(x, classes, logits)
             self.info = replace(self.info, seconds_per_gradient=self._seconds_per_gradient(logits))
             with suppress(NotSupported, KeyError):  # no layer, or no way back to it: said where one is chosen
                 self._layer_gradients(x, classes, self.info.default_layer, logits)
-            if "guided" in self.info.capabilities:
-                with suppress(Exception):  # whatever a framework raises is said where it is asked for
-                    self._guided_gradients(x, classes, np.ones(1, np.float32), logits)
-            return
         except NotSupported as error:
-            sentence = error.message
+            self._go_without({"gradients", "guided"}, error.message)
         except Exception as error:  # the model itself works: whatever its framework raises costs the gradients only
-            reason = str(error).partition("\n")[0][:300]
-            sentence = f"{self.info.name} has no gradients: the first one failed with {type(error).__name__}: {reason}"
+            self._go_without(
+                {"gradients", "guided"}, f"{name} has no gradients: the first one failed with {said(error)}"
+            )
+        if "guided" in self.info.capabilities:
+            try:
+                self._guided_gradients(x, classes, np.ones(1, np.float32), logits)
+            except Exception as error:
+                self._go_without({"guided"}, f"{name} has no guided backpropagation: it failed with {said(error)}")
+
+    def _go_without(self, capabilities: set[str], sentence: str) -> None:
+        """What the model turned out not to be able to do is not offered; the sentence says why."""
         self.info = replace(
             self.info,
-            capabilities=self.info.capabilities - {"gradients", "guided"},
+            capabilities=self.info.capabilities - capabilities,
             warnings=(*self.info.warnings, sentence),
         )
 
     def _seconds_per_gradient(self, logits: bool) -> float:
         """Seconds that the gradient of one image of a batch takes."""
-        size, times = max(1, min(TIMED_GRADIENTS, self.batch // 2)), []
+        size, times = max(2, min(TIMED_GRADIENTS, self.batch // 2)), []  # one image alone may go another way
         for _ in range(2):
             start = time.perf_counter()
             self._gradients(np.zeros((size, *self.info.input_shape), np.float32), np.zeros(size, np.int64), logits)

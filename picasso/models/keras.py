@@ -34,7 +34,7 @@ from picasso.models.incremental.rounding import quicker_preview
 from picasso.models.info import OcclusionPlan
 from picasso.models.keras_compiled import InTurn
 from picasso.models.keras_files import Loaded, load_network, model_files
-from picasso.models.keras_gradients import short
+from picasso.models.keras_gradients import shortened
 from picasso.models.keras_graph import view
 from picasso.models.keras_guided import relus
 from picasso.models.keras_history import run
@@ -144,13 +144,13 @@ class KerasModel(Model):
             warnings=warnings,
         )
 
-    def _run(self, x: Any, wanted: list[Any], *passing: Any) -> list[Any]:
+    def _run(self, x: Any, wanted: list[Any], *rest: Any) -> list[Any]:
         """Values of Keras tensors for images (n, height, width, channels); the rest as in `keras_history.run`."""
-        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, *passing)
+        return run(self._view.flat.model.inputs, self._view.feed(x), wanted, *rest)
 
     def _forward(self, x: Any, passing: dict[int, Any]) -> list[Any]:
         """The scores, and the logits where there are some: float32 (n, classes) each. For a graph."""
-        return [tf.cast(value, tf.float32) for value in self._run(x, self._ends, passing, short)]
+        return [tf.cast(value, tf.float32) for value in self._run(x, self._ends, passing, shortened)]
 
     def _map(self, value: Any, tensor: Any) -> FloatArray:
         """The value of a Keras tensor, channels last."""
@@ -164,7 +164,7 @@ class KerasModel(Model):
             return None
         try:
             return fold(read(found.flat, found.image, self._ends, found.shape, found.feed)).checked()
-        except Exception:  # whatever a layer raises: it is found again, and said, where the whole network is run
+        except Exception:  # whatever a layer raises is found again, and said, where the whole network is run
             return None
 
     def _prove(self) -> tuple[str, ...]:

@@ -38,12 +38,16 @@ def cut_out(trace: Any, inputs: Sequence[Any], outputs: Sequence[Any], count: in
     """
     nodes = _leading_to(trace.graph.as_graph_def(), outputs)
     names = {node.name for node in nodes.node}
-    learnt = [(inner.name, value) for value, inner in trace.graph.captures if inner.op.name in names]
+    learnt = [(tensor, value) for value, tensor in trace.graph.captures if tensor.op.name in names]
 
     def compute(*values: Any) -> list[Any]:
-        given = {tensor.name: value for tensor, value in zip(inputs, values, strict=True) if tensor.op.name in names}
-        given |= {name: v1.get_default_graph().capture(value) for name, value in learnt}
-        return tf.graph_util.import_graph_def(nodes, given, [tensor.name for tensor in outputs])  # type: ignore[no-any-return]
+        graph = v1.get_default_graph()
+        given = [*zip(inputs, values, strict=True), *((tensor, graph.capture(value)) for tensor, value in learnt)]
+        mapped: dict[str, Any] = {}
+        for tensor, value in given:
+            if tensor.op.name in names:  # an output need not follow from all inputs
+                mapped |= {tensor.name: value, f"^{tensor.op.name}": value}  # computed with, or waited for
+        return tf.graph_util.import_graph_def(nodes, mapped, [tensor.name for tensor in outputs])  # type: ignore[no-any-return]
 
     signature = [tf.TensorSpec((count, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
     function = v1.wrap_function(compute, signature)

@@ -1,4 +1,4 @@
-"""Gradients of operations that are not TensorFlow's own: of what ReLUs give, and of normalizations.
+"""Gradients that are not TensorFlow's own: of what ReLUs give, and of normalizations.
 
 They are made with the graph, and hold where `tf.gradients` is asked of it.
 """
@@ -34,7 +34,7 @@ def given_by_relu(y: Any) -> Any:
         return tf.identity(y)
 
 
-def short(operation: Any) -> AbstractContextManager[None]:
+def shortened(operation: Any) -> AbstractContextManager[None]:
     """While this lasts, a Keras operation that is called has the gradient that takes fewer steps, if there is one.
 
     A normalization with learnt statistics is a product and a sum with one number for each channel. TensorFlow asks at
@@ -57,16 +57,18 @@ def _given_by_relu(_operation: Any, gradient: Any) -> Any:
 
 @tf.RegisterGradient(SCALED)  # type: ignore[untyped-decorator]
 def _scaled(operation: Any, gradient: Any) -> list[Any]:
-    first, second = operation.inputs
-    return [None, gradient * first] if _learnt_comes_first(operation) else [gradient * second, None]
+    return [gradient * _learnt(operation), None]
 
 
 @tf.RegisterGradient(SHIFTED)  # type: ignore[untyped-decorator]
 def _shifted(operation: Any, gradient: Any) -> list[Any]:
-    return [None, gradient] if _learnt_comes_first(operation) else [gradient, None]
+    _learnt(operation)
+    return [gradient, None]
 
 
-def _learnt_comes_first(operation: Any) -> bool:
-    """Whether a product's or sum's first part is what was learnt: its shape is known, and not that of some images."""
-    first, second = operation.inputs
-    return bool(first.shape.is_fully_defined() and not second.shape.is_fully_defined())
+def _learnt(operation: Any) -> Any:
+    """What a normalization multiplies its input with, or adds to it: the second part, whose shape is known."""
+    learnt = operation.inputs[1]
+    if not learnt.shape.is_fully_defined():  # it may follow from the images, and must not be left out then
+        raise LookupError(f"{operation.name}: a normalization of Keras computes in another way than is known.")
+    return learnt

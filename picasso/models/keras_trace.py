@@ -50,16 +50,16 @@ class Trace:
         """
         paths = {id(tensor): path for path, tensor in self._layers.items()}
 
-        def keeper(tensor: int) -> Callable[[Any], Any]:
+        def keeper(key: int) -> Callable[[Any], Any]:
             def keep(value: Any) -> Any:
-                kept = given_by_relu(value) if tensor in self._relus else tf.identity(value)
-                if tensor in paths:
-                    self._given[paths[tensor]] = kept
+                kept = given_by_relu(value) if key in self._relus else tf.identity(value)
+                if key in paths:
+                    self._given[paths[key]] = kept
                 return kept
 
             return keep
 
-        return {tensor: keeper(tensor) for tensor in paths.keys() | self._relus}
+        return {key: keeper(key) for key in paths.keys() | self._relus}
 
     def outputs(self, x: Any) -> list[Any]:
         """The network's outputs."""
@@ -101,7 +101,7 @@ class Trace:
         if made is None:
             return None
         x, (inputs, outputs) = self._tensor(x), made
-        function = self._once((count, *key), lambda: cut_out(self._outputs, inputs, outputs, count))
+        function = self._once(("function", count, *key), lambda: cut_out(self._outputs, inputs, outputs, count))
         scores, *given, gradient = function(x, tf.constant(classes, tf.int64), tf.constant(signs, tf.float32))
         return scores, given[0] if given else x, gradient
 

@@ -19,13 +19,13 @@ SCORE = Path("/proc/self/oom_score_adj")
 
 
 def tie_to_server() -> None:
-    """Called in the worker process, which the server started; it does nothing but on Linux.
+    """Called in the worker process, which the server started; but for its priority it does nothing but on Linux.
 
     Dask has a thread that looks whether the server is gone; a call in C that keeps Python's lock never lets it run.
     """
+    give_way()
     if sys.platform != "linux":
         return
-    give_way()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     with suppress(OSError, ValueError):  # some containers do not allow it
         SCORE.write_text(str(max(VICTIM, int(SCORE.read_text()))))

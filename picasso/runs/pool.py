@@ -41,8 +41,7 @@ SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
-    # Dask would keep the last thousand messages, and with them a thousand runs' pictures.
-    "distributed.admin.log-length": 0,
+    # Dask would keep the last thousand messages of up to a megabyte, and with them runs' pictures.
     "distributed.admin.low-level-log-length": 0,
     # Nobody looks at profiles of the last thousand seconds, which a worker would keep.
     "distributed.worker.profile.enabled": False,

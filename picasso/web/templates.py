@@ -49,7 +49,8 @@ def prepare_templates(app: Flask, registry: Registry) -> None:
 def load_templates(app: Flask) -> None:
     """Compiles all pages now. The first visitors, if they come at once, would each do so and wait for all others."""
     for name in app.jinja_loader.list_templates() if app.jinja_loader else ():
-        app.jinja_env.get_template(name)
+        if name.endswith(".html"):  # an editor leaves other files there
+            app.jinja_env.get_template(name)
 
 
 def forget_templates(env: jinja2.Environment) -> None:

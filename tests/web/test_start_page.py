@@ -10,6 +10,7 @@ from page_cases import ALL, DAMAGED, GOOD, HUGE, png
 from PIL import Image
 
 from picasso.errors import ModelError
+from picasso.web.templates import load_templates
 
 # The start page
 
@@ -199,3 +200,12 @@ def test_the_cookie_is_for_this_site_and_no_script(visitor: Visitor) -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Expires" in cookie
+
+
+def test_all_pages_can_be_compiled_ahead(visitor: Visitor) -> None:
+    app = visitor.client.application
+    load_templates(app)
+    cache = app.jinja_env.cache
+    assert cache is not None
+    loaded = {name for _, name in cache}
+    assert {"layout.html", "start.html", "result.html", "error.html"} <= loaded
