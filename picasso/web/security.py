@@ -34,6 +34,7 @@ POLICY = "; ".join(
 UPLOAD = "multipart/form-data"
 NO_UPLOAD_BYTES = MEBIBYTE  # some hundred times what forms and JSON have
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+PASSED_ON = ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via")  # what proxies add to a request
 FULL = "picasso.full"  # stands in the environment of a request that the server cannot let wait
 
 
@@ -110,16 +111,28 @@ def let_in() -> BaseResponse | None:
         visitor = request.remote_addr  # none where it came through a Unix socket
         if not access.anonymous and visitor and not is_loopback(visitor):
             raise NotLetIn("This server is for its own machine. If it is yours, give it an ACCESS_TOKEN.")
+        passed_on = next((name for name in PASSED_ON if name in request.headers), None)
+        if not access.anonymous and passed_on:
+            raise NotLetIn(
+                f"This server is for its own machine, and a proxy ({passed_on}) sent this request on to it. If both are "
+                "yours, set TRUSTED_PROXIES = 1: visitors then need the link with a token that Picasso prints."
+            )
     if (answer := _by_link(access)) is not None:
         return answer
     if request.endpoint == "static" or (request.method == "OPTIONS" and other_site()):
         return None  # a browser's question whether another site's script may ask carries no token
-    if access.token is not None and not _knows_token(access) and not _knows_admin_token(access):
+    if is_stranger():
         raise TokenNeeded(
             f"Open the link that Picasso printed when it started, which ends with {PARAMETER}=…, or ask whoever "
             f"started it. Programs send the token as the header {HEADER}."
         )
     return None
+
+
+def is_stranger() -> bool:
+    """Whether a token is needed, and the request has none."""
+    access = services().access
+    return access.token is not None and not _knows_token(access) and not _knows_admin_token(access)
 
 
 def _by_link(access: Access) -> BaseResponse | None:

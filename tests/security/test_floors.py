@@ -10,7 +10,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOORS = {"pillow": "13.0.0", "keras": "3.15.1", "flask": "3.1.3", "werkzeug": "3.1.9"}
+FLOORS = {
+    **{"pillow": "13.0.0", "keras": "3.15.1", "flask": "3.1.3", "werkzeug": "3.1.9"},
+    **{"cryptography": "44.0.1", "distributed": "2026.1.1", "filelock": "3.20.3"},
+}
 WHERE_THERE = {"pydicom": "3.0.2"}  # asked for by nothing yet
 
 
