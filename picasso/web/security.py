@@ -114,8 +114,8 @@ def let_in() -> BaseResponse | None:
         passed_on = next((name for name in PASSED_ON if name in request.headers), None)
         if not access.anonymous and passed_on:
             raise NotLetIn(
-                f"This server is for its own machine, and a proxy ({passed_on}) sent this request on to it. If both are "
-                "yours, set TRUSTED_PROXIES = 1: visitors then need the link with a token that Picasso prints."
+                f"This server is for its own machine, and a proxy ({passed_on}) sent this request on to it. If both "
+                "are yours, set TRUSTED_PROXIES = 1: visitors then need the link with a token that Picasso prints."
             )
     if (answer := _by_link(access)) is not None:
         return answer
