@@ -9,6 +9,7 @@ let count = 0;
 export class Combobox {
   #options = []; // those listed: their entries
   #at = -1; // the one that Enter takes
+  #searching = null; // the last search, until its entries are there
 
   // `open` gives (a promise of) the entries [{value, text, note}], the most likely first; `choose` is called with the
   // value of the one taken, or null when the field is emptied.
@@ -40,11 +41,14 @@ export class Combobox {
   // The text of what is chosen.
   show(text) {
     this.text = text;
-    if (this.list.hidden) this.input.value = text;
+    if (this.list.hidden && !this.#searching) this.input.value = text;
   }
 
   async #search(text = this.input.value) {
+    const search = (this.#searching = {});
     const entries = await this.open().catch((error) => error);
+    if (search !== this.#searching) return; // more was typed, or it was closed
+    this.#searching = null;
     if (document.activeElement !== this.input) return;
     this.#options = entries instanceof Error ? [] : matching(entries, text).slice(0, MOST);
     this.#at = text && this.#options.length ? 0 : -1;
@@ -104,6 +108,7 @@ export class Combobox {
 
   #close() {
     const emptied = !this.list.hidden && this.input.value === "" && this.text;
+    this.#searching = null;
     this.list.hidden = true;
     this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
