@@ -177,7 +177,7 @@ def test_the_body_of_a_stranger_is_not_received(held: Held) -> None:
     head = "POST /api/v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10000000\r\n"
     for known, lines in ((False, ""), (True, f"{HEADER}: {TOKEN}\r\n")):
         with closing(held.connect(f"{head}{lines}\r\n".encode() + b"x" * 1000)) as connection:
-            connection.settimeout(1 if known else PATIENCE)
+            connection.settimeout(0.3 if known else PATIENCE)
             if known:
                 with pytest.raises(TimeoutError):  # it waits for the rest
                     connection.recv(100)

@@ -296,12 +296,12 @@ def test_nothing_is_believed_of_proxies_that_are_not_configured(make_visitor: Ma
         assert text not in page + str(response.headers)
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via"])
-@pytest.mark.parametrize("path", ["/", "/admin", "/metrics", "/api/v1/models"])
-def test_a_proxy_does_not_open_a_server_for_its_own_machine(visitor: Visitor, header: str, path: str) -> None:
-    response = visitor.get(path, headers={header: "203.0.113.9"})
-    assert response.status_code == 403
-    assert "TRUSTED_PROXIES = 1" in response.get_data(as_text=True)
+def test_a_proxy_does_not_open_a_server_for_its_own_machine(visitor: Visitor) -> None:
+    for header in ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via"):
+        for path in ("/", "/admin", "/metrics", "/api/v1/models"):
+            response = visitor.get(path, headers={header: "203.0.113.9"})
+            assert response.status_code == 403, (header, path)
+            assert "TRUSTED_PROXIES = 1" in response.get_data(as_text=True)
 
 
 def test_behind_a_proxy_under_a_prefix(make_visitor: MakeVisitor) -> None:
