@@ -76,7 +76,7 @@ def _make_room(server: BaseWSGIServer) -> bool:
 
 
 def _connections() -> int:
-    """How many connections this process may have: each is a file, and another while a large body is received."""
+    """How many connections this process may have, each of which may need `FILES_EACH`."""
     files = 1024  # where it cannot be asked
     with suppress(ImportError, OSError, ValueError):
         import resource

@@ -82,8 +82,9 @@ class KerasModel(Model):
         self._preview: Occluder | None = None
         self._weights = threading.RLock()  # held while they are shuffled, or copied
         self._maps = keras_anatomy.find_maps(self._view.flat, self._view.image, self._view.scores)
-        all_relus = [tensor for end in self._ends for tensor in self._relus(end)[0]]
-        self._trace = Trace(self._forward, self._images, self._maps, all_relus)
+        found_relus = [relus(self._view.flat, self._view.image, end) for end in self._ends]
+        self._no_guided = [reason for _, reason in found_relus]
+        self._trace = Trace(self._forward, self._images, self._maps, [one for some, _ in found_relus for one in some])
         large = loaded.network.count_params() >= LARGE
         self._graph = self._fold() if large else None
         self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
@@ -109,7 +110,7 @@ class KerasModel(Model):
             anatomy=anatomy,
             pixels=pixels,
             examined=examined,
-            guided=not self._relus(self._ends["logits" in examined.capabilities])[1],
+            guided=not self._no_guided["logits" in examined.capabilities],
             versions=(("keras", keras.__version__), ("tensorflow", tf.__version__)),
             file=file,
             files=[file, weights] if weights else None,
@@ -254,13 +255,10 @@ class KerasModel(Model):
     def _guided_gradients(
         self, x: FloatArray, classes: NDArray[np.int64], signs: NDArray[np.float32], logits: bool
     ) -> FloatArray:
-        reason = self._relus(self._ends[logits])[1]
+        reason = self._no_guided[logits]
         if reason:
             raise NotSupported(f"{self.info.name}: {reason}")
         return self._differentiated(x, classes, signs, logits, guided=True)[2].numpy()  # type: ignore[no-any-return]
-
-    def _relus(self, end: Any) -> tuple[list[Any], str]:
-        return relus(self._view.flat, self._view.image, end)
 
     def warm_up(self) -> None:
         """The gradient, and the parts that occlusion is computed with, where that is quicker than whole images."""

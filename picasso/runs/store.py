@@ -207,8 +207,8 @@ class Store:
 
     def keep_young(self) -> None:
         """Dates the store's own files to now, so that nobody who deletes old files takes them for such."""
-        own = [self.database.path, *self.database.log_files, self.folder / "secret_key", self.folder / "admin_token"]
-        own.append(self.folder / "sessions")
+        names = ("secret_key", "admin_token", "sessions")
+        own = [self.database.path, *self.database.log_files, *(self.folder / name for name in names)]
         for path in [*own, *(self.folder / "servers").glob(f"{self.owner}.*")]:
             with suppress(OSError):  # not there, or not ours
                 os.utime(path)
