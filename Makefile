@@ -3,15 +3,16 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ARGS ?=
-# Tests that start processes of their own, and mostly wait for them: three rows beside each other, each one at a time.
+# Tests that start processes of their own, and mostly wait for them: four rows beside each other, each one at a time.
 BROWSER := tests/browser
 ENGINE := tests/runs
-PROCESSES := tests/faults/processes tests/test_processes.py tests/test_tutorial.py
+FAULTS := tests/faults/processes
+PROCESSES := tests/test_processes.py tests/test_tutorial.py
 
 # Where Python may not keep what it compiled, each of the processes that tests start compiles all of Picasso again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve install test test-all test-browser test-engine test-processes check check-code check-tests docs format audit
+.PHONY: serve install test test-all test-browser test-engine test-faults test-processes check check-code check-tests docs format audit
 .PHONY: bench load screenshots clean
 
 serve: install
@@ -52,8 +53,8 @@ test: .venv/.dev
 	$(BIN)/python tools/find_chromium.py --install
 	$(BIN)/python tools/find_faketime.py --install
 	$(MAKE) --jobs=2 --output-sync=target install check-code docs
-	$(BIN)/pytest -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(ENGINE) $(PROCESSES))
-	$(MAKE) --jobs=3 --output-sync=target test-browser test-engine test-processes
+	$(BIN)/pytest -n 2 --dist worksteal $(addprefix --ignore=,$(BROWSER) $(ENGINE) $(FAULTS) $(PROCESSES))
+	$(MAKE) --jobs=4 --output-sync=target test-browser test-engine test-faults test-processes
 
 # The tests in their long form: all files of the corpora, more random examples; needs Debian's package sources.
 test-all: export PICASSO_EVERYTHING = 1
@@ -64,6 +65,9 @@ test-browser:
 
 test-engine:
 	$(BIN)/pytest $(ENGINE)
+
+test-faults:
+	$(BIN)/pytest $(FAULTS)
 
 test-processes:
 	$(BIN)/pytest $(PROCESSES)

@@ -29,7 +29,7 @@ PATIENCE = 30  # seconds
 TOKEN = "t" * 22
 KNOWN = {HEADER: TOKEN}
 GET = f"GET {{}} HTTP/1.1\r\nHost: 127.0.0.1\r\n{HEADER}: {TOKEN}\r\n\r\n"
-LARGE = 64 * 2**20  # bytes: more than a server keeps for a connection before a thread waits
+LARGE = 20 * 2**20  # bytes: more than waitress keeps for a connection before a thread waits, 16 MB
 
 
 @dataclass
