@@ -145,6 +145,20 @@ def test_any_class_is_that_of_a_fresh_run(
     expect(page.get_by_text("of the first class less that of the second").locator("visible=true")).to_have_count(0)
 
 
+def test_what_is_typed_while_classes_are_loading_stays(visitor_page: Page, visitor: Visitor) -> None:
+    page, held = visitor_page, []
+    page.route("**/labels**", lambda route: held.append(route))
+    page.goto(f"{visitor.pages['occlusion']}#class.0=281")  # another class than those listed: its name is loading
+    field = page.get_by_role("combobox", name="Class", exact=True).first
+    field.click()
+    page.keyboard.type("espresso")
+    expect(page.get_by_role("listbox", name="Class")).to_be_hidden()
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("listbox").get_by_role("option", selected=True)).to_contain_text("espresso")
+    expect(field).to_have_value("espresso")
+
+
 def test_ranges_and_the_strongest(visitor_page: Page, visitor: Visitor) -> None:
     page = visitor_page
     page.goto(visitor.pages["occlusion"])
