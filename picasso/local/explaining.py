@@ -198,7 +198,7 @@ def explain(
     visualization: str,
     /,
     *,
-    class_: str | int | Sequence[str | int] = (),
+    class_: str | int | Sequence[str | int] | None = None,
     random_seed: int | None = None,
     **settings: Any,
 ) -> Explanation: ...
@@ -211,7 +211,7 @@ def explain(
     visualization: str,
     /,
     *,
-    class_: str | int | Sequence[str | int] = (),
+    class_: str | int | Sequence[str | int] | None = None,
     random_seed: int | None = None,
     **settings: Any,
 ) -> list[Explanation]: ...
@@ -223,7 +223,7 @@ def explain(
     visualization: str,
     /,
     *,
-    class_: str | int | Sequence[str | int] = (),
+    class_: str | int | Sequence[str | int] | None = None,
     random_seed: int | None = None,
     **settings: Any,
 ) -> Explanation | list[Explanation]:
@@ -240,7 +240,12 @@ def explain(
     Raises:
         PicassoError: an image cannot be read, a setting is wrong, the model cannot do it; the sentence says what.
     """
-    classes = [class_] if isinstance(class_, str | int) else list(class_)
+    if class_ is None:
+        classes: Sequence[str | int] = ()
+    elif isinstance(class_, str) or not isinstance(class_, Iterable):
+        classes = (class_,)
+    else:
+        classes = tuple(class_)
     explainer = Explainer(model, visualization, settings, classes=classes, seed=random_seed)
     found = []
     one = is_one(images)

@@ -35,6 +35,13 @@ def nothing() -> None:
     """The checkpoint of a model that nobody watches."""
 
 
+def finite(values: FloatArray) -> bool:
+    """Whether there is no NaN and no infinity among them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sum_ = values.sum()  # takes a third of the time, and is finite unless the numbers are very large
+    return bool(np.isfinite(sum_) or np.isfinite(values).all())
+
+
 def said(error: Exception) -> str:
     """An error of a framework, in a line."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
@@ -182,10 +189,12 @@ class Model(ABC):
 
         Raises:
             NotSupported: `logits` is asked for and the model has none.
-            NotFinite: the model gave scores that are not finite.
+            NotFinite: an image has numbers that are not finite, or the model gave such scores.
+            ValueError: the images do not have the model's shape, or there are none.
         """
         self._check_logits(logits)
-        return self._checked(np.concatenate([self._scores(part, logits) for part in self._batches(x)]), logits)
+        parts = [self._scores(part, logits) for part in self._batches(self._taken(x))]
+        return self._checked(np.concatenate(parts), logits)
 
     def predict_beside(self, x: FloatArray, patience: float) -> NDArray[np.float32]:
         """As `predict`, of one batch, for somebody else than the run that is under way in another thread.
@@ -218,6 +227,7 @@ class Model(ABC):
 
         Raises:
             NotSupported: the model has no gradients, or no logits where they are asked for.
+            NotFinite, ValueError: as `predict`; or a class does not exist.
         """
         self._check_logits(logits)
         parts = [
@@ -275,7 +285,7 @@ class Model(ABC):
             NotSupported: there is no such layer.
         """
         path = self.layer(layer).path
-        found = np.concatenate([self._activations(part, path) for part in self._batches(x)])
+        found = np.concatenate([self._activations(part, path) for part in self._batches(self._taken(x))])
         return self._finite(found, "activations")
 
     def layer_gradients(
@@ -380,6 +390,20 @@ class Model(ABC):
                 return own_decode(function, name, scores, top)
         return highest(scores, list(self.info.labels), top)
 
+    def _taken(self, x: FloatArray) -> FloatArray:
+        """Images as the network takes them, float32.
+
+        Raises:
+            ValueError: they have another shape, or there are none.
+            NotFinite: a number of them is NaN or infinite. TensorFlow's compiled functions lose it on their way.
+        """
+        x, shape = np.asarray(x, np.float32), self.info.input_shape
+        if x.ndim != 4 or x.shape[1:] != shape or not len(x):
+            raise ValueError(f"Images must be (N, {', '.join(map(str, shape))}) with N at least 1, got {x.shape}.")
+        if not finite(x):
+            raise NotFinite(f"What is given to {self.info.name} has numbers that are NaN or infinite.")
+        return x
+
     def _batches(self, x: FloatArray, size: int | None = None) -> Iterator[FloatArray]:
         """Balanced parts of at most `size` images; asks `checkpoint` before each."""
         for part in np.array_split(x, math.ceil(len(x) / (size or self.batch))):
@@ -398,8 +422,12 @@ class Model(ABC):
 
         With each come the network's output for each image's class, and the sign (n, 1, 1, 1) of its gradient.
         """
-        size = self.gradient_batch
-        chosen = np.array_split(np.asarray(classes, np.int64), math.ceil(len(x) / size))
+        x, numbers, size = self._taken(x), np.asarray(classes, np.int64), self.gradient_batch
+        if numbers.shape != (len(x),) or numbers.min() < 0 or numbers.max() >= self.info.classes:
+            raise ValueError(
+                f"{len(x)} images need as many classes, 0 to {self.info.classes - 1}; got {numbers.tolist()}."[:300]
+            )
+        chosen = np.array_split(numbers, math.ceil(len(x) / size))
         for part, outputs in zip(self._batches(x, size), chosen, strict=True):
             signs = np.ones((len(part), 1, 1, 1), np.float32)
             if self.info.both_sides:
@@ -419,7 +447,7 @@ class Model(ABC):
 
     def _finite(self, values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
         """The same; whatever a map is made of comes through here."""
-        if not np.isfinite(values).all():
+        if not finite(values):
             raise NotFinite(f"{self.info.name} gave {what} that are NaN or infinite; nothing can be made of them.")
         return values
 

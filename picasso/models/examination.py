@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picasso.config import Config, Preprocessing, import_function
-from picasso.errors import ConfigError, ModelError
+from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.anatomy import Anatomy
 from picasso.models.decoding import own_decode
 from picasso.models.families import IMAGENET_CLASSES, family_of
@@ -27,6 +27,8 @@ from picasso.models.samples import sample_pictures
 LOGIT_TOLERANCE = 1e-5  # how far softmax or sigmoid of the logits may be from the scores before logits are refused
 SUM_TOLERANCE = 1e-3
 FLOAT32 = float(np.finfo(np.float32).eps)
+MIXED_TOLERANCE = 1e-3  # of the largest score: sums of many numbers in another order differ by less
+MIXED_ROUNDINGS = 16
 ROUNDINGS = 2  # of scores in half precision, whose last digit is larger than these tolerances
 # Scores that differ by less than this share of the largest are the same: eight times float32's last digit. Networks
 # with random weights differ by more, or give the very same scores where their signal dies out.
@@ -70,6 +72,7 @@ def examine(
     logits: bool,
     sigmoid: bool,
     rounding: float = FLOAT32,
+    coarsest: float = FLOAT32,
     whole: bool = False,
 ) -> Examined:
     """Finds out with pictures what the scores are, and that the logits found belong to them.
@@ -81,10 +84,12 @@ def examine(
         logits: the adapter found values before a final softmax or sigmoid.
         sigmoid: the scores come out of a sigmoid: probabilities, each for itself.
         rounding: the step between 1 and the next number in the precision that the scores are computed in.
+        coarsest: the same in the coarsest precision inside the model.
         whole: the model takes whole numbers.
 
     Raises:
         ModelError: the user's own preprocess function failed or does not fit the model; or no score is finite.
+        NotSupported: the scores of a picture depend on those beside it.
     """
     prepared = preprocess(sample_pictures())
     x = prepared.x
@@ -96,8 +101,9 @@ def examine(
             "takes another range of pixel values: MODEL_PREPROCESS."
         )
     x, scores = x[usable], scores[usable]
+    mixed = mixes(model, x, scores, coarsest)
     answer = scores  # what must differ: the logits where they are known, as sure probabilities are 1 for many pictures
-    capabilities, warnings = {"predict", "gradients"}, []
+    capabilities, warnings = {"predict", "gradients"}, [mixed] if mixed else []
     if isinstance(preprocess, OwnFunction) and prepared.dtype.kind != "f" and not whole:
         warnings.append(
             f"The preprocess function {preprocess.name} returns {prepared.dtype}, but the model takes float32: the "
@@ -129,6 +135,43 @@ def examine(
     return Examined(kind, frozenset(capabilities), tuple(warnings), seconds_per_image(model, shape), sigmoid)
 
 
+def mixes(model: Scorer, x: FloatArray, scores: NDArray[np.float32], coarsest: float) -> str:
+    """Whether a picture alone has the scores that it has among others; every method relies on it.
+
+    Args:
+        x: two pictures or more.
+        scores: theirs, of one batch.
+        coarsest: as in `examine`.
+
+    Returns:
+        A sentence where the model gives other scores each time; else "".
+
+    Raises:
+        NotSupported: it does not, and they depend on what is beside it.
+    """
+
+    def difference(others: NDArray[np.float32], some: NDArray[np.float32]) -> float:
+        return float(np.abs(others - some).max() / max(np.abs(some).max(), np.finfo(np.float32).tiny))
+
+    most = max(MIXED_TOLERANCE, MIXED_ROUNDINGS * coarsest)
+    alone = np.concatenate([model._scores(one[None], logits=False) for one in x[:PROBED_IMAGES]])
+    found = difference(alone, scores[:PROBED_IMAGES])
+    if found <= most:
+        return ""
+    again = difference(model._scores(x, logits=False), scores)
+    if again > most:
+        return (
+            "The model gives other scores each time it is asked about the same pictures (they differ by "
+            f"{100 * again:.0f} % of the largest): something in it is random. Maps have this noise in them."
+        )
+    raise NotSupported(
+        f"The model's scores of a picture depend on the pictures beside it: alone, they differ by "
+        f"{100 * found:.0f} % of the largest. Maps, made of many variants of a picture at once, would be wrong. "
+        "Something in it works over the whole batch, for example a normalization that is always in training mode or a "
+        "maximum over all axes: have it work on each picture by itself."
+    )
+
+
 def is_constant(answers: NDArray[np.float32]) -> bool:
     """Whether scores or logits (N, classes) are the same for all N pictures, rounding aside."""
     return float(np.ptp(answers, axis=0).max()) <= SAME_TOLERANCE * float(np.abs(answers).max())
@@ -146,6 +189,11 @@ def no_probabilities(scores: NDArray[np.float32], each_for_itself: bool, roundin
         return ""
     first, second = sums[np.argsort(np.abs(sums - 1))[-2:]]
     return f"The scores do not sum to 1 (they sum to {first:.3g} and {second:.3g} for two sample pictures)"
+
+
+def rounding(dtypes: Iterable[Any]) -> float:
+    """The step between 1 and the next number, in the coarsest of some numpy types of floats; float32 at least."""
+    return max([FLOAT32, *(float(np.spacing(np.ones((), dtype))) for dtype in dtypes)])
 
 
 def probe(shape: tuple[int, int, int], whole: bool = False) -> FloatArray:

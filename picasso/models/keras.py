@@ -24,7 +24,7 @@ from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import FLOAT32, ROUNDINGS, decoder, describe, examine, preprocessor, probe
+from picasso.models.examination import ROUNDINGS, decoder, describe, examine, preprocessor, probe, rounding
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.costs import occlusion_costs
 from picasso.models.incremental.folding import fold
@@ -54,10 +54,11 @@ LARGE = 100_000  # parameters: a smaller network is not worth folding for its sc
 SAME_SCORES = 1e-5  # how far the explained function may be from the model itself, relative to its largest score
 
 
-def rounding(tensors: Iterable[Any]) -> float:
-    """The step between 1 and the next number, in the coarsest precision of some Keras tensors; float32 at least."""
-    floats = [tf.as_dtype(tensor.dtype) for tensor in tensors if keras.backend.is_float_dtype(tensor.dtype)]
-    return max([FLOAT32, *(float(np.spacing(np.ones((), dtype.as_numpy_dtype))) for dtype in floats)])
+def _rounding(tensors: Iterable[Any]) -> float:
+    """As `rounding`, of Keras tensors."""
+    return rounding(
+        tf.as_dtype(tensor.dtype).as_numpy_dtype for tensor in tensors if keras.backend.is_float_dtype(tensor.dtype)
+    )
 
 
 class KerasModel(Model):
@@ -88,6 +89,7 @@ class KerasModel(Model):
         large = loaded.network.count_params() >= LARGE
         self._graph = self._fold() if large else None
         self._folded = None if self._graph is None else self._graph.function(self._graph.outputs)
+        self._coarsest = _rounding(self._view.flat.tensors.values())
         warnings = self._prove()
         self._unshuffled: InTurn | None = None  # the folded network with weights of its own, once some are shuffled
         anatomy = self._anatomy(loaded, warnings)
@@ -100,7 +102,8 @@ class KerasModel(Model):
             self.preprocessor,
             logits=logits,
             sigmoid=sigmoid,
-            rounding=rounding([self._view.scores]),
+            rounding=_rounding([self._view.scores]),
+            coarsest=self._coarsest,
             whole=not keras.backend.is_float_dtype(self._view.image.dtype),
         )
         self.info = describe(
@@ -192,7 +195,7 @@ class KerasModel(Model):
         if own is None:
             return (UNPROVED,)
         difference = float(np.abs(own - scores).max())
-        tolerance = max(SAME_SCORES, ROUNDINGS * rounding(self._view.flat.tensors.values()))
+        tolerance = max(SAME_SCORES, ROUNDINGS * self._coarsest)
         if not difference <= tolerance * max(1.0, float(np.abs(own).max())) and np.isfinite(own).all():
             if self._folded is not None:
                 return self._prove_unfolded()
@@ -308,6 +311,7 @@ class KerasModel(Model):
             yield from super().occlude_in_parts(windows, logits=logits, preview=preview)
             return
         self._check_logits(logits)
+        self._taken(windows.x), self._taken(windows.fill[None])
         for numbers, scores in occluder.occlude_in_parts(windows, output=int(logits), checkpoint=self._passed):
             yield numbers, self._checked(scores, logits)
 

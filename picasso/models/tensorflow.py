@@ -20,7 +20,7 @@ from picasso.config import Config
 from picasso.errors import ConfigError, ModelError, NotSupported
 from picasso.models.anatomy import Anatomy
 from picasso.models.base import Model
-from picasso.models.examination import decoder, describe, examine, preprocessor, probe
+from picasso.models.examination import decoder, describe, examine, preprocessor, probe, rounding
 from picasso.models.graph_files import FORMATS, find_graph_files
 from picasso.models.graph_layers import find_layers, first_weighted, kernels
 from picasso.models.graph_layout import TO_LAST, channels_first
@@ -54,7 +54,18 @@ class TensorFlowModel(Model):
         pixels = find_pixels(config, anatomy)
         self.preprocessor = preprocessor(pixels.preprocess, anatomy.shape)
         logits, sigmoid = ends.logits is not None, ends.sigmoid
-        examined = examine(self, anatomy.shape, self.preprocessor, logits=logits, sigmoid=sigmoid, whole=anatomy.whole)
+        outputs = [tensor.dtype for operation in self._network.way() for tensor in operation.outputs]
+        coarsest = rounding(dtype.as_numpy_dtype for dtype in outputs if dtype.is_floating)
+        examined = examine(
+            self,
+            anatomy.shape,
+            self.preprocessor,
+            logits=logits,
+            sigmoid=sigmoid,
+            rounding=coarsest,
+            coarsest=coarsest,
+            whole=anatomy.whole,
+        )
         self.info = describe(
             config,
             path,

@@ -20,12 +20,26 @@ class Windows:
         corners: int (windows, 2), each window's top and left; a window may overhang the border.
         size: (height, width) of a window, in pixels of the model's input.
         fill: float32 (height, width, channels), what hides: its part under the window replaces the image's.
+
+    Raises:
+        ValueError: the shapes are others.
     """
 
     x: FloatArray
     corners: IntArray
     size: tuple[int, int]
     fill: FloatArray
+
+    def __post_init__(self) -> None:
+        x, fill, corners = np.asarray(self.x, np.float32), np.asarray(self.fill, np.float32), np.asarray(self.corners)
+        if x.ndim != 4 or len(x) != 1 or fill.shape != x.shape[1:]:
+            raise ValueError(
+                f"Windows need one image (1, H, W, C) and a fill (H, W, C), got {x.shape} and {fill.shape}."
+            )
+        if corners.ndim != 2 or corners.shape[1] != 2 or corners.dtype.kind not in "iu":
+            raise ValueError(f"Corners are int (windows, 2), got {corners.dtype} {corners.shape}.")
+        for name, value in (("x", x), ("fill", fill), ("corners", corners)):
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.corners)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from picasso.visualizations.base import BaseVisualization, Input, Settings
 log = logging.getLogger(__name__)
 OUTPUT_FORMATS = ["PNG", "JPEG"]
 NOTHING = Packed(None)
+_ALONE = threading.RLock()  # chance, and a model whose weights may be shuffled, belong to one thread at a time
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def look(
     checkpoint: Callable[[], None],
     first: int = 0,
 ) -> Outcome:
-    """Has a visualization look at some images.
+    """Has a visualization look at some images. A second thread that calls this waits until the first one is done.
 
     Args:
         visualization: made for the open model.
@@ -74,8 +76,8 @@ def look(
         Exception: whatever the visualization raises; `failure` makes a sentence of it.
     """
     model = visualization.model
-    start, calls = time.perf_counter(), model.calls
-    with _seeded(seed), model.watched(checkpoint), tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
+    with _ALONE, _seeded(seed), model.watched(checkpoint), tempfile.TemporaryDirectory(prefix="picasso-run-") as folder:
+        start, calls = time.perf_counter(), model.calls
         try:
             results = visualization.make_visualization(
                 inputs, Path(folder), None if visualization.settings is None else settings
@@ -84,14 +86,14 @@ def look(
             if len(inputs) > 1:
                 raise
             raise NotFinite(f"\u201c{inputs[0].filename}\u201d cannot be explained: {error.message}") from error
-        seconds = time.perf_counter() - start
+        seconds, calls = time.perf_counter() - start, model.calls - calls
         outputs = _pictures(Path(folder))
     fewest = 1 if visualization.stopped else len(inputs)
     if results is None or not fewest <= len(results) <= len(inputs):
         got = "None" if results is None else f"{len(results)} results"
         raise PluginError(f"{visualization.title} must return one result per image: {len(inputs)}, got {got}.")
     packed = [pack(result, str(first + index)) for index, result in enumerate(results)]
-    content, calls = settings.model_dump(mode="json"), model.calls - calls
+    content = settings.model_dump(mode="json")
     return Outcome(packed, outputs, model.info, content, seconds, calls, source=visualization.digest)
 
 

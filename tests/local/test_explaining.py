@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,18 @@ def worst_class(opened, picture):
     return int(opened.model.predict(opened.model.preprocess([picture]).x)[0].argmin())
 
 
+def test_threads_wait_for_each_other(opened):
+    """One shuffles the model's weights; the others' maps are of the weights as learnt."""
+    one, other = images(2)
+    expected = picasso.explain(opened, one, "saliency", class_=None).map()
+    with ThreadPoolExecutor(1) as thread:
+        checks = [thread.submit(picasso.explain, opened, other, "trust", steps=10, maps=1) for _ in range(2)]
+        while not all(check.done() for check in checks):
+            np.testing.assert_array_equal(picasso.explain(opened, one, "saliency").map(), expected)
+    for check in checks:
+        check.result()
+
+
 def test_a_chosen_class_is_explained_instead_of_the_best_ones(opened):
     picture = images(1)[0]
     worst = worst_class(opened, picture)
@@ -158,6 +171,7 @@ def test_every_visualization_of_classes_explains_the_chosen_one(opened):
     ("options", "sentence"),
     [
         ({"class_": "owl"}, "The model has no class 'owl'"),
+        ({"class_": 1.0}, "The model has no class '1.0'"),
         ({"class_": "ant", "classes": 2}, "'classes' says how many"),
         ({"class_": "ant", "named": "bee"}, "'named' names classes, and others are named besides"),
         ({"window": 99}, "'window' must be 1..16 pixels for this model, got 99."),

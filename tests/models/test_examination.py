@@ -105,13 +105,30 @@ def test_one_picture_that_does_not_sum_to_1():
 
 def test_scores_that_are_not_finite():
     def some(z):
-        return np.where(z[:, :1] > z[:, :1].min(), softmax(z), np.nan)
+        return np.where(z[:, :1] > 0.1, softmax(z), np.nan)
 
     outcome = examined(Scores(some), logits=True)
     assert outcome.warnings == ("The model gives scores that are NaN or infinite for some sample pictures.",)
     assert (outcome.kind, "logits" in outcome.capabilities) == ("probability", True)
     with pytest.raises(ModelError, match=r"NaN or infinite, whatever the picture.*MODEL_PREPROCESS"):
         examined(Scores(lambda z: z * np.nan))
+
+
+# Pictures beside each other
+def test_scores_that_depend_on_the_pictures_beside_are_refused():
+    with pytest.raises(NotSupported, match=r"depend on the pictures beside it: alone, they differ by \d+ %"):
+        examined(Scores(lambda z: softmax(9 * z / z.max())))
+
+
+def test_scores_that_are_random_are_said():
+    rng = np.random.default_rng(0)
+    (warning,) = examined(Scores(lambda z: softmax(z + rng.normal(size=z.shape)))).warnings
+    assert "other scores each time" in warning
+
+
+@pytest.mark.parametrize(("most", "coarsest"), [(5e-4, {}), (0.01, {"coarsest": 2**-10})])
+def test_rounding_is_no_dependence(most, coarsest):
+    assert not examined(Scores(lambda z: softmax(z) * np.float32(1 + most * (len(z) == 1))), **coarsest).warnings
 
 
 # A constant answer

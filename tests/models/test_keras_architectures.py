@@ -215,12 +215,13 @@ def test_mixed_precision(opened, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_scores_in_half_precision_have_their_logit(opened, precision):
+def test_scores_in_half_precision_have_their_logit(opened, tmp_path, precision):
     keras.utils.set_random_seed(4)
     network = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), dense("softmax", 10, dtype=f"mixed_{precision}")])
-    model = opened(network)
-    assert "logits" in model.info.capabilities
-    assert (model.info.score_kind, model.info.warnings) == ("probability", ())
+    network.export(tmp_path / "exported", verbose=False)
+    for model in (opened(network), open_model(Config(MODEL_PATH=tmp_path / "exported"))):
+        assert "logits" in model.info.capabilities
+        assert (model.info.score_kind, model.info.warnings) == ("probability", ())
 
 
 # Several inputs

@@ -158,8 +158,9 @@ def test_how_quick_a_preview_is_was_measured(model):
 
 def test_a_preview_is_refused_where_there_is_none(tiny_model):
     assert tiny_model.info.preview_speed == 0
+    shape = tiny_model.info.input_shape
     with pytest.raises(NotSupported, match="preview"):
-        tiny_model.occlude(noise((1, *tiny_model.info.input_shape)), CORNERS, WINDOW, noise(SHAPE), preview=True)
+        tiny_model.occlude(noise((1, *shape)), CORNERS, WINDOW, noise(shape), preview=True)
 
 
 def test_no_window_has_no_scores(model, tiny_model):
