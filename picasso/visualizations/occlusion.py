@@ -62,7 +62,7 @@ class Occlusion(BaseVisualization):
             "exact",
             title="Precision",
             description="Fast is a preview: computed in bfloat16, which has 3 digits. How far it is from the exact "
-            "scores is measured and shown",
+            "scores is measured at some positions and shown",
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
