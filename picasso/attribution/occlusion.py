@@ -5,7 +5,7 @@ Source: Zeiler & Fergus 2013, "Visualizing and Understanding Convolutional Netwo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,6 +121,7 @@ def sweep(
     logits: bool,
     preview: bool = False,
     levels: Sequence[IntArray] | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Occluded]:
     """Hides the windows and gives, batch by batch, what is known by then; at the end all.
 
@@ -129,14 +130,21 @@ def sweep(
         preview: as in `picasso.models.base.Model.occlude`. Drops are then measured from the image with nothing hidden
             in the same precision, and not from `base`.
         levels: the windows' numbers in parts, each of which is finished before the next; all at once unless given.
+        enough: asked before each batch, as soon as something is known; once it says so, it does so for good, and the
+            last that is given has what was under way then.
     """
     if preview:
         nothing = replace(windows, corners=-np.array([windows.size]))
         ((_, (base,)),) = model.occlude_in_parts(nothing, logits=logits, preview=True)
     scores = np.empty((len(windows), len(base)), np.float32)
     known = np.zeros(0, np.int64)
+
+    def no_more() -> bool:
+        return len(known) > 0 and enough()
+
     for level in [np.arange(len(windows))] if levels is None else levels:
-        for part, found in model.occlude_in_parts(windows.some(level), logits=logits, preview=preview):
+        parts = model.occlude_in_parts(windows.some(level), logits=logits, preview=preview, enough=no_more)
+        for part, found in parts:
             scores[level[part]] = found
             known = np.sort(np.append(known, level[part]))
             yield Occluded(windows, base, known, scores)

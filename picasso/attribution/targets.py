@@ -59,9 +59,12 @@ class Model(Protocol):
         """What a layer gives, and the gradient of the scores with respect to that."""
 
     def occlude_in_parts(
-        self, windows: Windows, *, logits: bool = False, preview: bool = False
+        self, windows: Windows, *, logits: bool = False, preview: bool = False, enough: Callable[[], bool] = ...
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Scores with one window hidden at a time, batch by batch: the windows' numbers, and (numbers, classes)."""
+        """Scores with one window hidden at a time, batch by batch: the windows' numbers, and (numbers, classes).
+
+        `enough` is asked before each batch; once it says so, none is begun any more.
+        """
 
 
 @dataclass(frozen=True)

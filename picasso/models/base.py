@@ -42,6 +42,11 @@ def finite(values: FloatArray) -> bool:
     return bool(np.isfinite(sum_) or np.isfinite(values).all())
 
 
+def never() -> bool:
+    """Of whoever wants all: never enough."""
+    return False
+
+
 def said(error: Exception) -> str:
     """An error of a framework, in a line."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
@@ -365,17 +370,27 @@ class Model(ABC):
         return scores
 
     def occlude_in_parts(
-        self, windows: Windows, *, logits: bool = False, preview: bool = False
+        self,
+        windows: Windows,
+        *,
+        logits: bool = False,
+        preview: bool = False,
+        enough: Callable[[], bool] = never,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """The same batch by batch, in the order that is quickest: for each, the windows' numbers and their scores.
 
-        Whoever has enough stops to ask for the next. Adapters that need not run the whole network override this.
+        Adapters that need not run the whole network override this.
+
+        Args:
+            enough: asked before each batch; once it says so, none is begun any more.
         """
         if preview:
             raise NotSupported(f"{self.info.name} has no quicker preview of occlusion on this machine.")
         if not len(windows):
             return
         for part in np.array_split(np.arange(len(windows)), math.ceil(len(windows) / self.batch)):
+            if enough():
+                return
             yield part, self.predict(windows.some(part).hidden(), logits=logits)
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:

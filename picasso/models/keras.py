@@ -23,7 +23,7 @@ from picasso.config import Config
 from picasso.errors import ModelError, NotSupported
 from picasso.models import keras_anatomy
 from picasso.models.anatomy import Anatomy
-from picasso.models.base import Model
+from picasso.models.base import Model, never
 from picasso.models.examination import ROUNDINGS, decoder, describe, examine, preprocessor, probe, rounding
 from picasso.models.incremental.choosing import quicker
 from picasso.models.incremental.costs import occlusion_costs
@@ -303,16 +303,22 @@ class KerasModel(Model):
                 self._folded, self._occluder, self._preview = copies
 
     def occlude_in_parts(
-        self, windows: Windows, *, logits: bool = False, preview: bool = False
+        self,
+        windows: Windows,
+        *,
+        logits: bool = False,
+        preview: bool = False,
+        enough: Callable[[], bool] = never,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """As in `Model`, computed only where a window shows, where that is quicker."""
         occluder = self._preview if preview else self._occluder  # once: warming up may bring one meanwhile
         if not len(windows) or occluder is None:
-            yield from super().occlude_in_parts(windows, logits=logits, preview=preview)
+            yield from super().occlude_in_parts(windows, logits=logits, preview=preview, enough=enough)
             return
         self._check_logits(logits)
         self._taken(windows.x), self._taken(windows.fill[None])
-        for numbers, scores in occluder.occlude_in_parts(windows, output=int(logits), checkpoint=self._passed):
+        passed, output = self._passed, int(logits)
+        for numbers, scores in occluder.occlude_in_parts(windows, output=output, checkpoint=passed, enough=enough):
             yield numbers, self._checked(scores, logits)
 
     def occlusion_plan(self, corners: NDArray[np.int64], window: tuple[int, int]) -> OcclusionPlan:

@@ -37,6 +37,11 @@ class Checked:
         limits = self.visualization.limits(info)
         return all(value in limits.get(name, [value]) for name, value in self.choice.items())
 
+    def used(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the settings that decide its map, by their names, but for what the check decides itself."""
+        fields = form_fields(self.visualization, {**settings, **self.choice})
+        return {field.name: field.value for field in fields if field.used and field.name not in NOT_OWN}
+
     def settings(self, own: Mapping[str, str], classes: int, info: ModelInfo) -> Settings:
         """Its defaults for so many classes, but for those of `own` that it has."""
         known = {name: value for name, value in own.items() if name in self.visualization.settings_model.model_fields}
@@ -44,8 +49,7 @@ class Checked:
 
     def seeded(self, settings: Settings) -> bool:
         """Whether chance has a part in it."""
-        fields = form_fields(self.visualization, settings.model_dump())
-        return any(field.name == "seed" and field.used for field in fields)
+        return "seed" in self.used(settings.model_dump())
 
     def draw(self, model: Model, x: FloatArray, classes: Sequence[int], settings: Settings, step: Step) -> FloatArray:
         """The maps of some classes of one image (height, width, channels): float32 (classes, height, width)."""
@@ -58,6 +62,7 @@ class Checked:
         return {
             "plotted": "logit" if self.visualization.logits(settings, info) else info.score_kind,
             "seeded": self.seeded(settings),
+            "settings": self.used(settings.model_dump(mode="json")),
             "map": values,
             "low": values.min(),
             "high": values.max(),
@@ -78,19 +83,18 @@ def own_settings(text: str, methods: Sequence[str]) -> dict[str, str]:
     """ "layer=conv; samples=8" as {"layer": "conv", "samples": "8"}.
 
     Raises:
-        InvalidSetting: none of these methods has such a setting.
+        InvalidSetting: none of these methods uses such a setting.
     """
-    known = {name for method in methods for name in METHODS[method].visualization.settings_model.model_fields} - NOT_OWN
-    found = {}
-    for part in filter(str.strip, text.split(";")):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or name not in known:
+    pieces = [part.partition("=") for part in text.split(";") if part.strip()]
+    found = {name.strip(): value.strip() for name, _, value in pieces}
+    used = {name for method in methods for name in METHODS[method].used(found)}
+    for name, equals, value in pieces:
+        if not equals or name.strip() not in used:
             raise InvalidSetting(
-                f"'method_settings' should be like 'fill=black; seed=1', got {part.strip()[:80]!r}. The chosen methods "
-                f"have: {', '.join(sorted(known))}.",
+                f"'method_settings' should be like 'fill=black; seed=1', got {(name + equals + value).strip()[:80]!r}. "
+                f"The chosen methods use: {', '.join(sorted(used)) or 'none'}.",
                 field="method_settings",
             )
-        found[name] = value
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from picasso.attribution.agreement import overlap, spearman
+from picasso.attribution.agreement import agreement, overlap, spearman
 from picasso.attribution.hiding_curves import FloatCurves, area, hiding_curves, moved, strongest_first
 from picasso.attribution.targets import FloatArray, Model
 
@@ -60,17 +60,17 @@ def _against_chance(curves: FloatCurves, good: int) -> dict[str, Any]:
     }
 
 
-def likeness(a: FloatArray, b: FloatArray, seed: int) -> dict[str, float]:
-    """How alike two maps rank the pixels, and how much of their strongest pixels is the same."""
+def shared(a: FloatArray, b: FloatArray, seed: int) -> float:
+    """How much of two maps' strongest pixels is the same."""
     rng = np.random.default_rng(seed)
-    shared = overlap(strongest_first(a, rng), strongest_first(b, rng), STRONGEST)
-    return {"similarity": spearman(a, b), "overlap": shared}
+    return overlap(strongest_first(a, rng), strongest_first(b, rng), STRONGEST)
 
 
 def check_seed(values: FloatArray, again: FloatArray, seed: int) -> dict[str, Any]:
     """A map against the one of another seed."""
-    found = likeness(values, again, seed)
-    return {**found, "verdict": "stable" if found["similarity"] >= STABLE else "unstable"}
+    similarity = spearman(values, again)
+    verdict = "stable" if similarity >= STABLE else "unstable"
+    return {"similarity": similarity, "overlap": shared(values, again, seed), "verdict": verdict}
 
 
 def check_shuffling(stages: Sequence[tuple[int, float | None]], layers: int) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def check_agreement(maps: Mapping[str, FloatArray], name: str, *, moves: int, se
     """One method's map against each of the others.
 
     The verdict is by the overlap of the strongest pixels, which people look at; "chance" is the most that the map
-    overlaps with the other when it lies in one of `moves` random places.
+    overlaps with the other when it lies in one of `moves` random places. The similarity is None where none can be said;
+    it is of absolute values unless both maps have negative ones.
     """
     rng = np.random.default_rng(seed)
     places = [strongest_first(moved(maps[name], rng), rng) for _ in range(moves)]
@@ -116,8 +117,10 @@ def check_agreement(maps: Mapping[str, FloatArray], name: str, *, moves: int, se
     for other, values in maps.items():
         if other == name:
             continue
-        alike, order = likeness(maps[name], values, seed), strongest_first(values, rng)
+        signed = bool(maps[name].min() < 0 and values.min() < 0)
+        similarity, same = agreement(maps[name], values, signed), shared(maps[name], values, seed)
+        order = strongest_first(values, rng)
         chance = max(overlap(place, order, STRONGEST) for place in places)
-        verdict = "agrees" if alike["overlap"] > chance else "chance"
-        found.append({"name": other, **alike, "chance": chance, "verdict": verdict})
+        verdict = "agrees" if same > chance else "chance"
+        found.append({"name": other, "similarity": similarity, "overlap": same, "chance": chance, "verdict": verdict})
     return found

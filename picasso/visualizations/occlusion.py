@@ -62,7 +62,7 @@ class Occlusion(BaseVisualization):
             "exact",
             title="Precision",
             description="Fast is a preview: computed in bfloat16, which has 3 digits. How far it is from the exact "
-            "scores is measured and shown",
+            "scores is measured at some positions and shown",
         )
 
     def make_visualization(self, inputs: Sequence[Input], output_dir: Path, settings: Any) -> Sequence[Any]:
@@ -108,11 +108,12 @@ class Occlusion(BaseVisualization):
             "stride": min(settings.stride, *windows.size),
         }
         levels = occlusion.coarse_to_fine(windows.corners, TOGETHER)
-        for found in occlusion.sweep(self.model, windows, base, logits=logits, preview=preview, levels=levels):
+        sweep = occlusion.sweep(
+            self.model, windows, base, logits=logits, preview=preview, levels=levels, enough=self.enough
+        )
+        for found in sweep:
             result = _maps(found, top) | facts
             step(len(found.known) / len(windows), result)
-            if len(found.known) < len(windows) and self.enough():
-                break
         scores = {"scores": found.scores[found.known], "corners": windows.corners[found.known]}
         result |= scores | {"base": found.base, "fill": windows.fill}
         return result | self._deviation(found, base, top, logits) if preview else result

@@ -27,6 +27,7 @@ class Trust(BaseVisualization):
     reference_link = "https://arxiv.org/abs/1810.03292"
     stoppable = True
     of_classes = True
+    version = "2"  # other maps: absolute values unless both have a sign
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         methods: Several[
@@ -53,7 +54,7 @@ class Trust(BaseVisualization):
             "",
             title="Their settings",
             description="Where they are not the defaults, such as: layer=block5c_add; fill=black. Each holds for every "
-            "method that has it",
+            "method that uses it",
         )
         classes: int = classes_field(1, "The maps of so many best classes are checked; more take longer")
         named: str = named_field()

@@ -86,7 +86,7 @@ def _card(path: Path, _modified: float) -> bytes:
 
 @blueprint.get("/visualizations/<name>/cost")
 def cost(name: str) -> Answer:
-    """A sentence on what a run would cost, for the settings page."""
+    """A sentence on what a run would cost, or on what is wrong with its settings, for the settings page."""
     visualization = services().registry.get(name)
     count = max(1, len(request.args.getlist("image")))
     return render_template("_cost.html", **_cost(visualization, settings_values(visualization, request.args), count))
@@ -144,14 +144,14 @@ def _support(visualization: type[BaseVisualization]) -> dict[str, Any]:
 
 
 def _cost(visualization: type[BaseVisualization], values: Mapping[str, str], images: int) -> dict[str, Any]:
-    """What a run costs for each image, where it is known, and how many images there are."""
+    """What a run costs for each image, where it is known, how many there are, and what is wrong with the values."""
     info = _info()
     try:
         settings = visualization.parse_settings(values, info)
         found, at_most = visualization.cost(settings, info) if info else None, visualization.stops_early(settings)
-    except PicassoError:
-        found, at_most = None, False
-    return {"cost": found, "at_most": at_most, "images": images}
+    except PicassoError as error:
+        return {"cost": None, "at_most": False, "images": images, "problem": error.message}
+    return {"cost": found, "at_most": at_most, "images": images, "problem": ""}
 
 
 def settings_values(visualization: type[BaseVisualization], form: Any) -> dict[str, str]:

@@ -42,6 +42,8 @@ def test_pictures_first_then_occlusion(page: Page) -> None:
     upload(page, COFFEE)
     expect(tray(page)).to_have_text(["coffee.png"])
     page.get_by_role("link", name="Occlusion").click()
+    page.get_by_label("Window").fill("0")
+    expect(page.locator("#cost[role=status]")).to_contain_text("'window' should be")
     page.get_by_label("Window").fill("48")
     page.get_by_label("Stride").fill("24")
     page.get_by_label("Hidden with").select_option("mean")

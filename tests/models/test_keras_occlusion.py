@@ -124,6 +124,16 @@ def test_parts_of_two_images_may_alternate(model):
         np.testing.assert_allclose(scores, model.predict(hide(x[None], CORNERS, WINDOW, fill)), rtol=0, atol=2e-5)
 
 
+def test_stopped_it_gives_all_that_it_has_begun(model):
+    begun, given = [], []
+    windows = Windows(noise((1, *SHAPE)), CORNERS, WINDOW, noise(SHAPE, 1))
+    parts = model._occluder.occlude_in_parts(windows, most=2, checkpoint=begun.append, enough=lambda: len(given) > 0)
+    for numbers, _ in parts:
+        given.append(len(numbers))
+    assert given == begun
+    assert sum(given) < len(CORNERS)
+
+
 @pytest.mark.parametrize("logits", [False, True])
 def test_a_preview_has_three_digits(model, logits):
     x, fill = noise((1, *SHAPE)), noise(SHAPE, 1)

@@ -159,8 +159,9 @@ def test_a_stopped_occlusion_has_the_scores_so_far(tiny_model, tmp_path, monkeyp
     monkeypatch.setattr("picasso.visualizations.occlusion.TOGETHER", 1)
     settings = Occlusion.parse_settings({"window": 2, "stride": 2}, tiny_model.info)
     answers = iter([*[False] * (asked - 1), True])
-    visualization = Occlusion(tiny_model, None, lambda: next(answers))
+    visualization, before = Occlusion(tiny_model, None, lambda: next(answers)), tiny_model.calls
     (result,) = visualization.make_visualization([Input("a.png", PICTURE)] * 2, tmp_path, settings)
+    assert tiny_model.calls - before == 1 + result["hidden"]
     whole = run(Occlusion, tiny_model, tmp_path, window=2, stride=2)
     rows, columns = range(0, 12, 2 * level), range(0, 16, 2 * level)
     assert result["corners"].tolist() == [[row, column] for row in rows for column in columns]

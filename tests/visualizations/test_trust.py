@@ -19,7 +19,7 @@ from picasso.models.opening import open_model
 from picasso.runs.artifacts import pack
 from picasso.visualizations.base import Input
 from picasso.visualizations.checked import METHODS, Checked
-from picasso.visualizations.checks import check_shuffling
+from picasso.visualizations.checks import check_agreement, check_shuffling
 from picasso.visualizations.class_activation import ClassActivation
 from picasso.visualizations.discovery import discover
 from picasso.visualizations.maps import Found
@@ -78,6 +78,23 @@ def test_the_map_that_is_checked_is_the_one_of_the_methods_own_page(tiny_model, 
     assert found["index"] == theirs["maps"][0]["index"]
     np.testing.assert_allclose(by_name(found)[name]["map"], theirs["maps"][0]["map"], atol=1e-5)
     assert by_name(found)[name]["plotted"] == theirs["plotted"]
+    drawn_with = by_name(found)[name]["settings"]
+    assert drawn_with == {field: made[field] for field in drawn_with}
+    assert set(values) - {"method"} <= set(drawn_with)
+
+
+def test_the_settings_of_each_map_are_said(tiny_model, tmp_path):
+    values = {"methods": "gradient,SmoothGrad,Grad-CAM,Score-CAM,occlusion", "method_settings": "samples=2; window=5"}
+    result = run(Trust, tiny_model, tmp_path, **values, **QUICK)
+    drawn_with = {one["name"]: one["settings"] for one in pack(result, "0").content["classes"][0]["methods"]}
+    layer = tiny_model.info.default_layer
+    assert json.loads(json.dumps(drawn_with)) == {
+        "gradient": {},
+        "SmoothGrad": {"samples": 2, "noise": 0.15, "seed": 0},
+        "Grad-CAM": {"layer": layer},
+        "Score-CAM": {"layer": layer, "channels": 4, "fill": "grey"},
+        "occlusion": {"window": 5, "stride": 1, "fill": "grey", "score": "probability"},
+    }
 
 
 def test_hiding_equals_plain_code(tiny_model, tmp_path):
@@ -268,9 +285,19 @@ def test_maps_agree_where_they_are_the_same(tiny_model, tmp_path, monkeypatch):
     assert (same["name"], same["similarity"], same["overlap"]) == ("LayerCAM", pytest.approx(1), 1)
     assert same["verdict"] == "agrees"
     maps = [result[name]["map"].ravel() for name in ("gradient", "occlusion")]
-    assert other["similarity"] == pytest.approx(stats.spearmanr(*maps).statistic, abs=1e-6)
+    assert [result[name]["signed"] for name in ("gradient", "occlusion")] == [False, True]
+    assert other["similarity"] == pytest.approx(stats.spearmanr(maps[0], np.abs(maps[1])).statistic, abs=1e-6)
     strongest = [set(np.argsort(-values, kind="stable")[:19]) for values in maps]
     assert other["overlap"] == pytest.approx(len(strongest[0] & strongest[1]) / 19, abs=0.2)  # values may be equal
+
+
+def test_signs_count_where_both_maps_have_one():
+    signed, most = np.linspace(-1, 1, 64).reshape(8, 8), {"moves": 1, "seed": 0}
+    maps = {"one": signed, "opposite": -signed, "unsigned": np.abs(signed)}
+    (opposite, unsigned) = check_agreement(maps, "one", **most)
+    assert (opposite["similarity"], unsigned["similarity"]) == (pytest.approx(-1), pytest.approx(1))
+    (nothing,) = check_agreement({"one": signed, "other": np.full((8, 8), np.nan)}, "one", **most)
+    assert nothing["similarity"] is None
 
 
 def test_the_numbers_stand_in_the_manifest(tiny_model, tmp_path):
@@ -318,7 +345,7 @@ def test_classes_come_over_where_somebody_chose_them(tiny_model, classes, expect
     [
         (
             "samples=2",
-            r"should be like 'fill=black; seed=1', got 'samples=2'\. The chosen methods have: fill, score, str",
+            r"should be like 'fill=black; seed=1', got 'samples=2'\. The chosen methods use: fill, score, str",
         ),
         ("window", "got 'window'"),
         ("classes=2", "got 'classes=2'"),
@@ -330,6 +357,20 @@ def test_wrong_settings_of_a_map(tiny_model, text, sentence):
     with pytest.raises(InvalidSetting, match=sentence) as caught:
         Trust.parse_settings({"methods": "occlusion", "method_settings": text}, tiny_model.info)
     assert caught.value.field == "method_settings"
+
+
+@pytest.mark.parametrize(
+    ("methods", "text", "used"),
+    [
+        ("gradient,Grad-CAM", "layer=conv; samples=1", "layer"),  # SmoothGrad, of the same visualization, has samples
+        ("gradient,LayerCAM,occlusion", "channels=2", "fill, layer, score, stride, window"),
+        ("gradient", "fill=black", "none"),
+    ],
+)
+def test_a_setting_that_no_chosen_method_uses_is_refused(tiny_model, methods, text, used):
+    wrong = text.rpartition("; ")[2]
+    with pytest.raises(InvalidSetting, match=f"got '{wrong}'. The chosen methods use: {used}[.]"):
+        Trust.parse_settings({"methods": methods, "method_settings": text}, tiny_model.info)
 
 
 @pytest.mark.slow

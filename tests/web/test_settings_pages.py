@@ -90,7 +90,23 @@ def test_cost_is_said_before_it_starts(visitor: Visitor) -> None:
     assert "17 model calls for each picture" in visitor.page("/visualizations/occlusion?window=7&stride=7").text
     one = visitor.page("/visualizations/occlusion/cost?window=7&stride=7&fill=grey&classes=3&score=probability")
     assert "17 model calls" in one.text
-    assert "model calls" not in visitor.page("/visualizations/occlusion/cost?window=0").text
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ("window=0", "'window' should be"),
+        ("window=", "'window' should be"),
+        ("window=300", "'window' must be 1..28 pixels for this model, got 300."),
+        ("named=unicorn", "unicorn"),
+    ],
+)
+def test_in_place_of_the_cost_stands_what_is_wrong(visitor: Visitor, values: str, sentence: str) -> None:
+    said = visitor.page(f"/visualizations/occlusion/cost?{values}").text
+    assert sentence in said
+    assert "model calls" not in said
+    page = visitor.page(f"/visualizations/occlusion?{values}", 422)
+    assert page.text.count(sentence) == 1  # beside its field only
 
 
 def test_the_cost_of_windows_is_said(visitor: Visitor, engine: InProcessEngine) -> None:

@@ -89,6 +89,7 @@ class Occluder:
         output: int = 0,
         checkpoint: Callable[[int], None] = lambda windows: None,
         most: int = BATCH,
+        enough: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[IntArray, FloatArray]]:
         """The same batch by batch, as `Model.occlude_in_parts` gives it.
 
@@ -96,6 +97,7 @@ class Occluder:
             output: which one, as a number.
             checkpoint: called before each batch with its number of windows.
             most: windows per batch.
+            enough: as in `Model.occlude_in_parts`; the batches that are under way then are given too.
         """
         kept = self.prepare(windows.x)  # its own, whatever image is prepared between two batches
         number = self.graph.outputs[output]
@@ -110,6 +112,8 @@ class Occluder:
             for batch in self._batches(windows.corners, windows.size, most):
                 if len(running) > STREAMS:  # one more waits, so that no stream does
                     yield running.popleft().result()
+                if enough():
+                    break
                 checkpoint(len(batch.windows))
                 running.append(streams.submit(run, batch))
             while running:
