@@ -39,7 +39,7 @@ class RandomMasks(MapVisualization):
             0.05,
             ge=0,
             le=1,
-            title="Precision",
+            title="Tolerance",
             description="Stop once the mean standard error is this share of each map's range; 0 uses all masks",
         )
         cells: int = Field(
