@@ -107,8 +107,8 @@ def check_shuffling(stages: Sequence[tuple[int, float | None]], layers: int) -> 
 def check_agreement(maps: Mapping[str, FloatArray], name: str, *, moves: int, seed: int) -> list[dict[str, Any]]:
     """One method's map against each of the others.
 
-    The verdict is by the overlap of the strongest pixels, which people look at; "chance" is the most that the map
-    overlaps with the other when it lies in one of `moves` random places.
+    The verdict, "more" or "chance", is by the overlap of the strongest pixels, which people look at; the number
+    "chance" is the most that the map overlaps with the other when it lies in one of `moves` random places.
     """
     rng = np.random.default_rng(seed)
     places = [strongest_first(moved(maps[name], rng), rng) for _ in range(moves)]
@@ -118,6 +118,6 @@ def check_agreement(maps: Mapping[str, FloatArray], name: str, *, moves: int, se
             continue
         alike, order = likeness(maps[name], values, seed), strongest_first(values, rng)
         chance = max(overlap(place, order, STRONGEST) for place in places)
-        verdict = "agrees" if alike["overlap"] > chance else "chance"
+        verdict = "more" if alike["overlap"] > chance else "chance"
         found.append({"name": other, **alike, "chance": chance, "verdict": verdict})
     return found
