@@ -45,7 +45,7 @@ def test_figures_are_those_of_the_settings(visitor: Visitor) -> None:
         result(visitor, "saliency", method="integrated gradients", baseline=baseline)
         for baseline in ("black", "white", "blur")
     )
-    failed = "It failed with baseline white (70 % and 49 % in the right half)."
+    failed = "It failed with baseline white (70 % and 49 % in their own halves)."
     assert "and the default settings on" in black
     assert "65 % of its positive values" in black
     assert failed in black
@@ -64,7 +64,7 @@ def test_settings_that_were_not_tried_have_no_figures_but_those_that_failed(visi
     text = result(visitor, "saliency", method="integrated gradients", points=17, gap=0.5)
     assert "Not tried with points 17, gap 0.5." in text
     assert "the default settings, baseline grey, baseline white, baseline mean or baseline blur:" in text
-    assert "It failed with baseline white (70 % and 49 % in the right half)." in text
+    assert "It failed with baseline white (70 % and 49 % in their own halves)." in text
 
 
 def test_an_empty_occlusion_map_says_so(visitor: Visitor) -> None:
