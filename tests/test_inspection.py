@@ -122,8 +122,8 @@ def test_the_layer_is_named_from_which_on_occlusion_is_on_whole_maps(tiny_model)
     layers = (Layer("conv2d", "Conv2D", (3, 3, 3), True),)
     said = dict(facts(replace(tiny_model.info, layers=layers, occlusion=tuple(costs))))["Occlusion"]
     assert said == (
-        "21 % of the work of running the network for each window of 2 px, with the same scores; on whole maps from "
-        "conv2d (Conv2D) on"
+        "21\N{NO-BREAK SPACE}% of the work of running the network for each window of 2 px, with the same scores; "
+        "on whole maps from conv2d (Conv2D) on"
     )
     assert dict(facts(tiny_model.info))["Occlusion"] == "the whole network is run for each window"
 

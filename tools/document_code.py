@@ -17,7 +17,7 @@ from picasso.errors import PicassoError
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.discovery import discover
 from picasso.visualizations.forms import FormField, form_fields
-from picasso.visualizations.maps import MapVisualization, Method
+from picasso.visualizations.maps import MapVisualization, Method, Tried, in_words
 from picasso.web import pages
 from picasso.web.blueprint import blueprint
 
@@ -42,7 +42,7 @@ def parts() -> dict[str, str]:
     for name, visualization in discover().visualizations.items():
         found[f"settings of {name}"] = settings(visualization)
         if issubclass(visualization, MapVisualization):
-            found[f"methods of {name}"] = "\n".join(map(method, methods(visualization)))
+            found[f"methods of {name}"] = "\n".join(method(visualization, *named) for named in methods(visualization))
     return found
 
 
@@ -75,21 +75,28 @@ def methods(visualization: type[MapVisualization]) -> Iterator[tuple[str, Method
         yield name, visualization.method(chosen)
 
 
-def method(named: tuple[str, Method]) -> str:
+def method(visualization: type[MapVisualization], name: str, one: Method) -> str:
     """A method as its result page describes it."""
-    name, one = named
     sign = f", from “{one.ends[0]}” over zero to “{one.ends[1]}”" if one.signed else ""
     said = [one.explains, one.reading, one.misleads]
     explains, reading, misleads = (text.format(score="logit (or score)") for text in said)
-    right = [f"{share:.0%}".replace("%", " %") for share in one.halves]
+    known = form_fields(visualization, {})
+    tried = "; ".join(trial(found, in_words(found.settings, known)) for found in one.tried)
     return (
         f"### {name[0].upper()}{name[1:]}\n\n"
         f"- **Plotted** for each class: {explains}{sign}.\n"
         f"- **How to read it.** {reading}\n"
         f"- **When it misleads.** {misleads}\n"
-        f"- **Two things in one picture**: {right[0]} and {right[1]} of the map on the right one (chance: 50 %).\n"
+        f"- **Two things in one picture**: of the espresso and the tripod map lay on the right one (chance: "
+        f"50 %) {tried}.\n"
         f"- **Source**: [{one.source}]({one.link}).\n"
     )
+
+
+def trial(tried: Tried, words: str) -> str:
+    """What a method found with two things in one picture."""
+    shares = " and ".join(f"{share:.0%}".replace("%", " %") for share in tried.halves)
+    return f"{shares} with {words or 'the default settings'}{', **failed**' if tried.failed else ''}"
 
 
 def addresses() -> str:

@@ -11,6 +11,7 @@ from picasso.config import Config
 from picasso.models.base import Model
 from picasso.models.info import Layer, ModelInfo
 from picasso.models.preprocessing import ReadyMade
+from picasso.numbers import percent
 
 FEW = 8  # classes that are written out
 LISTED_CLASSES = 100  # with more of them a config file names a file
@@ -72,9 +73,9 @@ def _occlusion(info: ModelInfo) -> str:
         return "the whole network is run for each window"
     kind = next((f" ({layer.kind})" for layer in info.layers if layer.path == usual.whole_from), "")
     return (
-        f"{usual.share:.0%} of the work of running the network for each window of {usual.window} px, with the same "
-        f"scores; on whole maps from {usual.whole_from}{kind} on"
-    ).replace("%", " %")
+        f"{percent(usual.share)} of the work of running the network for each window of {usual.window} px, with the "
+        f"same scores; on whole maps from {usual.whole_from}{kind} on"
+    )
 
 
 def ready_config(config: Config, model: Model) -> str:

@@ -33,6 +33,7 @@ from picasso.errors import InvalidSetting
 from picasso.models.base import Model
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
+from picasso.numbers import counted
 from picasso.rules import sentence
 
 __all__ = ["BaseVisualization", "Cost", "Field", "Fill", "Input", "Settings", "Several"]
@@ -119,7 +120,7 @@ class Cost:
         """That of so many model calls, of which some are gradients."""
         gradient = info.seconds_per_gradient or GRADIENT * info.seconds_per_image
         seconds = (calls - gradients) * info.seconds_per_image + gradients * gradient
-        return cls(f"{calls:,} model {'call' if calls == 1 else 'calls'}", seconds)
+        return cls(counted(calls, "model call"), seconds)
 
 
 Report = Callable[[float, str, Sequence[Any] | None], None]

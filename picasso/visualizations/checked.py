@@ -14,7 +14,7 @@ from picasso.models.base import Model
 from picasso.models.info import ModelInfo
 from picasso.visualizations import class_activation, saliency
 from picasso.visualizations.base import BaseVisualization, Settings
-from picasso.visualizations.forms import form_fields
+from picasso.visualizations.forms import changed, form_fields
 from picasso.visualizations.maps import MapVisualization
 from picasso.visualizations.occlusion import Occlusion
 from picasso.visualizations.random_masks import RandomMasks
@@ -27,7 +27,7 @@ NOT_OWN = {"method", "classes", "named", "precision"}  # settings of a map that 
 class Checked:
     """A method: the visualization that has it, and how it is chosen there."""
 
-    visualization: type[MapVisualization] | type[Occlusion]
+    visualization: type[MapVisualization]
     choice: Mapping[str, str]
 
     def supported(self, info: ModelInfo) -> bool:
@@ -109,9 +109,7 @@ def method_of(visualization: type[BaseVisualization], settings: Mapping[str, Any
 def changed_settings(method: str, settings: Mapping[str, Any], info: ModelInfo | None) -> dict[str, str]:
     """What a run's settings change of the method's defaults, as text."""
     visualization, choice = METHODS[method].visualization, METHODS[method].choice
-    usual = {field.name: field.words for field in form_fields(visualization, choice, info)}
-    fields = form_fields(visualization, settings, info)
-    return {field.name: field.words for field in fields if field.used and field.words != usual[field.name]}
+    return {field.name: field.words for field in changed(visualization, settings, info) if field.name not in choice}
 
 
 def as_own_settings(changed: Mapping[str, str]) -> str:

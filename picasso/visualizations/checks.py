@@ -107,9 +107,9 @@ def check_shuffling(stages: Sequence[tuple[int, float | None]], layers: int) -> 
 def check_agreement(maps: Mapping[str, FloatArray], name: str, *, moves: int, seed: int) -> list[dict[str, Any]]:
     """One method's map against each of the others.
 
-    The verdict is by the overlap of the strongest pixels, which people look at; "chance" is the most that the map
-    overlaps with the other when it lies in one of `moves` random places. The similarity is None where none can be said;
-    it is of absolute values unless both maps have negative ones.
+    The verdict, "more" or "chance", is by the overlap of the strongest pixels, which people look at; the number
+    "chance" is the most that the map overlaps with the other when it lies in one of `moves` random places. The
+    similarity is None where none can be said; it is of absolute values unless both maps have negative ones.
     """
     rng = np.random.default_rng(seed)
     places = [strongest_first(moved(maps[name], rng), rng) for _ in range(moves)]
@@ -121,6 +121,6 @@ def check_agreement(maps: Mapping[str, FloatArray], name: str, *, moves: int, se
         similarity, same = agreement(maps[name], values, signed), shared(maps[name], values, seed)
         order = strongest_first(values, rng)
         chance = max(overlap(place, order, STRONGEST) for place in places)
-        verdict = "agrees" if same > chance else "chance"
+        verdict = "more" if same > chance else "chance"
         found.append({"name": other, "similarity": similarity, "overlap": same, "chance": chance, "verdict": verdict})
     return found

@@ -13,12 +13,20 @@ from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
 from picasso.visualizations.classes import classes_field, how_many, named_classes, named_field
 from picasso.visualizations.layers import chosen_layer, described, unsupported, with_extent
-from picasso.visualizations.maps import Found, MapVisualization, Method, Show
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show, Tried
 
 COMBINE = {"Grad-CAM": cam.grad_cam, "Grad-CAM++": cam.grad_cam_plus_plus, "LayerCAM": cam.layer_cam}
 SCORE_CAM = "Score-CAM"
 WITHOUT_GRADIENTS = [SCORE_CAM]
 ENDS = ("none", "most")
+
+
+def on_layers(last: tuple[float, float], *earlier: tuple[float, float]) -> tuple[Tried, ...]:
+    """The trials of a method on the last layer of EfficientNet-Lite0, and on three that come ever earlier."""
+    layers = ("block6d_add", "block5c_add", "block3b_add")
+    return (Tried(last), *(Tried(halves, {"layer": layer}) for halves, layer in zip(earlier, layers, strict=True)))
+
+
 METHODS = {
     "Grad-CAM": Method(
         signed=False,
@@ -32,7 +40,7 @@ METHODS = {
         "use. What speaks against the class is not shown, and the layer is coarse.",
         source="Selvaraju et al. 2017",
         link="https://arxiv.org/abs/1610.02391",
-        halves=(0.83, 0.96),
+        tried=on_layers((0.83, 0.96), (0.92, 0.65), (0.76, 0.44), (0.39, 0.52)),
     ),
     "Grad-CAM++": Method(
         signed=False,
@@ -45,20 +53,20 @@ METHODS = {
         "places within a map, not maps.",
         source="Chattopadhyay et al. 2018",
         link="https://arxiv.org/abs/1710.11063",
-        halves=(0.65, 0.64),
+        tried=on_layers((0.65, 0.64), (0.78, 0.67), (0.74, 0.13), (0.82, 0.51)),
     ),
     "LayerCAM": Method(
         signed=False,
         explains="the layer's channels times the positive gradients of its {score} at each place, summed",
         ends=ENDS,
-        reading="Bright parts are where the layer is active and more of it would raise the class's {score}. It also "
-        "works for early layers, which are finer.",
-        misleads="Early layers see edges and textures: a fine map is no finer understanding. What speaks against the "
-        "class is not shown and takes nothing away, so even a class of no probability may have bright places: the "
-        "values are parts of the {score}, but how bright a map is does not tell how likely its class is.",
+        reading="Bright parts are where the layer is active and more of it would raise the class's {score}.",
+        misleads="Earlier layers look finer, but they see edges and textures, and lie on the wrong thing more often. "
+        "What speaks against the class is not shown and takes nothing away, so even a class of no probability may have "
+        "bright places: the values are parts of the {score}, but how bright a map is does not tell how likely its "
+        "class is.",
         source="Jiang et al. 2021",
         link="https://doi.org/10.1109/TIP.2021.3089943",
-        halves=(0.65, 0.65),
+        tried=on_layers((0.65, 0.65), (0.88, 0.30), (0.80, 0.29), (0.58, 0.66)),
     ),
     SCORE_CAM: Method(
         signed=False,
@@ -71,7 +79,7 @@ METHODS = {
         "count nothing, and a picture faded into a fill is none that the model was trained on.",
         source="Wang et al. 2020",
         link="https://arxiv.org/abs/1910.01279",
-        halves=(0.84, 0.97),
+        tried=on_layers((0.84, 0.97), (0.98, 0.96), (0.89, 0.74), (0.47, 0.91)),
         gradual=True,
     ),
 }

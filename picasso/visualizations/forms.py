@@ -77,6 +77,15 @@ def form_fields(
     ]
 
 
+def changed(
+    visualization: type[BaseVisualization], settings: Mapping[str, Any], info: ModelInfo | None
+) -> list[FormField]:
+    """The fields that matter and whose settings are not the defaults; an empty text stands for its default."""
+    usual = {field.name: field.words for field in form_fields(visualization, {}, info)}
+    fields = form_fields(visualization, settings, info)
+    return [field for field in fields if field.used and field.words not in ("", usual[field.name])]
+
+
 @cache  # pydantic makes it anew each time, in milliseconds
 def _schema(model: type[Settings]) -> dict[str, Any]:
     return model.model_json_schema()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,9 +17,33 @@ from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Fill, Input
 from picasso.visualizations.classes import best_beside, chosen_by, how_many
+from picasso.visualizations.forms import FormField, changed, form_fields
 
 Show = Step
 """A step that is given maps as large as the model's input: (P, height, width), one for each target."""
+
+CHANCE = 0.5
+WHAT = {"method", "classes", "named"}  # settings that say what is drawn; all others say how
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a method found on one picture of two things: a cup of espresso beside a camera on a tripod.
+
+    With EfficientNet-Lite0: tests/visualizations/test_two_things.py measures it.
+
+    Attributes:
+        halves: the share of the positive values that lay in the right half: of the espresso map, of the tripod map.
+        settings: those that were not the defaults, by name.
+    """
+
+    halves: tuple[float, float]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of the maps lay more on the other thing."""
+        return min(self.halves) < CHANCE
 
 
 @dataclass(frozen=True)
@@ -33,9 +57,7 @@ class Method:
         reading: how to read it.
         misleads: what it cannot tell.
         source, link: where it comes from.
-        halves: with its default settings on one picture of two things, a cup of espresso beside a camera on a tripod
-            (EfficientNet-Lite0, tests/visualizations/test_two_things.py), the share of the positive values that lay
-            in the right half: of the espresso map, of the tripod map. Chance is 0.5.
+        tried: what it found with two things in one picture, with the default settings first.
         gradual: whether its maps become better with every batch. A picture then fills its batches alone, and what is
             there can be kept at any time.
     """
@@ -47,7 +69,7 @@ class Method:
     misleads: str
     source: str
     link: str
-    halves: tuple[float, float]
+    tried: tuple[Tried, ...] = ()
     gradual: bool = False
 
 
@@ -163,8 +185,35 @@ class MapVisualization(BaseVisualization):
             "misleads": method.misleads.format(score=plotted),
             "source": method.source,
             "link": method.link,
-            "halves": method.halves,
+            "tried": self._tried(settings, method.tried),
         }
+
+    def _tried(self, settings: Any, trials: Sequence[Tried]) -> dict[str, Any]:
+        """What the page says of the trials.
+
+        Returns:
+            "settings": this run's in words, where they are not the defaults; "halves": of the trial with the same ones,
+            None where there is none; "others": the other trials.
+        """
+        fields = changed(type(self), settings.model_dump(), self.model.info)
+        own = {field.name: field.words for field in fields if field.name not in WHAT}
+        known = form_fields(type(self), {}, self.model.info)
+        others = [
+            {"settings": in_words(one.settings, known), "halves": one.halves, "failed": one.failed}
+            for one in trials
+            if one.settings != own
+        ]
+        halves = next((one.halves for one in trials if one.settings == own), None)
+        return {"settings": in_words(own, known), "halves": halves, "others": others}
+
+
+def in_words(settings: Mapping[str, str], fields: Sequence[FormField]) -> str:
+    """Settings by name as a part of a sentence: "layer conv5, window 9 px"."""
+    return ", ".join(
+        f"{one.label[0].lower()}{one.label[1:]} {settings[one.name]} {one.unit}".rstrip()
+        for one in fields
+        if one.name in settings
+    )
 
 
 def _targets(x: FloatArray, rows: Sequence[Sequence[Prediction]], logits: bool) -> Targets:

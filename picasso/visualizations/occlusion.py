@@ -15,22 +15,33 @@ from picasso.errors import InvalidSetting
 from picasso.models.decoding import Prediction
 from picasso.models.info import ModelInfo, usual_window
 from picasso.models.preprocessing import Prepared
-from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings
+from picasso.numbers import counted, percent
+from picasso.visualizations.base import Cost, Field, Fill, Input, Settings
 from picasso.visualizations.classes import best_beside, chosen_by, classes_field, named_classes, named_field
-from picasso.visualizations.maps import Found, Show
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show, Tried
 
 COMPARED = 16  # positions at which a preview is compared with the exact scores
 TOGETHER = 16  # windows of a level, at least: few at a time take longer each
 
+METHOD = Method(
+    signed=True,
+    explains="drop of its {score} when a window is hidden, averaged over the windows that cover each pixel",
+    ends=("rises", "falls"),
+    reading="Where the map is red, hiding that part costs the class; where it is blue, the class gains. Large even "
+    "areas mean that no single window matters: try a larger one.",
+    misleads="It hides one window at a time: parts that only matter together show nothing. What covers the window is "
+    "itself something the model sees: compare two fills.",
+    source="Zeiler & Fergus 2013",
+    link="https://arxiv.org/abs/1311.2901",
+    tried=(Tried((0.98, 0.80)),),
+)
 
-class Occlusion(BaseVisualization):
+
+class Occlusion(MapVisualization):
     """What happens to the scores when one part of the picture is hidden."""
 
     description = "Hides one part of the picture at a time and shows where that costs a class most."
     reference_link = "https://arxiv.org/abs/1311.2901"
-    comparable = True
-    stoppable = True
-    of_classes = True
 
     class settings(Settings):  # noqa: N801 - the attribute's name is fixed
         window: int = Field(
@@ -99,10 +110,7 @@ class Occlusion(BaseVisualization):
             "answer": answer,
             **best_beside(self, answer),
             **prepared.seen(index),
-            "plotted": "logit" if logits else self.model.info.score_kind,
-            "score_kind": self.model.info.score_kind,
-            "signed": True,
-            "ends": ("rises", "falls"),
+            **self._facts(settings, logits),
             "positions": len(windows),
             "window": windows.size,
             "stride": min(settings.stride, *windows.size),
@@ -134,6 +142,11 @@ class Occlusion(BaseVisualization):
         fills = np.stack([make_fill(settings.fill, x, self.model.solid) for x in targets.x])
         window = (settings.window, settings.window)
         return Found(occlusion.occlusion(self.model, targets, fills, window, settings.stride))
+
+    @classmethod
+    def method(cls, settings: Any) -> Method:
+        """What the page says of it."""
+        return METHOD
 
     @classmethod
     def logits(cls, settings: Any, info: ModelInfo) -> bool:
@@ -193,8 +206,8 @@ class Occlusion(BaseVisualization):
             compared = each.begin + COMPARED * each.seconds
             hiding = each.begin + positions * each.seconds / info.preview_speed + compared
         own = (2 if settings.score == "logit" else 1) * info.seconds_per_image
-        share = f"each {each.share:.0%} of the work of running the whole network".replace("%", " %")
-        return Cost(f"{positions:,} positions", own + hiding, share)
+        share = f"{percent(each.share)} of the work of running the whole network"
+        return Cost(counted(positions, "position"), own + hiding, f"each {share}" if positions > 1 else share)
 
     @classmethod
     def _positions(cls, settings: Any, info: ModelInfo) -> int:
@@ -209,5 +222,6 @@ def _maps(found: occlusion.Occluded, top: Sequence[Prediction]) -> dict[str, Any
     maps = []
     for prediction in top:
         values = found.map(prediction.index)
-        maps.append(prediction.as_dict() | {"map": values, "low": np.nanmin(values), "high": np.nanmax(values)})
+        low, high = np.nanmin(values), np.nanmax(values)
+        maps.append(prediction.as_dict() | {"map": values, "low": low, "high": high, "limit": max(-low, high)})
     return {"maps": maps, "hidden": len(found.known), "covered": 1 - np.isnan(maps[0]["map"]).mean()}

@@ -10,7 +10,7 @@ from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Field, Fill, Settings
 from picasso.visualizations.classes import classes_field, named_classes, named_field
-from picasso.visualizations.maps import Found, MapVisualization, Method, Show
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show, Tried
 
 METHOD = Method(
     signed=True,
@@ -22,7 +22,7 @@ METHOD = Method(
     "than a cell are not there. With half of the picture hidden the model sees what it was not trained on.",
     source="Petsiuk et al. 2018",
     link="https://arxiv.org/abs/1806.07421",
-    halves=(0.96, 1.00),
+    tried=(Tried((0.96, 1.00)),),
     gradual=True,
 )
 
@@ -39,7 +39,7 @@ class RandomMasks(MapVisualization):
             0.05,
             ge=0,
             le=1,
-            title="Precision",
+            title="Tolerance",
             description="Stop once the mean standard error is this share of each map's range; 0 uses all masks",
         )
         cells: int = Field(

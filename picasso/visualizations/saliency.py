@@ -20,7 +20,7 @@ from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import Cost, Field, Fill, Settings
 from picasso.visualizations.classes import classes_field, how_many, named_classes, named_field
-from picasso.visualizations.maps import Found, MapVisualization, Method, Show
+from picasso.visualizations.maps import Found, MapVisualization, Method, Show, Tried
 
 ADDS_UP = ("lowers", "raises")
 GUIDED = "guided backpropagation"
@@ -35,7 +35,7 @@ METHODS = {
         "matter stays dark, and single pixels are noisy.",
         source="Simonyan et al. 2013",
         link="https://arxiv.org/abs/1312.6034",
-        halves=(0.60, 0.57),
+        tried=(Tried((0.60, 0.57)),),
     ),
     "gradient x input": Method(
         signed=True,
@@ -47,19 +47,20 @@ METHODS = {
         "to the score only in networks of ReLUs without biases.",
         source="Shrikumar et al. 2016",
         link="https://arxiv.org/abs/1605.01713",
-        halves=(0.67, 0.46),
+        tried=(Tried((0.67, 0.46)),),
     ),
     "SmoothGrad": Method(
         signed=False,
         explains="as the gradient, of the mean over noisy copies: largest change of its {score} for a small change "
         "of each pixel, without sign",
         ends=("no effect", "and more"),
-        reading="Bright pixels are those where a small change would move the class's {score} most, whatever the noise.",
+        reading="Bright pixels are those where a small change would move the class's {score} most, on average over "
+        "noisy copies of the picture.",
         misleads="It looks cleaner because it is a mean, not because the model is: another amount of noise gives "
         "another map, and noisy pictures are not what the model was trained on.",
         source="Smilkov et al. 2017",
         link="https://arxiv.org/abs/1706.03825",
-        halves=(0.68, 0.62),
+        tried=(Tried((0.68, 0.62)),),
         gradual=True,
     ),
     "integrated gradients": Method(
@@ -72,7 +73,13 @@ METHODS = {
         "The pictures on the way are none that the model was trained on.",
         source="Sundararajan et al. 2017",
         link="https://arxiv.org/abs/1703.01365",
-        halves=(0.65, 0.63),
+        tried=(
+            Tried((0.65, 0.63)),
+            Tried((0.70, 0.51), {"baseline": "grey"}),
+            Tried((0.70, 0.49), {"baseline": "white"}),
+            Tried((0.68, 0.52), {"baseline": "mean"}),
+            Tried((0.62, 0.59), {"baseline": "blur"}),
+        ),
         gradual=True,
     ),
     GUIDED: Method(
@@ -86,7 +93,7 @@ METHODS = {
         "what this class's {score} depends on.",
         source="Springenberg et al. 2014",
         link="https://arxiv.org/abs/1412.6806",
-        halves=(0.57, 0.60),
+        tried=(Tried((0.57, 0.60)),),
     ),
 }
 

@@ -11,6 +11,7 @@ import jinja2
 from flask import Flask
 
 from picasso.config import MEBIBYTE
+from picasso.numbers import counted, percent
 from picasso.visualizations.base import BaseVisualization
 from picasso.visualizations.discovery import Broken, Registry
 from picasso.web.glossary import glossed, term
@@ -32,7 +33,7 @@ def prepare_templates(app: Flask, registry: Registry) -> None:
     env.undefined = jinja2.StrictUndefined
     env.trim_blocks = env.lstrip_blocks = True
     env.filters.update(number=number, percent=percent, seconds=seconds, when=when, day=day, size=size)
-    env.filters.update(about=about, amount=amount, glossed=glossed)
+    env.filters.update(about=about, amount=amount, counted=counted, glossed=glossed)
     env.globals.update(term=term)
     core = app.jinja_loader
 
@@ -87,11 +88,6 @@ def number(value: float | None) -> str:
     else:
         text = f"{size:.3g}" if size < 1000 else f"{size:,.0f}"
     return f"−{text}" if value < 0 else text
-
-
-def percent(value: float) -> str:
-    """A share 0..1 as a whole percentage, without its sign."""
-    return str(round(value * 100))
 
 
 def seconds(value: float | None) -> str:

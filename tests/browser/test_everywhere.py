@@ -110,3 +110,27 @@ def test_dark_is_dark(new_context: Callable[..., BrowserContext]) -> None:
     page = new_context(color_scheme="dark").new_page()
     page.goto("/")
     expect(page.locator("body")).to_have_css("background-color", "rgb(22, 21, 19)")
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1280, 8), (1000, 4), (390, 3)])
+def test_the_usual_channels_fill_their_rows(visitor: Visitor, visitor_page: Page, width: int, columns: int) -> None:
+    visitor_page.set_viewport_size({"width": width, "height": 900})
+    visitor_page.goto(visitor.pages["features"])
+    expect(visitor_page.locator(".channels .map-stage.drawn")).to_have_count(6)
+    style = "one => getComputedStyle(one).gridTemplateColumns.split(' ').length"
+    assert visitor_page.locator(".channels").first.evaluate(style) == columns
+    assert 24 % columns == 0
+    tile = visitor_page.locator(".channels li").first
+    above, link = tile.locator("picasso-map").bounding_box(), tile.get_by_role("link").bounding_box()
+    assert above is not None
+    assert link is not None
+    assert link["y"] < above["y"] + above["height"]  # in the line where the map says its value
+
+
+def test_no_rule_below_the_last_setting_that_is_shown(visitor_page: Page) -> None:
+    visitor_page.goto("/visualizations/class-activation")
+    rows = visitor_page.locator(".field:visible")
+    rules = rows.evaluate_all("rows => rows.map(row => parseFloat(getComputedStyle(row).borderTopWidth))")
+    below = rows.evaluate_all("rows => rows.map(row => parseFloat(getComputedStyle(row).borderBottomWidth))")
+    assert rules == [0, 1, 1, 1]
+    assert not any(below)

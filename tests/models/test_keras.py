@@ -400,7 +400,7 @@ def test_weights_stay_after_everything_also_after_errors(opened):
     model.gradients(x, [0, 1])
     model.occlude(x[:1], np.array([(0, 0)]), (2, 2), x[1])
     with pytest.raises(tf.errors.InvalidArgumentError):
-        model.gradients(x, [0, CLASSES])
+        model._gradients(x, np.array([0, CLASSES]), True)
     with pytest.raises((TypeError, ValueError)):
         model.predict(x[:, :2])
     model.checkpoint = stop

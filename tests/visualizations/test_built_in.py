@@ -183,7 +183,7 @@ def test_what_occlusion_costs_follows_the_windows(tiny_model):
     cost = Occlusion.cost(settings, info)
     assert cost.what == "12 positions"
     assert cost.seconds == pytest.approx(0.1 + 0.5 + 12 * 0.02)
-    assert cost.remark == "each 40 % of the work of running the whole network"
+    assert cost.remark == "each 40\N{NO-BREAK SPACE}% of the work of running the whole network"
     fast = settings.model_copy(update={"precision": "fast"})
     preview = Occlusion.cost(fast, replace(info, preview_speed=1.5))
     assert preview.seconds == pytest.approx(0.1 + 0.5 + 12 * 0.02 / 1.5 + 0.5 + 16 * 0.02)

@@ -23,6 +23,9 @@ from picasso.visualizations.base import Input
 from picasso.visualizations.class_activation import ClassActivation
 from picasso.visualizations.discovery import discover
 from picasso.visualizations.feature_maps import FeatureMaps
+from picasso.visualizations.layers import with_extent
+from picasso.visualizations.maps import Method, Tried
+from picasso.visualizations.occlusion import Occlusion
 from picasso.visualizations.random_masks import RandomMasks
 from picasso.visualizations.saliency import METHODS, Saliency
 
@@ -265,3 +268,52 @@ def test_what_a_page_says_names_the_score(tiny_model, tmp_path, method):
     (result,) = run(Saliency, tiny_model, tmp_path, INPUTS[:1], method=method, classes=1)
     for text in ("explains", "reading", "misleads"):
         assert "{" not in result[text]
+
+
+METHOD = Method(
+    signed=False,
+    explains="its {score}",
+    ends=("none", "most"),
+    reading="Bright is much.",
+    misleads="It tells nothing.",
+    source="Nobody",
+    link="https://example.org",
+    tried=(Tried((0.8, 0.7)), Tried((0.9, 0.3), {"baseline": "white"})),
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "halves", "others"),
+    [
+        ({}, "", (0.8, 0.7), ["baseline white"]),
+        ({"classes": 2, "named": "bee"}, "", (0.8, 0.7), ["baseline white"]),  # what is drawn, not how
+        ({"noise": 0.5}, "", (0.8, 0.7), ["baseline white"]),  # which this method does not use
+        ({"baseline": "white"}, "baseline white", (0.9, 0.3), [""]),
+        ({"baseline": "blur"}, "baseline blur", None, ["", "baseline white"]),
+        ({"baseline": "white", "points": 9}, "baseline white, points 9", None, ["", "baseline white"]),
+    ],
+)
+def test_what_was_tried_is_said_of_the_very_settings(tiny_model, tmp_path, monkeypatch, values, words, halves, others):
+    monkeypatch.setitem(METHODS, "integrated gradients", METHOD)
+    result = run(Saliency, tiny_model, tmp_path, INPUTS[:1], method="integrated gradients", **values)[0]
+    tried = result["tried"]
+    assert (tried["settings"], tried["halves"]) == (words, halves)
+    assert [other["settings"] for other in tried["others"]] == others
+    assert [other["failed"] for other in tried["others"]] == [bool(other) for other in others]
+
+
+def test_a_default_that_follows_from_the_model_is_one(tiny_model, tmp_path):
+    """The layer of Class activation, the window of Occlusion."""
+    for visualization in (ClassActivation, Occlusion):
+        result = run(visualization, tiny_model, tmp_path, INPUTS[:1])[0]
+        assert result["tried"]["halves"] == visualization.method(visualization.parse_settings({})).tried[0].halves
+    other = with_extent(tiny_model.info)[0].path
+    assert other != tiny_model.info.default_layer
+    result = run(ClassActivation, tiny_model, tmp_path, INPUTS[:1], layer=other)[0]
+    assert (result["tried"]["settings"], result["tried"]["halves"]) == (f"layer {other}", None)
+    assert run(Occlusion, tiny_model, tmp_path, INPUTS[:1], window=3)[0]["tried"]["halves"] is None
+
+
+def test_an_occlusion_map_is_drawn_to_its_furthest_value(tiny_model, tmp_path):
+    for one in run(Occlusion, tiny_model, tmp_path, INPUTS[:1])[0]["maps"]:
+        assert one["limit"] == np.abs(one["map"]).max()

@@ -283,7 +283,7 @@ def test_maps_agree_where_they_are_the_same(tiny_model, tmp_path, monkeypatch):
     result = by_name(checks(tiny_model, tmp_path, methods="gradient,LayerCAM,occlusion", **QUICK))
     same, other = result["gradient"]["agreement"]
     assert (same["name"], same["similarity"], same["overlap"]) == ("LayerCAM", pytest.approx(1), 1)
-    assert same["verdict"] == "agrees"
+    assert same["verdict"] == "more"
     maps = [result[name]["map"].ravel() for name in ("gradient", "occlusion")]
     assert [result[name]["signed"] for name in ("gradient", "occlusion")] == [False, True]
     assert other["similarity"] == pytest.approx(stats.spearmanr(maps[0], np.abs(maps[1])).statistic, abs=1e-6)

@@ -17,7 +17,7 @@ from picasso.attribution.saliency import gradient, guided_backpropagation
 from picasso.attribution.targets import Targets
 from picasso.config import load_config
 from picasso.models.opening import open_model
-from picasso.visualizations import saliency
+from picasso.visualizations import class_activation, saliency
 from picasso.visualizations.base import Input
 from picasso.visualizations.class_activation import ClassActivation
 from picasso.visualizations.discovery import discover
@@ -31,12 +31,19 @@ ROOT = Path(__file__).resolve().parents[2]
 SIDE = 448
 LABELS = ["espresso", "tripod"]
 AS_SAID = 0.02  # how far a measured share may be from the one on the page
-METHODS = [
+discover()  # fills in what the classes need
+
+CHOICES = [
     *((Saliency, {"method": name}) for name in saliency.METHODS),
-    *((ClassActivation, {"method": name}) for name in ("Grad-CAM", "Grad-CAM++", "LayerCAM", "Score-CAM")),
+    *((ClassActivation, {"method": name}) for name in class_activation.METHODS),
+    (Occlusion, {}),
     (RandomMasks, {}),
 ]
-discover()  # fills in what the classes need
+TRIED = [
+    (visualization, choice | trial.settings)
+    for visualization, choice in CHOICES
+    for trial in visualization.method(visualization.parse_settings(choice)).tried
+]
 
 
 def half(name):
@@ -74,20 +81,15 @@ def shares(visualization, model, inputs, folder, **values):
 
 def named(value):
     """An id for a class or its settings."""
-    return value.__name__ if isinstance(value, type) else value.get("method", "default")
+    return value.__name__ if isinstance(value, type) else " ".join(value.values()) or "default"
 
 
-@pytest.mark.parametrize(("visualization", "values"), METHODS, ids=named)
+@pytest.mark.parametrize(("visualization", "values"), TRIED, ids=named)
 def test_what_the_page_says_is_so(model, two_things, tmp_path, visualization, values):
     found, result = shares(visualization, model, two_things, tmp_path, **values)
-    assert found == pytest.approx(result["halves"], abs=AS_SAID)
-    if values.get("method") != "gradient x input":  # whose page says that it fails
-        assert min(found) > 0.5
-
-
-def test_occlusion_lies_on_the_things(model, two_things, tmp_path):
-    found, _ = shares(Occlusion, model, two_things, tmp_path)
-    assert min(found) > 0.8
+    said = result["tried"]["halves"]
+    assert found == pytest.approx(said, abs=AS_SAID)
+    assert (min(found) < 0.5) == (min(said) < 0.5)  # the page says whether it fails
 
 
 def agreement(one, other):
@@ -118,15 +120,3 @@ def test_integrated_gradients_add_up(model, two_things, tmp_path):
     for one in result["maps"]:
         assert one["within"]
         assert one["map"].sum(dtype=float) == pytest.approx(one["change"], abs=one["gap"] + 1e-4)
-
-
-@pytest.mark.parametrize(
-    ("layer", "failing"),
-    [("block5c_add", {"Grad-CAM", "Grad-CAM++", "LayerCAM"}), ("block3b_add", {"Grad-CAM", "Score-CAM"})],
-)
-def test_earlier_layers_fail_as_the_page_says(model, two_things, tmp_path, layer, failing):
-    failed = set()
-    for method in ("Grad-CAM", "Grad-CAM++", "LayerCAM", "Score-CAM"):
-        found, _ = shares(ClassActivation, model, two_things, tmp_path, method=method, layer=layer)
-        failed |= {method} if min(found) < 0.5 else set()
-    assert failed == failing

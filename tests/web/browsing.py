@@ -108,6 +108,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Collects text."""
+        data = data.replace("\N{NO-BREAK SPACE}", " ")  # as it is read
         self.text += data
         if self._open and self._open[-1] == "title":
             self.title += data

@@ -192,6 +192,22 @@ def test_checks_are_sentences_with_the_manifests_numbers(visitor: Visitor) -> No
     assert "Those of this model cannot be shuffled" in text
 
 
+def test_verdicts_say_no_more_than_their_numbers(visitor: Visitor) -> None:
+    run = visitor.start("trust", methods="gradient,gradient x input,Grad-CAM", steps=10)
+    manifest = visitor.services.store.manifest(run)
+    assert manifest is not None
+    (best,) = manifest["results"][0]["classes"]
+    text = visitor.page(f"/runs/{run.id}/").text
+    than_chance = {"better": "better", "chance": "not clearly better", "worse": "worse"}
+    for one in best["methods"]:
+        more = sum(other["verdict"] == "more" for other in one["agreement"])
+        assert more == sum(other["overlap"] > other["chance"] for other in one["agreement"])
+        words = {0: "no more than by chance", 1: "more than by chance with 1 of 2", 2: "more than by chance"}
+        assert f"Other maps: shares {words[more]}." in text
+        assert f"Showing: {than_chance[one['insertion']['verdict']]} than chance." in text
+        assert f"Hiding: {than_chance[one['deletion']['verdict']]} than chance." in text
+
+
 def test_stopped_checks_say_what_was_not_done(visitor: Visitor, engine: InProcessEngine) -> None:
     engine.waiting = True
     run = visitor.start("trust", visitor.add(), methods="gradient,SmoothGrad,occlusion", classes=2, steps=10, maps=1)
