@@ -69,6 +69,10 @@ class Held:
         """Has the server look at its connections as if so much time had passed."""
         self.server.trigger.pull_trigger(lambda: self.server.maintenance(time.time() + seconds))
 
+    def all_left(self, seconds: float) -> None:
+        """Waits until it has no connection any more, looking at them as if so much time had passed, again and again."""
+        wait_for(lambda: self.later(seconds) or not self.connections())
+
     def connections(self) -> int:
         """How many there are."""
         return len(self.server.active_channels)
@@ -149,9 +153,8 @@ def test_who_takes_no_answer_is_left_after_a_while(held: Held) -> None:
         held.later(STALLED / 3)
         assert held.ask("/health/live")[0] == 200
         assert held.connections() >= threads
-        held.later(STALLED + 1)
+        held.all_left(STALLED + 1)
         assert held.ask("/status")[0] == 200
-        wait_for(lambda: held.connections() == 0)
 
 
 def test_headers_that_do_not_end_are_waited_for_a_while(held: Held) -> None:
@@ -160,8 +163,7 @@ def test_headers_that_do_not_end_are_waited_for_a_while(held: Held) -> None:
         held.later(STALLED / 3)
         connection.sendall(b"A: b\r\n")  # a line now and then does not help
         assert held.connections() == 1
-        held.later(STALLED + 1)
-        wait_for(lambda: held.connections() == 0)
+        held.all_left(STALLED + 1)
 
 
 def test_idle_connections_make_room(held: Held) -> None:
