@@ -116,7 +116,7 @@ def test_dark_is_dark(new_context: Callable[..., BrowserContext]) -> None:
 def test_the_usual_channels_fill_their_rows(visitor: Visitor, visitor_page: Page, width: int, columns: int) -> None:
     visitor_page.set_viewport_size({"width": width, "height": 900})
     visitor_page.goto(visitor.pages["features"])
-    expect(visitor_page.locator(".channels .map-stage.drawn")).to_have_count(6)
+    expect(visitor_page.locator(".channels").first.locator(".map-stage.drawn")).to_have_count(6)
     style = "one => getComputedStyle(one).gridTemplateColumns.split(' ').length"
     assert visitor_page.locator(".channels").first.evaluate(style) == columns
     assert 24 % columns == 0
