@@ -316,7 +316,8 @@ class KerasModel(Model):
             yield from super().occlude_in_parts(windows, logits=logits, preview=preview, enough=enough)
             return
         self._check_logits(logits)
-        self._taken(windows.x), self._taken(windows.fill[None])
+        for given in (windows.x, windows.fill[None]):
+            self._taken(given)
         passed, output = self._passed, int(logits)
         for numbers, scores in occluder.occlude_in_parts(windows, output=output, checkpoint=passed, enough=enough):
             yield numbers, self._checked(scores, logits)

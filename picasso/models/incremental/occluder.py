@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from picasso.models.base import never
 from picasso.models.incremental.geometry import IntArray
 from picasso.models.incremental.layout import lay_out
 from picasso.models.incremental.planning import BATCH, Batch, Planner
@@ -89,7 +90,7 @@ class Occluder:
         output: int = 0,
         checkpoint: Callable[[int], None] = lambda windows: None,
         most: int = BATCH,
-        enough: Callable[[], bool] = lambda: False,
+        enough: Callable[[], bool] = never,
     ) -> Iterator[tuple[IntArray, FloatArray]]:
         """The same batch by batch, as `Model.occlude_in_parts` gives it.
 
