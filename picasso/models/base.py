@@ -26,7 +26,7 @@ from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, Read
 from picasso.models.windows import Windows
 
 MAX_BATCH = 32
-SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
+SECONDS_PER_BATCH = 1.0  # a cancel waits for one batch at most
 GRADIENTS = (8, 16)  # in a batch, at least and at most: fewer take longer each
 TIMED_GRADIENTS = 4
 
@@ -119,7 +119,7 @@ class Model(ABC):
 
     @property
     def batch(self) -> int:
-        """Images per batch: 32, or fewer where a batch would take longer than half a second."""
+        """Images per batch: 32, or fewer where a batch would take longer than a second."""
         if not self.info.seconds_per_image:
             return MAX_BATCH
         return max(1, min(MAX_BATCH, int(SECONDS_PER_BATCH / self.info.seconds_per_image)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
+
 import keras
 import numpy as np
 import pytest
@@ -267,6 +269,42 @@ def test_each_batch_is_announced_and_can_be_the_last():
 
     with pytest.raises(Cancelled):
         occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=cancel)
+
+
+def test_a_cancel_waits_for_no_whole_batch(monkeypatch):
+    occluder = occluder_of(small())
+    run, ended = occluder._run, []
+
+    def later(batch, patches, kept, left):  # as if it were under way when the cancel comes
+        assert left.wait(60)
+        with pytest.raises(CancelledError):
+            run(batch, patches, kept, left)
+        ended.append(batch)
+        raise CancelledError
+
+    def cancel_the_second(windows):
+        if announced:
+            raise Cancelled("enough")
+        announced.append(windows)
+
+    announced = []
+    monkeypatch.setattr(occluder, "_run", later)
+    with pytest.raises(Cancelled):
+        occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=cancel_the_second, most=7)
+    assert len(ended) == 1
+
+
+def test_batches_are_larger_where_reading_the_weights_takes_long(monkeypatch):
+    planner = occluder_of(small()).planner
+    monkeypatch.setattr(planner, "_each", 0)
+    many = planner.batches(GRID, (4, 4), len(GRID))
+    monkeypatch.setattr(planner, "_each", 1e9)
+    assert len(planner.batches(GRID, (4, 4), len(GRID))) == 1 < len(many)
+
+
+def test_what_steps_read_is_known_without_their_biases():
+    read_by_steps = [step.learnt for step in occluder_of(small()).graph.steps]
+    assert read_by_steps == [3 * 3 * 3 * 8, 3 * 3 * 8, 8 * 8, 0, 9 * 6 * 8 * 3 + 3]  # of a Dense layer all
 
 
 def test_a_plan_says_what_it_costs():

@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from picasso.models.info import OcclusionPlan
 from picasso.models.windows import Windows
 
 FloatArray = NDArray[np.float32]
-SECONDS_PER_BATCH = 0.5  # a cancel waits for one batch at most
+SECONDS_PER_BATCH = 1.0  # results come batch by batch; a cancel waits for one segment of it
 STREAMS = 3  # batches at a time: what one does on a single core, or waits for, does not keep the others waiting
 TIMED = 3  # the first time compiles, the second one still prepares buffers
 
@@ -102,13 +103,15 @@ class Occluder:
         """
         kept = self.prepare(windows.x)  # its own, whatever image is prepared between two batches
         number = self.graph.outputs[output]
+        left = threading.Event()  # nobody waits for the rest
 
         def run(batch: Batch) -> tuple[IntArray, FloatArray]:
             rows, columns = batch.sizes[0].tolist()
             patches = windows.some(batch.windows).patches(batch.starts[0].T, (rows, columns))
-            return batch.windows, self._run(batch, tf.cast(patches, self.graph.dtype), kept)[number].numpy()
+            return batch.windows, self._run(batch, tf.cast(patches, self.graph.dtype), kept, left)[number].numpy()
 
-        with ThreadPoolExecutor(STREAMS) as streams:
+        with ThreadPoolExecutor(STREAMS) as streams, ExitStack() as leaving:
+            leaving.callback(left.set)
             running: deque[Future[tuple[IntArray, FloatArray]]] = deque()
             for batch in self._batches(windows.corners, windows.size, most):
                 if len(running) > STREAMS:  # one more waits, so that no stream does
@@ -148,11 +151,13 @@ class Occluder:
     def _batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH) -> list[Batch]:
         return self.planner.batches(corners, window, most, self.work_per_second * SECONDS_PER_BATCH)
 
-    def _run(self, batch: Batch, patches: Any, kept: dict[int, Any]) -> dict[int, Any]:
-        """The network's outputs for the patches of one batch."""
+    def _run(self, batch: Batch, patches: Any, kept: dict[int, Any], left: threading.Event) -> dict[int, Any]:
+        """The network's outputs for the patches of one batch; CancelledError soon after `left` is set."""
         values = {self.graph.image: patches}
         starts, sizes = tf.constant(batch.starts), tf.constant(batch.sizes)
         for index, segment in enumerate(self.layout.segments):
+            if left.is_set():
+                raise CancelledError
             function = self._function(index, index <= batch.segments, index < batch.segments)
             entering = [values[number] for number in segment.entering]
             values = dict(zip(segment.leaving, function(entering, kept, starts, sizes), strict=True))

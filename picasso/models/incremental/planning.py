@@ -20,6 +20,7 @@ BANDS = 4  # into how many the windows are divided at most
 MEMORY = 2**27  # bytes of a batch's activations: 128 MB
 FLOAT = 4  # bytes
 CALL = 5e7  # multiply-adds that take as long as calling a segment, about 0.5 ms
+READ = 64  # those that take as long as reading a weight, which each batch does once
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class Planner:
                 self._work.add(number, span, step.work, step.whole_work)
                 self._floats.add(number, span, *_floats(step))
         self._sizes = np.array([span.cells for span in layout.spans])
+        learnt = sum(step.learnt for segment in layout.segments for step in segment.steps)
+        self._each = CALL * len(layout.segments) + READ * learnt  # multiply-adds that a batch costs beside its windows
 
     def batches(self, corners: IntArray, window: tuple[int, int], most: int = BATCH, work: float = 0) -> list[Batch]:
         """All windows, in batches.
@@ -129,8 +132,7 @@ class Planner:
         size = max(1, int(min(most, fitting, quick)))
         ways = itertools.chain(*(_partitions(changes, part) for part in {size, math.ceil(size / 2)}))
         plans = ([self._batch(part, changes) for part in parts] for parts in ways)
-        calls = CALL * len(self.layout.segments)
-        return min(plans, key=lambda plan: self.total(plan) + calls * len(plan))
+        return min(plans, key=lambda plan: self.total(plan) + self._each * len(plan))
 
     def work(self, batch: Batch) -> float:
         """Multiply-adds for one window of a batch."""

@@ -41,6 +41,11 @@ class Step:
         """Multiply-adds for a whole output."""
         return self.work * (math.prod(self.shape[:2]) if len(self.shape) == 3 else 1)
 
+    @property
+    def learnt(self) -> int:
+        """How many weights it reads."""
+        return sum(math.prod(variable.shape) for variable in getattr(self.layer, "variables", ()))
+
     def whole(self, inputs: list[Any]) -> Any:
         """The output for whole inputs."""
         return self.call(*(tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x for x in inputs))
@@ -157,6 +162,10 @@ class Convolution(Local):
     def entering(self) -> float:
         return float(self.kernel.shape[2])
 
+    @property
+    def learnt(self) -> int:
+        return math.prod(self.kernel.shape)
+
     def on_whole(self, inputs: list[Any]) -> Any:
         strides = [axis.stride for axis in self.axes]
         padding = self._padding()
@@ -190,6 +199,10 @@ class Widened(Local):
     @property
     def entering(self) -> float:
         return self.widen.entering + self.widen.shape[2]
+
+    @property
+    def learnt(self) -> int:
+        return self.widen.learnt + self.depthwise.learnt
 
     def on_whole(self, inputs: list[Any]) -> Any:
         return self.depthwise.whole([self.widen.whole(inputs)])
