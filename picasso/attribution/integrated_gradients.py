@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from picasso.attribution.targets import FloatArray, IntArray, Model, Step, Targets, unwatched
 
-FIRST = 8  # intervals to begin with, evenly spaced
+FIRST = 16  # intervals to begin with, evenly spaced
 ADDED = 8  # points that a refinement adds; not the model's batch, so that results do not depend on its speed
 
 
@@ -39,7 +39,7 @@ class Integrated:
 
 
 def most_points(limit: int) -> int:
-    """How many points there are at most, if there may be `limit`: 9, 17, 25, ..."""
+    """How many points there are at most, if there may be `limit`: 17, 25, 33, ..."""
     return FIRST + 1 + max(0, limit - FIRST - 1) // ADDED * ADDED
 
 

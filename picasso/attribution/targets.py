@@ -106,6 +106,6 @@ def unwatched(_fraction: float, _maps: FloatArray) -> bool:
 
 
 def parts(count: int, size: int) -> Iterator[slice]:
-    """0..count in slices of at most `size`."""
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+    """0..count in balanced slices of at most `size`."""
+    ends = np.linspace(0, count, -(-count // size) + 1).astype(int).tolist()
+    yield from map(slice, ends, ends[1:])

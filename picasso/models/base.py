@@ -10,7 +10,9 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -27,8 +29,9 @@ from picasso.models.windows import Windows
 
 MAX_BATCH = 32
 SECONDS_PER_BATCH = 1.0  # a cancel waits for one batch at most
-GRADIENTS = (8, 16)  # in a batch, at least and at most: fewer take longer each
-TIMED_GRADIENTS = 4
+GRADIENTS = (17, 9)  # images at a time; the fewer where the others take longer than SECONDS_OF_GRADIENTS
+SECONDS_OF_GRADIENTS = 2.0
+FEW = 4  # images from which on they are divided among streams
 
 
 def nothing() -> None:
@@ -57,12 +60,27 @@ def hide(x: FloatArray, corners: NDArray[np.int64], window: tuple[int, int], fil
     return Windows(x, corners, window, fill).hidden()
 
 
+def side_by_side(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], streams: int) -> list[Any]:
+    """What a function gives for each call's arguments, in order; so many at a time, a single one in this thread."""
+    if streams == 1:
+        return [function(*call) for call in calls]
+    found: list[Any] = []
+    with ThreadPoolExecutor(streams) as pool:
+        running: deque[Future[Any]] = deque()
+        for call in calls:
+            running.append(pool.submit(function, *call))
+            if len(running) == streams:
+                found.append(running.popleft().result())
+        return found + [future.result() for future in running]
+
+
 class Model(ABC):
     """A trained network, opened. An adapter implements `_scores` and, where it can, `_gradients`."""
 
     info: ModelInfo
     preprocessor: ReadyMade | OwnFunction
     own_decode: tuple[Callable[..., Any], str] | None = None
+    streams = 1  # parts of a batch whose gradients are computed side by side, in threads of their own
     checkpoint: Callable[[], None]
 
     def __init__(self) -> None:
@@ -126,9 +144,9 @@ class Model(ABC):
 
     @property
     def gradient_batch(self) -> int:
-        """Images per batch where gradients are computed: fewer, because backward keeps every layer's output."""
-        fewest, most = GRADIENTS
-        return max(fewest, min(most, self.batch // 2))
+        """Images at a time where gradients are computed: fewer, because backward keeps every layer's output."""
+        many, few = GRADIENTS
+        return many if self.info.seconds_per_gradient * many <= SECONDS_OF_GRADIENTS else few
 
     def warm_up(self) -> None:
         """Does ahead what first gradients would have to wait for, and finds out whether there are any."""
@@ -160,13 +178,14 @@ class Model(ABC):
         )
 
     def _seconds_per_gradient(self, logits: bool) -> float:
-        """Seconds that the gradient of one image of a batch takes."""
-        size, times = max(2, min(TIMED_GRADIENTS, self.batch // 2)), []  # one image alone may go another way
+        """Seconds that the gradient of one image takes among as many as there are at a time."""
+        count, times = GRADIENTS[1] // self.streams, []
+        part = np.zeros((count, *self.info.input_shape), np.float32), np.zeros(count, np.int64), logits
         for _ in range(2):
             start = time.perf_counter()
-            self._gradients(np.zeros((size, *self.info.input_shape), np.float32), np.zeros(size, np.int64), logits)
+            side_by_side(self._gradients, [part] * self.streams, self.streams)
             times.append(time.perf_counter() - start)
-        return min(times) / size
+        return min(times) / (count * self.streams)
 
     def preprocess(self, images: Sequence[Image.Image]) -> Prepared:
         """What the model takes, made from pictures of any size."""
@@ -235,22 +254,25 @@ class Model(ABC):
             NotFinite, ValueError: as `predict`; or a class does not exist.
         """
         self._check_logits(logits)
-        parts = [
-            self._gradients(part, outputs, logits) * signs for part, outputs, signs in self._for_gradients(x, classes)
-        ]
-        return self._finite(np.concatenate(parts), "gradients")
+
+        def run(part: FloatArray, outputs: NDArray[np.int64], signs: FloatArray) -> tuple[FloatArray, ...]:
+            return (self._gradients(part, outputs, logits) * signs,)
+
+        (gradients,) = self._in_parts(run, x, classes)
+        return self._finite(gradients, "gradients")
 
     def scored_gradients(
         self, x: FloatArray, classes: Sequence[int], *, logits: bool = True
     ) -> tuple[NDArray[np.float32], FloatArray]:
         """What `predict` and `gradients` give, for what the gradients cost."""
         self._check_logits(logits)
-        scores, gradients = [], []
-        for part, outputs, signs in self._for_gradients(x, classes):
-            score, gradient = self._scored_gradients(part, outputs, logits)
-            scores.append(score)
-            gradients.append(gradient * signs)
-        return self._checked(np.concatenate(scores), logits), self._finite(np.concatenate(gradients), "gradients")
+
+        def run(part: FloatArray, outputs: NDArray[np.int64], signs: FloatArray) -> tuple[FloatArray, ...]:
+            scores, gradients = self._scored_gradients(part, outputs, logits)
+            return scores, gradients * signs
+
+        scores, gradients = self._in_parts(run, x, classes)
+        return self._checked(scores, logits), self._finite(gradients, "gradients")
 
     def guided_gradients(self, x: FloatArray, classes: Sequence[int], *, logits: bool = True) -> FloatArray:
         """As `gradients`, but that every ReLU y hands back g * (g > 0) * (y > 0), and not g * (y > 0).
@@ -261,11 +283,12 @@ class Model(ABC):
             NotSupported: an activation is no ReLU, or cannot be seen; or as `gradients`.
         """
         self._check_logits(logits)
-        guided = self._guided_gradients
-        parts = [
-            guided(part, outputs, signs.ravel(), logits) for part, outputs, signs in self._for_gradients(x, classes)
-        ]
-        return self._finite(np.concatenate(parts), "gradients")
+
+        def run(part: FloatArray, outputs: NDArray[np.int64], signs: FloatArray) -> tuple[FloatArray, ...]:
+            return (self._guided_gradients(part, outputs, signs.ravel(), logits),)
+
+        (gradients,) = self._in_parts(run, x, classes)
+        return self._finite(gradients, "gradients")
 
     def layer(self, path: str) -> Layer:
         """The layer of that path.
@@ -305,15 +328,13 @@ class Model(ABC):
         """
         self._check_logits(logits)
         path = self.layer(layer).path
-        activations, gradients = [], []
-        for part, outputs, signs in self._for_gradients(x, classes):
-            activation, gradient = self._layer_gradients(part, outputs, path, logits)
-            activations.append(activation)
-            gradients.append(gradient * signs)
-        return (
-            self._finite(np.concatenate(activations), "activations"),
-            self._finite(np.concatenate(gradients), "gradients"),
-        )
+
+        def run(part: FloatArray, outputs: NDArray[np.int64], signs: FloatArray) -> tuple[FloatArray, ...]:
+            activations, gradients = self._layer_gradients(part, outputs, path, logits)
+            return activations, gradients * signs
+
+        activations, gradients = self._in_parts(run, x, classes)
+        return self._finite(activations, "activations"), self._finite(gradients, "gradients")
 
     @property
     def weighted_layers(self) -> tuple[str, ...]:
@@ -419,9 +440,9 @@ class Model(ABC):
             raise NotFinite(f"What is given to {self.info.name} has numbers that are NaN or infinite.")
         return x
 
-    def _batches(self, x: FloatArray, size: int | None = None) -> Iterator[FloatArray]:
-        """Balanced parts of at most `size` images; asks `checkpoint` before each."""
-        for part in np.array_split(x, math.ceil(len(x) / (size or self.batch))):
+    def _batches(self, x: FloatArray, count: int | None = None) -> Iterator[FloatArray]:
+        """So many balanced parts, or as many as there are batches; asks `checkpoint` before each."""
+        for part in np.array_split(x, count or math.ceil(len(x) / self.batch)):
             self._passed(len(part))
             yield part
 
@@ -430,25 +451,32 @@ class Model(ABC):
         self.checkpoint()
         self.calls += images
 
-    def _for_gradients(
-        self, x: FloatArray, classes: Sequence[int]
-    ) -> Iterator[tuple[FloatArray, NDArray[np.int64], NDArray[np.float32]]]:
-        """Parts of `gradient_batch` images at most.
+    def _in_parts(
+        self,
+        function: Callable[[FloatArray, NDArray[np.int64], FloatArray], tuple[FloatArray, ...]],
+        x: FloatArray,
+        classes: Sequence[int],
+    ) -> list[FloatArray]:
+        """What a function gives for all images: arrays (N, ...). Parts of them are computed side by side.
 
-        With each come the network's output for each image's class, and the sign (n, 1, 1, 1) of its gradient.
+        Args:
+            function: of some images, the network's output for each one's class, and the sign (n, 1, 1, 1) that each
+                one's gradient is to have.
         """
-        x, numbers, size = self._taken(x), np.asarray(classes, np.int64), self.gradient_batch
+        x, numbers = self._taken(x), np.asarray(classes, np.int64)
         if numbers.shape != (len(x),) or numbers.min() < 0 or numbers.max() >= self.info.classes:
             raise ValueError(
                 f"{len(x)} images need as many classes, 0 to {self.info.classes - 1}; got {numbers.tolist()}."[:300]
             )
-        chosen = np.array_split(numbers, math.ceil(len(x) / size))
-        for part, outputs in zip(self._batches(x, size), chosen, strict=True):
-            signs = np.ones((len(part), 1, 1, 1), np.float32)
-            if self.info.both_sides:
-                signs[outputs == 0] = -1
-                outputs = np.zeros_like(outputs)
-            yield part, outputs, signs
+        count = math.ceil(len(x) / self.gradient_batch)
+        count = min(count * self.streams, len(x)) if len(x) >= FEW else count
+        outputs, signs = numbers, np.ones((len(x), 1, 1, 1), np.float32)
+        if self.info.both_sides:
+            outputs, signs[numbers == 0] = np.zeros_like(numbers), -1
+        divided = (np.array_split(values, count) for values in (outputs, signs))
+        calls = zip(self._batches(x, count), *divided, strict=True)
+        found = side_by_side(function, calls, min(count, self.streams))
+        return [np.concatenate(one) for one in zip(*found, strict=True)]
 
     def _sides(self, scores: NDArray[np.float32], logits: bool) -> NDArray[np.float32]:
         """What the network gives as scores of all classes: of both sides, where one sigmoid stands for two."""

@@ -69,6 +69,8 @@ class KerasModel(Model):
         NotSupported: the model takes no image, or gives no class scores.
     """
 
+    streams = 2  # what one does on a single core, or waits for, does not keep the other waiting
+
     def __init__(self, config: Config, path: Path) -> None:
         super().__init__()
         file, weights = model_files(config, path)

@@ -1,9 +1,9 @@
-"""Compiled functions of TensorFlow: cut out of a trace, and run by one thread at a time."""
+"""Compiled functions of TensorFlow: cut out of a trace, and each run by one thread at a time."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -26,6 +26,26 @@ class InTurn:
     def __call__(self, *args: Any) -> Any:
         with self._lock:
             return self.function(*args)
+
+
+class Copies:
+    """A compiled function that several threads may run at once: each has a copy of its own, made when it is needed.
+
+    Args:
+        make: makes one; called by one thread at a time.
+    """
+
+    def __init__(self, make: Callable[[], Callable[..., Any]]) -> None:
+        self._make, self._idle = make, list[Callable[..., Any]]()
+        self._making = threading.Lock()
+
+    def __call__(self, *args: Any) -> Any:
+        with self._making:
+            function = self._idle.pop() if self._idle else self._make()
+        try:
+            return function(*args)
+        finally:
+            self._idle.append(function)
 
 
 def cut_out(trace: Any, inputs: Sequence[Any], outputs: Sequence[Any], count: int | None = None) -> InTurn:

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from picasso.models.keras_compiled import InTurn, cut_out
+from picasso.models.keras_compiled import Copies, InTurn, cut_out
 from picasso.models.keras_gradients import given_by_relu, guiding
 
 v1 = tf.compat.v1
@@ -81,7 +81,7 @@ class Trace:
     ) -> tuple[Any, Any, Any] | None:
         """All scores of one output, what a layer gives (or the images), and the gradient with respect to that.
 
-        It is that of each image's score for its class times its sign.
+        It is that of each image's score for its class times its sign. Several threads may ask at once.
 
         Args:
             classes: int (n,).
@@ -101,7 +101,12 @@ class Trace:
         if made is None:
             return None
         x, (inputs, outputs) = self._tensor(x), made
-        function = self._once(("function", count, *key), lambda: cut_out(self._outputs, inputs, outputs, count))
+
+        def copy() -> InTurn:
+            with self._building:
+                return cut_out(self._outputs, inputs, outputs, count)
+
+        function = self._once(("function", count, *key), lambda: Copies(copy))
         scores, *given, gradient = function(x, tf.constant(classes, tf.int64), tf.constant(signs, tf.float32))
         return scores, given[0] if given else x, gradient
 

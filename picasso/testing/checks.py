@@ -232,7 +232,7 @@ def _unchanged(model: Model, before: NDArray[np.float32], what: str) -> None:
 def _slow(model: Model) -> Iterator[None]:
     """A batch is one image."""
     info = model.info
-    model.info = replace(info, seconds_per_image=0.5)
+    model.info = replace(info, seconds_per_image=1.0)
     try:
         with patch("picasso.models.base.GRADIENTS", (1, 1)):
             yield

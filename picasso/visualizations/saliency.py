@@ -153,10 +153,10 @@ class Saliency(MapVisualization):
         )
         points: int = Field(
             129,
-            ge=9,
+            ge=17,
             le=513,
             title="Points",
-            description="Of the way, at most: 9, and 8 more as long as the values do not add up",
+            description="Of the way, at most: 17, and 8 more as long as the values do not add up",
             json_schema_extra=only("integrated gradients"),
         )
         gap: float = Field(

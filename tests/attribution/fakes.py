@@ -14,7 +14,7 @@ class Fake(Model):
     """Scores of images (height, width, channels). `sizes` are the batches that came; logits are twice the scores.
 
     Args:
-        seconds: that one image takes, by its info: 0.5 / `seconds` images make a batch.
+        seconds: that one image takes, by its info: 1 / `seconds` images make a batch.
     """
 
     def __init__(self, shape, classes, layers=(), seconds=0.0):

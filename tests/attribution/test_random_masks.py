@@ -156,7 +156,7 @@ def test_a_model_that_does_not_care_needs_the_fewest():
     assert not found.maps.any()
 
 
-@pytest.mark.parametrize("seconds", [0.17, 0.9])
+@pytest.mark.parametrize("seconds", [0.34, 1.8])
 def test_the_batch_and_the_company_do_not_matter(seconds):
     model = Power(WEIGHTS, 2)
     both, one = rise(model), rise(Power(WEIGHTS, 2, seconds=seconds), classes=(0,))

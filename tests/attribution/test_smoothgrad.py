@@ -46,7 +46,7 @@ def test_without_noise_it_is_the_gradient():
     np.testing.assert_allclose(result, WEIGHTS[[2, 0, 1]] * IMAGES[[0, 0, 1]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.17, 0.9])
+@pytest.mark.parametrize("seconds", [0.0, 0.34, 1.8])
 def test_the_company_and_the_batch_do_not_matter(seconds):
     """The same image gives the same map alone, with others, and on a slow machine; another seed another one."""
     values = {"samples": 6, "noise": 0.3}
@@ -76,7 +76,7 @@ def test_it_tells_how_far_it_is():
     assert result.samples.tolist() == [32] * 3
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.9])
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 1.8])
 @pytest.mark.parametrize("asked", [1, 2])
 def test_one_that_has_enough_gets_the_mean_over_the_samples_so_far(asked, seconds):
     """Of 12 samples of 3 targets come as many as fill one or two batches: the mean of w * (x + e)^2 over those."""

@@ -49,9 +49,9 @@ METHODS = {
 @pytest.fixture
 def model(tiny_model, monkeypatch):
     """One image at a time, so that every method has several batches."""
-    slow = replace(tiny_model.info, seconds_per_image=0.4)
+    slow = replace(tiny_model.info, seconds_per_image=0.8)
     monkeypatch.setattr(tiny_model, "info", slow)
-    monkeypatch.setattr("picasso.models.base.GRADIENTS", (1, 16))
+    monkeypatch.setattr("picasso.models.base.GRADIENTS", (1, 1))
     return tiny_model
 
 

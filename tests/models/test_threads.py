@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -10,6 +11,8 @@ import pytest
 from keras import layers
 
 from picasso.config import Config
+from picasso.errors import Cancelled
+from picasso.models.base import side_by_side
 from picasso.models.opening import open_model
 
 THREADS, CALLS = 4, 150
@@ -63,3 +66,30 @@ def test_a_question_does_not_wait_for_a_run(model):
     expected = model.predict(x)
     with model._folded._lock:  # as if a run had a batch in it
         np.testing.assert_allclose(model.predict_beside(x, 1), expected, atol=1e-6)
+
+
+def test_parts_run_side_by_side_and_come_in_order():
+    both = threading.Barrier(2)
+
+    def meet(number):
+        both.wait(60)
+        return number
+
+    assert side_by_side(meet, [(number,) for number in range(6)], 2) == list(range(6))
+
+
+def test_a_single_stream_is_this_thread():
+    assert side_by_side(threading.current_thread, [(), ()], 1) == [threading.current_thread()] * 2
+
+
+def test_a_cancel_between_parts_ends_those_under_way():
+    ended = []
+
+    def calls():
+        yield (1,)
+        yield (2,)
+        raise Cancelled("no more")
+
+    with pytest.raises(Cancelled):
+        side_by_side(ended.append, calls(), 2)
+    assert sorted(ended) == [1, 2]

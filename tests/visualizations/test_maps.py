@@ -71,10 +71,10 @@ def test_saliency_is_the_method_on_each_picture_and_class(tiny_model, tmp_path, 
 
 
 def test_integrated_gradients_say_how_far_they_add_up(tiny_model, tmp_path):
-    (result,) = run(Saliency, tiny_model, tmp_path, INPUTS[:1], method="integrated gradients", gap=0, points=9)
+    (result,) = run(Saliency, tiny_model, tmp_path, INPUTS[:1], method="integrated gradients", gap=0, points=17)
     for one in result["maps"]:
         assert one["gap"] == pytest.approx(abs(one["map"].sum(dtype=float) - one["change"]), abs=1e-4)
-        assert one["points"] == 9
+        assert one["points"] == 17
         assert one["within"] is False
 
 
@@ -167,7 +167,7 @@ def test_the_page_sees_a_map_while_it_sharpens(tiny_model, tmp_path):
 )
 def test_a_stopped_map_is_the_one_of_less_work(tiny_model, tmp_path, monkeypatch, visualization, values, has, fewer):
     """The first picture as it was when the person had enough, and how far that is; no other was begun."""
-    monkeypatch.setattr(tiny_model, "info", replace(tiny_model.info, seconds_per_image=0.5))  # one at a time
+    monkeypatch.setattr(tiny_model, "info", replace(tiny_model.info, seconds_per_image=1.0))  # one at a time
     settings = visualization.parse_settings({"classes": 2, **values}, tiny_model.info)
     told = []
     made = visualization(tiny_model, lambda share, *_: told.append(share), lambda: True)
@@ -186,7 +186,7 @@ def test_quick_maps_are_stopped_between_pictures(tiny_model, tmp_path, method):
     visualization = Saliency if method == "gradient" else ClassActivation
     settings = visualization.parse_settings({"method": method, "classes": 4}, tiny_model.info)
     made = visualization(tiny_model, None, lambda: True)
-    assert len(made.make_visualization(INPUTS, tmp_path, settings)) == 4  # 16 gradients go together
+    assert len(made.make_visualization(INPUTS, tmp_path, settings)) == 3  # of nine: at most 17 gradients go together
     assert made.stopped
 
 
@@ -290,7 +290,7 @@ METHOD = Method(
         ({"noise": 0.5}, "", (0.8, 0.7), ["baseline white"]),  # which this method does not use
         ({"baseline": "white"}, "baseline white", (0.9, 0.3), [""]),
         ({"baseline": "blur"}, "baseline blur", None, ["", "baseline white"]),
-        ({"baseline": "white", "points": 9}, "baseline white, points 9", None, ["", "baseline white"]),
+        ({"baseline": "white", "points": 17}, "baseline white, points 17", None, ["", "baseline white"]),
     ],
 )
 def test_what_was_tried_is_said_of_the_very_settings(tiny_model, tmp_path, monkeypatch, values, words, halves, others):
