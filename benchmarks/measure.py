@@ -82,6 +82,9 @@ def warm(path: Path, methods: Sequence[str], windows: Sequence[int], seconds: fl
             compare(able, opened, case, facts, seconds, rounds, tell)
             if method == "occlusion":
                 tell(facts | {"question": "exactness", "library": able["picasso"].NAME} | exactness(opened, case))
+                if opened["picasso"].info.preview_speed:
+                    found = preview(opened, case, seconds, rounds)
+                    tell(facts | {"question": "preview", "library": able["picasso"].NAME} | found)
 
 
 def compare(
@@ -141,6 +144,21 @@ def exactness(opened: dict[str, Any], case: Case) -> Row:
         "deviation": float(deviation),
         "positions": len(positions),
     }
+
+
+def preview(opened: dict[str, Any], case: Case, seconds: float, rounds: int) -> Row:
+    """How quick occlusion in bfloat16 is beside the dense one in float32, and how alike its map is to the exact one."""
+    from benchmarks.libraries import picasso, plain
+
+    jobs = [picasso.occlude(opened["picasso"], case, preview=True), plain.occlude(opened["plain"], case)]
+    for job in jobs:
+        job.run()
+    ours, dense = (
+        statistics.median(wall for wall, _ in pairs) / job.positions
+        for job, pairs in zip(jobs, alternate(jobs, seconds, rounds), strict=True)
+    )
+    maps = [picasso.occlude(opened["picasso"], case, preview=fast).run() for fast in (True, False)]
+    return {"seconds": ours, "dense": dense, "correlation": float(np.corrcoef(*(one.ravel() for one in maps))[0, 1])}
 
 
 def cold(path: Path, method: str, name: str, warm_up: bool, tell: Tell) -> None:

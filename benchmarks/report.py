@@ -41,6 +41,12 @@ gathering patches and into convolutions too small to keep all cores busy. The fl
 another processor, one with AMX. The deviation is the largest difference from
 the dense scores, as a share of the largest score.
 """
+PREVIEW = """### Preview in bfloat16
+
+Not exact, and offered only where the processor is quick enough in it: times as fast as the dense way in float32. In
+brackets: how alike its map is to the exact one (correlation; the networks with random weights have maps of little but
+rounding).
+"""
 METHODS = f"""## Other methods, warm
 
 Against the fastest peer that has the method, with the same numbers of samples ({SAMPLES}), points ({POINTS}), channels
@@ -98,6 +104,7 @@ def markdown(results: Results) -> str:
     sections = [
         INTRODUCTION.format(conditions=_conditions(results)),
         OCCLUSION + _occlusion(results),
+        PREVIEW + _preview(results) if results.of(question="preview") else "",
         METHODS + _methods(results),
         ASKING + _asking(results),
         BROWSING + _browsing(results),
@@ -170,6 +177,19 @@ def _occlusion(results: Results) -> str:
         rows.append(cells + [_times(ratios.get(WINDOW, {}).get(peer)) for peer in peers])
     heads = ["network", *(f"window {window}" for window in windows), "floor (32)", "met", "bound (32)", "reached"]
     return _table([*heads, "deviation", *peers], rows)
+
+
+def _preview(results: Results) -> str:
+    windows = sorted(_all(results, "window", question="preview"))
+    rows = []
+    for network in _all(results, "network", question="preview"):
+        found = {row["window"]: row for row in results.of(question="preview", network=network)}
+        rows.append([network, *(_previewed(found[window]) if window in found else "" for window in windows)])
+    return _table(["network", *(f"window {window}" for window in windows)], rows)
+
+
+def _previewed(row: Row) -> str:
+    return f"{row['dense'] / row['seconds']:.2f} ({row['correlation']:.3f})"
 
 
 def _methods(results: Results) -> str:

@@ -25,6 +25,8 @@ class Results:
     question "browsing": the same in the browser, from the pointer to the bars, also `beside` and `late_beside` (while
     "Can it be trusted?" runs); `paint`, the slowest first paint; `answers`;
     question "exactness": `share` (of the multiply-adds), `whole_from`, `deviation`, `positions`;
+    question "preview": `seconds` (of occlusion in bfloat16), `dense` (in turn with it), `correlation` (of its map with
+    the exact one);
     question "cold": `open_seconds`, `warm_up_seconds`, `seconds` (to the first map), `imported_mb`, `loaded_mb`,
     `peak_mb`.
     """

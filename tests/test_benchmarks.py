@@ -35,6 +35,7 @@ def results(tmp_path: Path) -> Results:
     rows = [
         warm("Picasso", 0.1, "occlusion", 32),
         warm("Picasso", 0.1, "occlusion", 32) | {"question": "exactness", "share": 0.2, "deviation": 2e-6},
+        warm("Picasso", 0.05, "occlusion", 32) | {"question": "preview", "dense": 0.4, "correlation": 0.98},
         warm("TensorFlow", 0.42, "occlusion", 32),
         warm("xplique", 0.5, "occlusion", 32),
         warm("Picasso", 0.2),
@@ -61,6 +62,10 @@ def results(tmp_path: Path) -> Results:
 def test_occlusion_is_told_in_ratios_beside_its_floor_and_its_bound(results: Results):
     page = report.markdown(results)
     assert "| VGG16 | 4.20 | 4.0 | yes | 5.00 | 84% | 2e-06 | 5.00 |" in page
+
+
+def test_a_preview_is_told_with_how_alike_its_map_is(results: Results):
+    assert "| network | window 32 |\n| --- | --- |\n| VGG16 | 8.00 (0.980) |" in report.markdown(results)
 
 
 def test_a_faster_peer_is_named_and_said(results: Results):
@@ -96,7 +101,7 @@ def test_what_does_not_run_is_told_with_its_reason(results: Results):
 def test_a_row_that_is_measured_again_takes_the_place_of_the_old_one(results: Results):
     results.add(warm("tf-explain", 0.3))
     again = Results(results.file)
-    assert len(again.rows) == len(results.rows) == 17
+    assert len(again.rows) == len(results.rows) == 18
     assert "1.50 (tf-explain)" in report.markdown(again)
     assert json.loads(results.file.read_text())["conditions"]["processor"] == "P"
 

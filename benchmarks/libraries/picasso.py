@@ -41,8 +41,8 @@ def explains(visualization: type[MapVisualization], **settings: Any) -> Method:
     return make
 
 
-def occlude(model: Model, case: Case) -> Job:
-    """All windows, and the map of one class."""
+def occlude(model: Model, case: Case, preview: bool = False) -> Job:
+    """All windows, and the map of one class; a preview is computed in bfloat16."""
     shape, window = case.x.shape[1:3], (case.window, case.window)
     logits = "logits" in model.info.capabilities
     corners = occlusion.corners(shape, window, STRIDE)
@@ -52,7 +52,7 @@ def occlude(model: Model, case: Case) -> Job:
     def run() -> Any:
         x = next(images)
         base = model.predict(x, logits=logits)[0, case.target]
-        scores = model.occlude(x, corners, window, fill, logits=logits)[:, case.target]
+        scores = model.occlude(x, corners, window, fill, logits=logits, preview=preview)[:, case.target]
         return occlusion.average(base - scores, corners, window, shape)
 
     return Job(run, len(corners))

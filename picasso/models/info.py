@@ -104,8 +104,7 @@ class ModelInfo:
         both_sides: the network gives one sigmoid score p, which is shown as two classes: 1 - p and p.
         capabilities: what `needs` of a visualization is compared with: "predict", "gradients", "logits" (the value
             before the final softmax or sigmoid), "activations" (of at least one convolution), "guided" (gradients by
-            guided backpropagation: every activation is a ReLU), "preview" (occlusion in bfloat16, which is quicker
-            here).
+            guided backpropagation: every activation is a ReLU).
         parameters, weight_bytes: how many numbers the model has learnt, and the bytes they take.
         warnings: sentences about what looks wrong.
         assumptions: what was taken to be so, each with the line that changes it.
