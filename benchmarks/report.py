@@ -37,9 +37,9 @@ OCCLUSION = """## Occlusion
 Whole maps, 224 x 224, stride 16, against running the network once per window (TensorFlow, compiled, batches of at most
 32), and with window 32 against the peers. The bound is what the multiply-adds that are left would allow. More is
 possible because normalizations are folded away and small maps stay in the processor's cache. What is missing goes into
-gathering patches and into convolutions too small to keep all cores busy. The floors are what a prototype reached on
-another processor, one with AMX. The deviation is the largest difference from
-the dense scores, as a share of the largest score.
+gathering patches, reading the weights for each batch, and convolutions too small to keep all cores busy. The floors are
+what a prototype reached on an Intel processor with AMX. The deviation is the largest difference from the dense scores,
+as a share of the largest score.
 """
 PREVIEW = """### Preview in bfloat16
 
