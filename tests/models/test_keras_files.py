@@ -105,7 +105,9 @@ def test_files_of_keras_2_give_the_scores_that_keras_2_gave(file, weights):
     config = {"MODEL_WEIGHTS": KERAS2 / weights} if weights else {}
     model = open_model(Config(MODEL_PATH=KERAS2 / file, **config))
     x = kept["x"] if name == "functional" else kept["x"] / 255
-    np.testing.assert_allclose(model.predict(x), kept[name], atol=1e-5)
+    # Processors that compute in half precision round elsewhere than those that only keep numbers in it.
+    tolerance = np.finfo(np.float16).eps if name == "mixed" else 1e-5
+    np.testing.assert_allclose(model.predict(x), kept[name], atol=tolerance)
     assert "logits" in model.info.capabilities
     assert model.gradients(x, [0, 1, 0, 1]).any()
 
