@@ -5,7 +5,7 @@ Source: Zeiler & Fergus 2013, "Visualizing and Understanding Convolutional Netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -122,7 +122,7 @@ def sweep(
     preview: bool = False,
     levels: Sequence[IntArray] | None = None,
     enough: Callable[[], bool] = lambda: False,
-) -> Iterator[Occluded]:
+) -> Generator[Occluded]:
     """Hides the windows and gives, batch by batch, what is known by then; at the end all.
 
     Args:

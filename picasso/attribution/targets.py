@@ -107,5 +107,6 @@ def unwatched(_fraction: float, _maps: FloatArray) -> bool:
 
 def parts(count: int, size: int) -> Iterator[slice]:
     """0..count in balanced slices of at most `size`."""
-    ends = np.linspace(0, count, -(-count // size) + 1).astype(int).tolist()
+    number = -(-count // size)
+    ends = [index * count // number for index in range(number + 1)] if number else []
     yield from map(slice, ends, ends[1:])

@@ -29,7 +29,7 @@ from picasso.models.windows import Windows
 
 MAX_BATCH = 32
 SECONDS_PER_BATCH = 1.0  # a cancel waits for one batch at most
-GRADIENTS = (17, 9)  # images at a time; the fewer where the others take longer than SECONDS_OF_GRADIENTS
+GRADIENTS = (17, 9, 5)  # images at a time: as many of these as take no longer than SECONDS_OF_GRADIENTS
 SECONDS_OF_GRADIENTS = 2.0
 FEW = 4  # images from which on they are divided among streams
 
@@ -80,7 +80,9 @@ class Model(ABC):
     info: ModelInfo
     preprocessor: ReadyMade | OwnFunction
     own_decode: tuple[Callable[..., Any], str] | None = None
-    streams = 1  # parts of a batch whose gradients are computed side by side, in threads of their own
+    # Parts of a batch whose gradients are computed side by side, in threads of their own: more than one only where
+    # these threads see shuffled weights too.
+    streams = 1
     checkpoint: Callable[[], None]
 
     def __init__(self) -> None:
@@ -145,8 +147,8 @@ class Model(ABC):
     @property
     def gradient_batch(self) -> int:
         """Images at a time where gradients are computed: fewer, because backward keeps every layer's output."""
-        many, few = GRADIENTS
-        return many if self.info.seconds_per_gradient * many <= SECONDS_OF_GRADIENTS else few
+        each = self.info.gradient_seconds
+        return next((count for count in GRADIENTS if count * each <= SECONDS_OF_GRADIENTS), GRADIENTS[-1])
 
     def warm_up(self) -> None:
         """Does ahead what first gradients would have to wait for, and finds out whether there are any."""
@@ -178,8 +180,8 @@ class Model(ABC):
         )
 
     def _seconds_per_gradient(self, logits: bool) -> float:
-        """Seconds that the gradient of one image takes among as many as there are at a time."""
-        count, times = GRADIENTS[1] // self.streams, []
+        """Seconds that the gradient of one image of a batch takes."""
+        count, times = max(2, self.gradient_batch // (2 * self.streams)), []  # one alone may go another way
         part = np.zeros((count, *self.info.input_shape), np.float32), np.zeros(count, np.int64), logits
         for _ in range(2):
             start = time.perf_counter()

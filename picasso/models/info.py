@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 ScoreKind = Literal["probability", "raw score"]
+GRADIENT = 3.0  # times as long as scores take: forward and backward, as long as it is not measured
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,11 @@ class ModelInfo:
     def classes(self) -> int:
         """How many scores the model gives."""
         return len(self.labels)
+
+    @property
+    def gradient_seconds(self) -> float:
+        """Seconds that the gradient of an image takes: measured, or a guess as long as it is not."""
+        return self.seconds_per_gradient or GRADIENT * self.seconds_per_image
 
     def occlusion_cost(self, window: int) -> OcclusionCost:
         """What hiding one window of that side costs, between those that are known; a whole image where none is."""

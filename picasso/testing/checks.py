@@ -234,7 +234,7 @@ def _slow(model: Model) -> Iterator[None]:
     info = model.info
     model.info = replace(info, seconds_per_image=1.0)
     try:
-        with patch("picasso.models.base.GRADIENTS", (1, 1)):
+        with patch("picasso.models.base.GRADIENTS", (1,)):
             yield
     finally:
         model.info = info

@@ -45,7 +45,6 @@ NEEDS = {
     "activations": "the activations of a convolution",
     "guided": "guided backpropagation",
 }
-GRADIENT = 3  # forward and backward take about as long as so many forward calls; used until it is measured
 
 
 def listed(value: Any) -> Any:
@@ -118,8 +117,7 @@ class Cost:
     @classmethod
     def of_calls(cls, info: ModelInfo, calls: int, gradients: int = 0) -> Cost:
         """That of so many model calls, of which some are gradients."""
-        gradient = info.seconds_per_gradient or GRADIENT * info.seconds_per_image
-        seconds = (calls - gradients) * info.seconds_per_image + gradients * gradient
+        seconds = (calls - gradients) * info.seconds_per_image + gradients * info.gradient_seconds
         return cls(counted(calls, "model call"), seconds)
 
 

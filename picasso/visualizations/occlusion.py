@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,9 +120,10 @@ class Occlusion(MapVisualization):
         sweep = occlusion.sweep(
             self.model, windows, base, logits=logits, preview=preview, levels=levels, enough=self.enough
         )
-        for found in sweep:
-            result = _maps(found, top) | facts
-            step(len(found.known) / len(windows), result)
+        with closing(sweep):  # a cancel in here ends at once what is under way
+            for found in sweep:
+                result = _maps(found, top) | facts
+                step(len(found.known) / len(windows), result)
         scores = {"scores": found.scores[found.known], "corners": windows.corners[found.known]}
         result |= scores | {"base": found.base, "fill": windows.fill}
         return result | self._deviation(found, base, top, logits) if preview else result

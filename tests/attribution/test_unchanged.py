@@ -34,7 +34,7 @@ METHODS = {
     "gradient x input": gradient_times_input,
     "guided backpropagation": guided_backpropagation,
     "SmoothGrad": lambda model, targets: smoothgrad(model, targets, samples=2, noise=0.1, seed=0),
-    "integrated gradients": lambda model, targets: integrated_gradients(model, targets, FILL, tolerance=0, most=9),
+    "integrated gradients": lambda model, targets: integrated_gradients(model, targets, FILL, tolerance=0, most=17),
     "Grad-CAM": lambda model, targets: cam.class_activation(model, targets, LAYER, cam.grad_cam),
     "Score-CAM": lambda model, targets: score_cam(model, targets, LAYER, FILL, channels=2),
     "RISE": lambda model, targets: random_masks(
@@ -51,7 +51,7 @@ def model(tiny_model, monkeypatch):
     """One image at a time, so that every method has several batches."""
     slow = replace(tiny_model.info, seconds_per_image=0.8)
     monkeypatch.setattr(tiny_model, "info", slow)
-    monkeypatch.setattr("picasso.models.base.GRADIENTS", (1, 1))
+    monkeypatch.setattr("picasso.models.base.GRADIENTS", (1,))
     return tiny_model
 
 

@@ -20,6 +20,7 @@ from picasso.models.incremental.occluder import Occluder
 from picasso.models.incremental.reading import read
 from picasso.models.incremental.rounding import rounded
 from picasso.models.keras_flat import flatten
+from picasso.models.windows import Windows
 
 TOLERANCE = 2e-5  # of the largest logit
 SHAPE = (19, 14, 3)  # height, width, channels
@@ -271,27 +272,44 @@ def test_each_batch_is_announced_and_can_be_the_last():
         occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=cancel)
 
 
-def test_a_cancel_waits_for_no_whole_batch(monkeypatch):
+@pytest.fixture
+def under_way(monkeypatch):
+    """An occluder whose second batch and those after it are under way until nobody waits for them, and those ended."""
     occluder = occluder_of(small())
-    run, ended = occluder._run, []
+    run, began, ended = occluder._run, [], []
 
-    def later(batch, patches, kept, left):  # as if it were under way when the cancel comes
+    def later(batch, patches, kept, left):
+        began.append(batch)
+        if began[0] is batch:
+            return run(batch, patches, kept, left)
         assert left.wait(60)
         with pytest.raises(CancelledError):
             run(batch, patches, kept, left)
         ended.append(batch)
         raise CancelledError
 
-    def cancel_the_second(windows):
-        if announced:
-            raise Cancelled("enough")
-        announced.append(windows)
-
-    announced = []
     monkeypatch.setattr(occluder, "_run", later)
+    return occluder, ended
+
+
+def test_a_cancel_waits_for_no_whole_batch(under_way):
+    occluder, ended = under_way
+
+    def cancel_the_waiting(windows):
+        if not windows:
+            raise Cancelled("enough")
+
     with pytest.raises(Cancelled):
-        occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=cancel_the_second, most=7)
-    assert len(ended) == 1
+        occluder.occlude(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE), checkpoint=cancel_the_waiting, most=7)
+    assert ended
+
+
+def test_who_goes_away_leaves_nothing_running(under_way):
+    occluder, ended = under_way
+    parts = occluder.occlude_in_parts(Windows(noise((1, *SHAPE)), GRID, (4, 4), noise(SHAPE)), most=7)
+    next(parts)
+    parts.close()
+    assert ended
 
 
 def test_batches_are_larger_where_reading_the_weights_takes_long(monkeypatch):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import pytest
@@ -127,7 +125,6 @@ def test_warming_up_makes_what_runs_need(tmp_path):
     image = keras.Input(SHAPE)
     maps = layers.ReLU()(layers.Conv2D(4, 3, name="conv")(image))
     model = opened(keras.Model(image, layers.Dense(2, "softmax")(layers.Flatten()(maps))), tmp_path)
-    model.info = replace(model.info, seconds_per_image=1.0)  # a slow one, of small batches
     model.warm_up()
 
     def made():

@@ -186,7 +186,7 @@ def test_quick_maps_are_stopped_between_pictures(tiny_model, tmp_path, method):
     visualization = Saliency if method == "gradient" else ClassActivation
     settings = visualization.parse_settings({"method": method, "classes": 4}, tiny_model.info)
     made = visualization(tiny_model, None, lambda: True)
-    assert len(made.make_visualization(INPUTS, tmp_path, settings)) == 3  # of nine: at most 17 gradients go together
+    assert len(made.make_visualization(INPUTS, tmp_path, settings)) == 3  # of ten: at most 17 gradients go together
     assert made.stopped
 
 

@@ -11,8 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,8 @@ from picasso.models.info import OcclusionPlan
 from picasso.models.windows import Windows
 
 FloatArray = NDArray[np.float32]
-SECONDS_PER_BATCH = 1.0  # results come batch by batch; a cancel waits for one segment of it
+SECONDS_PER_BATCH = 1.0  # results come batch by batch; a cancel does not wait for a whole one
+NOTICED = 0.25  # seconds after which a cancel is noticed
 STREAMS = 3  # batches at a time: what one does on a single core, or waits for, does not keep the others waiting
 TIMED = 3  # the first time compiles, the second one still prepares buffers
 
@@ -97,7 +97,8 @@ class Occluder:
 
         Args:
             output: which one, as a number.
-            checkpoint: called before each batch with its number of windows.
+            checkpoint: called before each batch with its number of windows, and with 0 while one is waited for; what it
+                raises ends those under way at their next segment.
             most: windows per batch.
             enough: as in `Model.occlude_in_parts`; the batches that are under way then are given too.
         """
@@ -110,18 +111,25 @@ class Occluder:
             patches = windows.some(batch.windows).patches(batch.starts[0].T, (rows, columns))
             return batch.windows, self._run(batch, tf.cast(patches, self.graph.dtype), kept, left)[number].numpy()
 
-        with ThreadPoolExecutor(STREAMS) as streams, ExitStack() as leaving:
-            leaving.callback(left.set)
+        def result(future: Future[tuple[IntArray, FloatArray]]) -> tuple[IntArray, FloatArray]:
+            while not wait([future], NOTICED).done:
+                checkpoint(0)
+            return future.result()
+
+        with ThreadPoolExecutor(STREAMS) as streams:
             running: deque[Future[tuple[IntArray, FloatArray]]] = deque()
-            for batch in self._batches(windows.corners, windows.size, most):
-                if len(running) > STREAMS:  # one more waits, so that no stream does
-                    yield running.popleft().result()
-                if enough():
-                    break
-                checkpoint(len(batch.windows))
-                running.append(streams.submit(run, batch))
-            while running:
-                yield running.popleft().result()
+            try:
+                for batch in self._batches(windows.corners, windows.size, most):
+                    if len(running) > STREAMS:  # one more waits, so that no stream does
+                        yield result(running.popleft())
+                    if enough():
+                        break
+                    checkpoint(len(batch.windows))
+                    running.append(streams.submit(run, batch))
+                while running:
+                    yield result(running.popleft())
+            finally:
+                left.set()
 
     def plan(self, corners: IntArray, window: tuple[int, int]) -> OcclusionPlan:
         """What `occlude` will cost; computes nothing."""
