@@ -107,14 +107,17 @@ def compare(
 
 
 def alternate(jobs: Sequence[Job], seconds: float, least: int) -> list[list[tuple[float, float]]]:
-    """Times of each job, by the clock and of the processor: A B C A B C ..., for about so many seconds."""
+    """Times of each job, by the clock and of the processor, for about so many seconds.
+
+    In rounds, each in an order of its own: what a job leaves in the caches is then not always the same one's loss.
+    """
     times: list[list[tuple[float, float]]] = [[] for _ in jobs]
-    start = time.perf_counter()
+    start, rng = time.perf_counter(), np.random.default_rng(0)
     for count in range(MOST_ROUNDS):
         if count >= least and time.perf_counter() - start > seconds * count / (count + 1):
             break
-        for own, job in zip(times, jobs, strict=True):
-            own.append(timed(job.run)[:2])
+        for number in rng.permutation(len(jobs)):
+            times[number].append(timed(jobs[number].run)[:2])
     return times
 
 

@@ -103,14 +103,14 @@ def markdown(results: Results) -> str:
     """The whole page."""
     sections = [
         INTRODUCTION.format(conditions=_conditions(results)),
-        OCCLUSION + _occlusion(results),
+        OCCLUSION + _occlusion(results) + _elsewhere(results, question="warm", method="occlusion"),
         PREVIEW + _preview(results) if results.of(question="preview") else "",
-        METHODS + _methods(results),
-        ASKING + _asking(results),
-        BROWSING + _browsing(results),
-        RECOVERY + _recovery(results),
-        COLD + _cold(results),
-        MEMORY + _memory(results),
+        METHODS + _methods(results) + _elsewhere(results, question="warm", window=0),
+        ASKING + _asking(results) + _elsewhere(results, question="asking"),
+        BROWSING + _browsing(results) + _elsewhere(results, question="browsing"),
+        RECOVERY + _recovery(results) + _elsewhere(results, question="recovery"),
+        COLD + _cold(results) + _elsewhere(results, question="cold"),
+        MEMORY + _memory(results) + _elsewhere(results, question="cold"),
         _problems(results),
     ]
     return "\n".join(section for section in sections if section)
@@ -159,6 +159,15 @@ def _conditions(results: Results) -> str:
     load = max((row["load"] for row in results.rows), default=0.0)
     machine = ", ".join(str(facts.get(name)) for name in ("processor", "system"))
     return f"{facts.get('date')}: {machine}, {facts.get('cores')} cores, load at most {load:.1f}. {versions}."
+
+
+def _elsewhere(results: Results, **facts: Any) -> str:
+    """Which rows were measured on another processor than the last ones, as a line; "" where none was."""
+    here, others = results.conditions.get("processor"), set()
+    for row in results.of(**facts):
+        if row.get("machine", here) != here:
+            others.add(f"{row['network']} on {row['machine']}")
+    return f"\nMeasured earlier, on another machine: {', '.join(sorted(others))}.\n" if others else ""
 
 
 def _occlusion(results: Results) -> str:

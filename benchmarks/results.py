@@ -18,7 +18,7 @@ Row = dict[str, Any]
 class Results:
     """Rows, each in the place of an older one that answered the same; the file is written with every row.
 
-    A row has what `KEY` names, `load` (of the machine, when it was measured), and `problem` or numbers:
+    A row has what `KEY` names, `machine` (its processor) and its `load` meanwhile, and `problem` or numbers:
     question "warm": `seconds` and `processor` (medians, for one map or one position), `rounds`;
     question "asking": `seconds` and `late` (median and 95th percentile of the answers over HTTP), `forward` (median of
     one forward pass, in turn with them), `rounds`;
@@ -43,8 +43,8 @@ class Results:
         return list(self._rows.values())
 
     def add(self, row: Row) -> None:
-        """Keeps a row."""
-        self._rows[_key(row)] = row
+        """Keeps a row, with the machine that it was measured on."""
+        self._rows[_key(row)] = row | {"machine": self.conditions.get("processor")}
         content = {"conditions": self.conditions, "rows": self.rows}
         new = self.file.with_suffix(".new")
         new.write_text(json.dumps(content, indent=1) + "\n")

@@ -94,6 +94,14 @@ def test_what_a_person_waits_for_in_the_browser(results: Results):
     assert "| VGG16 | 70 | 90 | 100 | 170 | 500 | yes |" in report.markdown(results)
 
 
+def test_what_was_measured_on_another_machine_is_said(results: Results):
+    assert "another machine" not in report.markdown(results)
+    results.conditions["processor"] = "Q"
+    results.add(warm("Picasso", 0.1, "occlusion", 32))
+    page = report.markdown(results)
+    assert page.count("Measured earlier, on another machine: VGG16 on P.") == 7
+
+
 def test_what_does_not_run_is_told_with_its_reason(results: Results):
     assert "- saliency, RISE, VGG16: does not run. ValueError: no" in report.markdown(results)
 

@@ -66,6 +66,10 @@ class Occluder:
             self._kept = digest, values  # at once: another thread may have another image
         return values
 
+    def scores(self, x: FloatArray, output: int = 0) -> FloatArray:
+        """One of the outputs (1, classes) for the un-occluded image; occluding it then begins with what this kept."""
+        return self.prepare(x)[self.graph.outputs[output]].numpy()  # type: ignore[no-any-return]
+
     def occlude(
         self,
         x: FloatArray,
