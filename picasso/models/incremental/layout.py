@@ -13,7 +13,7 @@ from picasso.models.incremental.geometry import Axis
 from picasso.models.incremental.reading import Graph
 from picasso.models.incremental.steps import Local, Step
 
-SEGMENT = 0.06  # of the network's multiply-adds, at least: each call of a compiled function costs about 0.5 ms
+SEGMENT = 0.015  # of the network's multiply-adds, at least: each call of a compiled function costs about 0.5 ms
 
 
 @dataclass(frozen=True)
