@@ -16,11 +16,13 @@ import h5py
 import keras
 
 from picasso.config import Config, import_function
+from picasso.disk import TEMPORARY, no_space
 from picasso.errors import ConfigError, ModelError, PicassoError, blame
 from picasso.models.keras_legacy import modern, old_names
 from picasso.models.keras_safety import custom_objects, refuse_programs, supplied
 from picasso.models.keras_weights import is_keras3, load_by_layer, load_by_path
 
+WEIGHTS = "model.weights.h5"  # of Keras 3, inside a .keras file or beside its config.json
 CHECKPOINTS = (".keras", ".h5", ".hdf5")
 Kind = Literal["keras", "hdf5", "hdf5 weights", "json"]
 BUILD = (
@@ -61,6 +63,7 @@ def load_network(config: Config, path: Path) -> Loaded:
     Raises:
         ModelError: it cannot be opened; one sentence with the reason and the remedy.
         ConfigError: a function or file that the config names is not there, or MODEL_SIGNATURE is set.
+        NoSpace: the disk has no room for a copy of the weights, which some files need while they are read.
     """
     if config.MODEL_SIGNATURE is not None:
         problem = "MODEL_SIGNATURE belongs to TensorFlow SavedModels; a Keras model has none. Remove the line."
@@ -71,6 +74,9 @@ def load_network(config: Config, path: Path) -> Loaded:
     except PicassoError:
         raise
     except Exception as error:
+        full = no_space(error, f"{path.name} could not be unpacked", TEMPORARY)
+        if full is not None:
+            raise full from error
         first = _first_error(error)
         if isinstance(first, PicassoError):
             raise first from error
@@ -93,8 +99,8 @@ def model_files(config: Config, path: Path) -> tuple[Path, Path | None]:
         raise ModelError(f"The weights' file {weights} does not exist. Check MODEL_WEIGHTS.", field="MODEL_WEIGHTS")
     if not path.is_dir():
         return path, weights
-    if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():  # a .keras file, unpacked
-        return path / "config.json", weights or path / "model.weights.h5"
+    if (path / "config.json").is_file() and (path / WEIGHTS).is_file():  # a .keras file, unpacked
+        return path / "config.json", weights or path / WEIGHTS
     return _checkpoint(path, config.MODEL_CHECKPOINT), weights
 
 
@@ -126,7 +132,7 @@ def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
     kind = recognise(path)
     if config.MODEL_BUILD is not None:
         network = _build(config.MODEL_BUILD)
-        _load_weights(weights or path, network)
+        _load_weights(weights or path, network, kind if weights is None else recognise(weights))
         return Loaded(network, "weights with MODEL_BUILD", "")
     if kind == "hdf5 weights":
         raise ModelError(f"{path.name} holds only weights, not the model itself. {BUILD}", field="MODEL_BUILD")
@@ -138,7 +144,7 @@ def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
         )
     architecture = _architecture(path, kind)
     network = _from_config(config, architecture, path.name)
-    _load_weights(weights or path, network)
+    _load_weights(weights or path, network, kind if weights is None else recognise(weights))
     generation = f"Keras {architecture.generation}"
     formats = {"keras": f"{generation} (.keras)", "hdf5": "HDF5", "json": "architecture (.json) with weights"}
     return Loaded(network, formats[kind], f"Keras {architecture.version}" if architecture.version else generation)
@@ -269,8 +275,7 @@ def _build(name: str) -> Any:
     return network
 
 
-def _load_weights(path: Path, network: Any) -> None:
-    kind = recognise(path)
+def _load_weights(path: Path, network: Any, kind: Kind) -> None:
     if kind == "json":
         raise ModelError(f"{path.name} holds an architecture, not weights. Check MODEL_WEIGHTS.", field="MODEL_WEIGHTS")
     if not network.built:
@@ -279,7 +284,7 @@ def _load_weights(path: Path, network: Any) -> None:
             "or call it once on an input, model(keras.Input(shape)), inside the function that MODEL_BUILD names."
         )
     if kind == "keras":
-        with _named(path, ".keras") as file:
+        with _unpacked(path) as file:
             load_by_path(file, network, path.name)
         return
     with h5py.File(path) as file:
@@ -288,6 +293,20 @@ def _load_weights(path: Path, network: Any) -> None:
             return
     with _named(path, ".weights.h5") as file:
         load_by_path(file, network, path.name)
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """The weights of a `.keras` file as a file of their own while this lasts.
+
+    Inside the zip archive, whoever goes back begins anew: DenseNet121's weights would take three times as long.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as archive:
+            if WEIGHTS not in archive.namelist():
+                raise _damaged(path, f"{WEIGHTS} is missing in its zip archive")
+            weights = Path(archive.extract(WEIGHTS, folder))
+        yield weights
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def load_by_layer(group: h5py.Group, network: Any, name: str) -> None:
 
 
 def load_by_path(path: Path, network: Any, name: str) -> None:
-    """Weights of a `.weights.h5` file or of a `.keras` file into `network`.
+    """Weights of a `.weights.h5` file into `network`.
 
     Raises:
         ModelError: a layer is missing in the file or has another shape there, or the file has more.
@@ -67,14 +67,20 @@ def load_by_path(path: Path, network: Any, name: str) -> None:
             network.load_weights(str(path))
     except (ValueError, KeyError, AttributeError, UserWarning) as error:
         raise _mismatch(error, name) from error
-    if path.suffix == ".h5":
-        with h5py.File(path) as file:
-            count = sum(_is_layer_weight(part) for part in _datasets(file))
-        if count > len(network.variables):
-            raise ModelError(
-                f"{name} holds {count} weights, the model has {len(network.variables)}: they do not belong together. "
-                "Check MODEL_WEIGHTS and MODEL_BUILD."
-            )
+    with h5py.File(path) as file:
+        count = sum(_is_layer_weight(part) for part in _datasets(file))
+    if count > len(network.variables) + _named_again(network):
+        raise ModelError(
+            f"{name} holds {count} weights, the model has {len(network.variables)}: they do not belong together. "
+            "Check MODEL_WEIGHTS and MODEL_BUILD."
+        )
+
+
+def _named_again(network: Any) -> int:
+    """How many weights a file has twice: a wrapper as SpectralNormalization counts the wrapped layer's as its own."""
+    parts = network._flatten_layers()
+    own = [id(variable) for part in parts for variable in (*part._trainable_variables, *part._non_trainable_variables)]
+    return len(own) - len(set(own))
 
 
 def _assign(layer: Any, stored: Named, file: str, flips: bool, turns: bool) -> None:

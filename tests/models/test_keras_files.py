@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ import pytest
 from keras import layers
 
 from picasso.config import Config
-from picasso.errors import ConfigError, ModelError
+from picasso.errors import ConfigError, ModelError, NoSpace
 from picasso.models.keras_files import load_network
 from picasso.models.opening import open_model
 
@@ -360,12 +361,12 @@ def test_weights_and_a_function(network, tmp_path, name):
     same(load(tmp_path / name, MODEL_BUILD="picasso_own_keras:build"), network)
 
 
-@pytest.mark.parametrize("name", ["w.weights.h5", "w.h5"])
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.h5", "w.keras"])
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        ("wider", r"w\.(weights\.)?h5 does not fit the model: layer last\S* has shape \(24, 3\) in the file and "
-                  r"\(24, 4\) in the model"),
+        ("wider", r"w\.(weights\.h5|h5|keras) does not fit the model: layer last\S* has shape \(24, 3\) in the "
+                  r"file and \(24, 4\) in the model"),
         ("deeper", r"do(es)? not (fit|belong)"),
         ("shallower", "do not belong together"),
     ],
@@ -543,6 +544,14 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def without_weights(path):
+    with zipfile.ZipFile(path) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist() if not name.endswith(".h5")}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in kept.items():
+            archive.writestr(name, content)
+
+
 def flipped(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
@@ -552,6 +561,7 @@ def flipped(path):
 @pytest.mark.parametrize(
     ("suffix", "damage", "reason"),
     [
+        (".keras", without_weights, "model.weights.h5 is missing in its zip archive"),
         (".keras", truncated, "its zip archive cannot be read"),
         (".keras", flipped, "model.weights.h5 in its zip archive is broken"),
         (".h5", truncated, "its HDF5 structure cannot be read"),
@@ -565,6 +575,16 @@ def test_damage_is_named(network, tmp_path, suffix, damage, reason):
     damage(tmp_path / f"m{suffix}")
     weights = {"MODEL_WEIGHTS": tmp_path / f"m{suffix}"} if "JSON (" in reason or "valid" in reason else {}
     refused(tmp_path / f"m{suffix}", f"m{suffix} is damaged or incomplete: {reason}.*save the model again", **weights)
+
+
+def test_a_disk_without_room_for_the_weights(network, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    network.save(tmp_path / "m.keras")
+    monkeypatch.setattr(zipfile.ZipFile, "extract", full)
+    with pytest.raises(NoSpace, match=r"m.keras could not be unpacked: there is no space left .* \(TMPDIR\)"):
+        load(tmp_path / "m.keras")
 
 
 def zipped(path, name):
