@@ -182,9 +182,10 @@ def cold(path: Path, method: str, name: str, warm_up: bool, tell: Tell) -> None:
         row["warm_up_seconds"] = timed(opened.warm_up)[0]
     case = _case(getattr(opened, "network", opened), WINDOW)
     try:
-        row["seconds"], row["processor"], _ = timed(lambda: library.METHODS[method](opened, case).run())
+        wall, processor, job = timed(lambda: _done(library.METHODS[method](opened, case)))
     except Exception as error:  # whatever a library raises is what its users meet
         return tell(row | {"problem": _sentence(error)})
+    row |= {"seconds": wall / job.positions, "processor": processor / job.positions}
     return tell(row | {"peak_mb": resident("VmHWM")})
 
 
@@ -197,6 +198,11 @@ def resident(kind: str) -> float:
     """Megabytes of this process: VmRSS now, VmHWM at most. Linux."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith(kind))) / MEGABYTE
+
+
+def _done(job: Job) -> Job:
+    job.run()
+    return job
 
 
 def _library(name: str) -> Any:

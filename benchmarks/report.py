@@ -79,7 +79,8 @@ network; "just opened" is before that. In brackets: seconds.
 MEMORY = """## Peak memory
 
 Megabytes at most beyond the network as Keras loads it, in a process of its own, with what opening the network left
-behind. The peer that takes least computes one image at a time; the fastest peer (first map, above) is beside it.
+behind. The peer that takes least computes one image at a time; beside it is the one whose first map is the fastest.
+Just opened is compared, where it is measured: peers do not warm up either.
 """
 
 
@@ -286,29 +287,28 @@ def _opening(results: Results) -> str:
 
 
 def _memory(results: Results) -> str:
-    networks = _all(results, "network", question="cold")
     rows = []
-    for method in [one for one in _all(results, "method", question="cold") if one != "loading"]:
-        cells, below, below_fastest = [], [], []
-        for network in networks:
-            peers = _megabytes(results, network, method)
-            ours = [_megabytes(results, network, method, warm).get(OURS) for warm in (True, False)]
-            peers.pop(OURS, None)
-            compared = ours[0] if ours[1] is None else ours[1]  # peers do not warm up either
-            if compared is None or not peers:
-                cells += ["", "", "", ""]
-                continue
-            seconds = _seconds(results, network, method)
-            lowest, fastest = min(peers, key=peers.__getitem__), min(peers, key=seconds.__getitem__)
-            cells += ["" if value is None else f"{value:.0f}" for value in ours]
-            cells += [f"{peers[one]:.0f} ({one})" for one in (lowest, fastest)]
-            below.append(compared < peers[lowest])
-            below_fastest.append(compared < peers[fastest])
-        rows.append([method, *cells, *(_yes(all(one)) if one else "" for one in (below, below_fastest))])
-    heads = [
-        head for one in networks for head in (f"{one}, warmed up", "just opened", "peer with least", "fastest peer")
+    for row in results.of(question="cold", library=OURS, warm_up=True):
+        network, method = row["network"], row["method"]
+        peers, seconds = _megabytes(results, network, method), _seconds(results, network, method)
+        ours = [_megabytes(results, network, method, warm).get(OURS) for warm in (True, False)]
+        peers.pop(OURS, None)
+        compared = ours[0] if ours[1] is None else ours[1]  # peers do not warm up either
+        if compared is None or not peers:
+            continue
+        named = min(peers, key=peers.__getitem__), min(peers, key=seconds.__getitem__)
+        cells = ["" if value is None else f"{value:.0f}" for value in ours]
+        cells += [f"{peers[one]:.0f} ({one})" for one in named]
+        rows.append([network, method, *cells, *(_yes(compared < peers[one]) for one in named)])
+    heads = ["warmed up", "just opened", "peer with least", "fastest peer", "below all", "below the fastest"]
+    return _table(["network", "method", *heads], rows) + _loaded(results)
+
+
+def _loaded(results: Results) -> str:
+    found = [
+        f"{row['loaded_mb']:.0f} MB with {row['network']}" for row in results.of(question="cold", method="loading")
     ]
-    return _table(["method", *heads, "just opened: below all", "below the fastest"], rows)
+    return f"\nA process that has imported TensorFlow and loaded the network: {', '.join(found)}.\n" if found else ""
 
 
 def _problems(results: Results) -> str:

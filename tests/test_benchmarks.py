@@ -76,10 +76,9 @@ def test_a_faster_peer_is_named_and_said(results: Results):
 def test_the_first_map_and_the_memory_beyond_the_loaded_network(results: Results):
     page = report.markdown(results)
     assert "| gradient | 10.00 (1.00) | 2.50 (4.00) | xplique (10.00) | yes |" in page
-    assert (
-        "| method | VGG16, warmed up | just opened | peer with least | fastest peer | just opened: below all |" in page
-    )
-    assert "| gradient | 40 | 20 | 70 (saliency) | 110 (xplique) | yes | yes |" in page
+    assert "| network | method | warmed up | just opened | peer with least | fastest peer | below all |" in page
+    assert "| VGG16 | gradient | 40 | 20 | 70 (saliency) | 110 (xplique) | yes | yes |" in page
+    assert "loaded the network: 150 MB with VGG16." in page
 
 
 def test_answers_are_told_beside_a_forward_pass(results: Results):
