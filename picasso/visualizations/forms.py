@@ -46,6 +46,11 @@ class FormField:
         return ", ".join(self.value) if self.kind == "several" else str(self.value)
 
     @property
+    def settled(self) -> bool:
+        """Whether there is nothing to choose: the value is the only option that the model leaves."""
+        return self.kind == "choice" and self.options == (self.value,)
+
+    @property
     def range(self) -> str:
         """The allowed numbers in words: "1–224"; empty where there is no limit."""
         if self.low is not None and self.high is not None:

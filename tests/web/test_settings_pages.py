@@ -109,6 +109,25 @@ def test_in_place_of_the_cost_stands_what_is_wrong(visitor: Visitor, values: str
     assert page.text.count(sentence) == 1  # beside its field only
 
 
+def test_what_leaves_no_choice_is_no_field(visitor: Visitor, engine: InProcessEngine) -> None:
+    """A model with raw scores has nothing but these to plot: neither page speaks of a probability."""
+    page = visitor.page("/visualizations/occlusion")
+    assert "Plot the drop of" in page.text
+    assert "Precision" not in page.text  # this machine's model has no preview
+    assert engine.host is not None
+    slot = engine.host.shelf._slot("")
+    assert slot.model is not None
+    raw = slot.model.info.capabilities - {"logits"}
+    slot.model.info = replace(slot.model.info, capabilities=raw, score_kind="raw score")
+    page = visitor.page("/visualizations/occlusion")
+    assert "Plot the drop of" not in page.text
+    assert page.field("score") == "probability"  # sent all the same
+    run = visitor.start("occlusion", window=14, stride=14)
+    text = visitor.page(f"/runs/{run.id}/").text
+    assert "drop of raw score" in text
+    assert "Plot the drop of" not in text
+
+
 def test_the_cost_of_windows_is_said(visitor: Visitor, engine: InProcessEngine) -> None:
     assert engine.host is not None
     slot = engine.host.shelf._slot("")
