@@ -114,7 +114,7 @@ class Occlusion(MapVisualization):
             **self._facts(settings, logits),
             "positions": len(windows),
             "window": windows.size,
-            "stride": tuple(min(settings.stride, side) for side in windows.size),
+            "strides": tuple(min(settings.stride, side) for side in windows.size),
         }
         levels = occlusion.coarse_to_fine(windows.corners, TOGETHER)
         sweep = occlusion.sweep(

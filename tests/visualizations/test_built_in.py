@@ -105,7 +105,7 @@ def test_windows_that_hide_nothing_are_not_computed(tiny_model, tmp_path, monkey
 def test_the_stride_is_said_as_it_is_along_each_side(tiny_model, tmp_path):
     """A window that is cut to the picture's height is moved by that, and across by what was asked for."""
     result = run(Occlusion, tiny_model, tmp_path, window=14, stride=13)
-    assert (result["window"], result["stride"]) == ((12, 14), (12, 13))
+    assert (result["window"], result["strides"]) == ((12, 14), (12, 13))
 
 
 @pytest.mark.parametrize("visualization", [Occlusion, Saliency, ClassActivation, RandomMasks])
