@@ -418,9 +418,10 @@ def small():
 
 def rounded_scores(network, seed=0):
     """Scores of the preview and of the exact way."""
-    exact = occluder_of(network)
+    shape = network.input_shape[1:]
+    exact = occluder_of(network, shape)
     preview = Occluder(rounded(exact.graph))
-    x, fill = noise((1, *SHAPE), seed), noise(SHAPE, seed + 1)
+    x, fill = noise((1, *shape), seed), noise(shape, seed + 1)
     return preview.occlude(x, GRID, (4, 3), fill), exact.occlude(x, GRID, (4, 3), fill)
 
 
