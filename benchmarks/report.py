@@ -280,8 +280,8 @@ def _opening(results: Results) -> str:
             more = _beyond(loading[0], ours[0], "loaded_mb")
             sentences.append(
                 f"{network}: Keras loads it in {loading[0]['open_seconds']:.1f} s, Picasso opens it in "
-                f"{ours[0]['open_seconds']:.1f} s ({more:.0f} MB more) and warms up in "
-                f"{ours[0]['warm_up_seconds']:.1f} s."
+                f"{ours[0]['open_seconds']:.1f} s ({abs(more):.0f} MB {'more' if more >= 0 else 'less'}) and warms up "
+                f"in {ours[0]['warm_up_seconds']:.1f} s."
             )
     return "\nOpening, before any map: " + " ".join(sentences) + "\n" if sentences else ""
 

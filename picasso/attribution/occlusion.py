@@ -6,12 +6,13 @@ Source: Zeiler & Fergus 2013, "Visualizing and Understanding Convolutional Netwo
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picasso.attribution.targets import FloatArray, IntArray, Model, Targets
+from picasso.attribution.targets import FloatArray, IntArray, Model, Step, Targets, unwatched
 from picasso.models.windows import Windows
 
 
@@ -125,6 +126,8 @@ def sweep(
 ) -> Generator[Occluded]:
     """Hides the windows and gives, batch by batch, what is known by then; at the end all.
 
+    A window under which the image looks like the fill already changes nothing: its scores are the image's own.
+
     Args:
         base: float32 (classes,), the model's scores (or logits) of the image itself.
         preview: as in `picasso.models.base.Model.occlude`. Drops are then measured from the image with nothing hidden
@@ -136,13 +139,17 @@ def sweep(
     if preview:
         nothing = replace(windows, corners=-np.array([windows.size]))
         ((_, (base,)),) = model.occlude_in_parts(nothing, logits=logits, preview=True)
-    scores = np.empty((len(windows), len(base)), np.float32)
-    known = np.zeros(0, np.int64)
+    changing = windows.changing()
+    scores = np.tile(base, (len(windows), 1))
+    known = np.flatnonzero(~changing)
+    if not changing.any():
+        yield Occluded(windows, base, known, scores)
 
     def no_more() -> bool:
         return len(known) > 0 and enough()
 
-    for level in [np.arange(len(windows))] if levels is None else levels:
+    for numbers in [np.arange(len(windows))] if levels is None else levels:
+        level = numbers[changing[numbers]]
         parts = model.occlude_in_parts(windows.some(level), logits=logits, preview=preview, enough=no_more)
         for part, found in parts:
             scores[level[part]] = found
@@ -150,22 +157,33 @@ def sweep(
             yield Occluded(windows, base, known, scores)
 
 
-def occlusion(model: Model, targets: Targets, fills: FloatArray, window: tuple[int, int], stride: int) -> FloatArray:
+def occlusion(
+    model: Model,
+    targets: Targets,
+    fills: FloatArray,
+    window: tuple[int, int],
+    stride: int,
+    step: Step = unwatched,
+) -> FloatArray:
     """How much each target's score drops when a window is hidden, averaged over the windows that cover each pixel.
 
     Args:
         fills: float32 (N, height, width, channels), what hides each image.
         window: (height, width), cut to the images' size.
         stride: from one window to the next.
+        step: told of the maps so far, NaN where no window has lain yet.
 
     Returns:
         float32 (P, height, width), signed: units of score.
     """
-    maps = np.empty((len(targets), *targets.shape), np.float32)
+    maps = np.full((len(targets), *targets.shape), np.nan, np.float32)
     bases = model.predict(targets.x, logits=targets.logits)
     for image, (x, fill, base) in enumerate(zip(targets.x, fills, bases, strict=True)):
-        for found in sweep(model, sliding(x[None], window, stride, fill), base, logits=targets.logits):
-            whole = found
-        for target in np.flatnonzero(targets.images == image):
-            maps[target] = whole.map(targets.classes[target])
+        windows = sliding(x[None], window, stride, fill)
+        with closing(sweep(model, windows, base, logits=targets.logits)) as parts:
+            for found in parts:
+                for target in np.flatnonzero(targets.images == image):
+                    maps[target] = found.map(targets.classes[target])
+                if step((image + len(found.known) / len(windows)) / len(bases), maps):
+                    return maps
     return maps

@@ -28,6 +28,7 @@ from picasso.models.preprocessing import FloatArray, OwnFunction, Prepared, Read
 from picasso.models.windows import Windows
 
 MAX_BATCH = 32
+LARGEST_MAP = 2**27  # numbers of a batch's largest map: 512 MB
 SECONDS_PER_BATCH = 1.0  # a cancel waits for one batch at most
 GRADIENTS = (17, 9, 5)  # images at a time: as many of these as take no longer than SECONDS_OF_GRADIENTS
 SECONDS_OF_GRADIENTS = 2.0
@@ -139,10 +140,12 @@ class Model(ABC):
 
     @property
     def batch(self) -> int:
-        """Images per batch: 32, or fewer where a batch would take longer than a second."""
-        if not self.info.seconds_per_image:
-            return MAX_BATCH
-        return max(1, min(MAX_BATCH, int(SECONDS_PER_BATCH / self.info.seconds_per_image)))
+        """Images per batch: 32, or fewer where one would take longer than a second, or have a map of 512 MB."""
+        shapes = [self.info.input_shape, *(layer.shape for layer in self.info.layers)]
+        most = min(MAX_BATCH, LARGEST_MAP // max(math.prod(shape) for shape in shapes))
+        if self.info.seconds_per_image:
+            most = min(most, int(SECONDS_PER_BATCH / self.info.seconds_per_image))
+        return max(1, most)
 
     @property
     def gradient_batch(self) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from picasso.errors import ModelError
 
 BACKEND_FLIPS = "theano"  # Keras 1 and 2 on Theano: convolution kernels are upside down and back to front
-OTHER_CONTENT = ("optimizer", "metrics", "compile_metrics", "loss_tracker")
+OTHER_CONTENT = {"optimizer", "metrics", "compile_metrics", "loss_tracker"}  # of a model, or of one inside it
 Named = list[tuple[str, NDArray[Any]]]  # path without ":0", values
 
 
@@ -189,7 +189,7 @@ def _datasets(file: h5py.File) -> list[str]:
 
 
 def _is_layer_weight(name: str) -> bool:
-    return not name.startswith(OTHER_CONTENT)
+    return not OTHER_CONTENT & set(name.split("/"))
 
 
 def _mismatch(error: Exception, name: str) -> ModelError:

@@ -44,6 +44,14 @@ class Windows:
     def __len__(self) -> int:
         return len(self.corners)
 
+    def changing(self) -> NDArray[np.bool_]:
+        """Which of them change the image (windows,): elsewhere it looks like the fill already."""
+        changed = np.pad((self.x[0] != self.fill).any(axis=-1).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+        top, left = np.clip(self.corners, 0, self.x.shape[1:3]).T
+        bottom, right = np.clip(self.corners + self.size, 0, self.x.shape[1:3]).T
+        count = changed[bottom, right] - changed[top, right] - changed[bottom, left] + changed[top, left]
+        return count > 0  # type: ignore[no-any-return]
+
     def some(self, numbers: IntArray) -> Windows:
         """Those of them that have these numbers."""
         return replace(self, corners=self.corners[numbers])

@@ -31,7 +31,7 @@ from pydantic_core import PydanticCustomError
 from picasso.attribution.fills import Fill
 from picasso.errors import InvalidSetting
 from picasso.models.base import Model
-from picasso.models.decoding import Prediction
+from picasso.models.decoding import Prediction, highest
 from picasso.models.info import ModelInfo
 from picasso.numbers import counted
 from picasso.rules import sentence
@@ -209,10 +209,14 @@ class BaseVisualization(ABC):
 
         Args:
             scores: the model's own, float32.
+
+        Returns:
+            For each row one class at least: where the user's own decode function names none, the best by their scores.
         """
+        labels = list(self.model.info.labels)
         if not self.chosen:
-            return self.model.decode(scores, count)
-        labels = self.model.info.labels
+            named, best = self.model.decode(scores, count), highest(scores, labels, count)
+            return [some or others for some, others in zip(named, best, strict=True)]
         return [[Prediction(index, labels[index], float(row[index])) for index in self.chosen] for row in scores]
 
     @classmethod

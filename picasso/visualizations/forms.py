@@ -23,6 +23,7 @@ class FormField:
         options: of a choice or several.
         only: where it does not always matter, the values of other settings with which it does, by their names.
         used: False where it does not matter with what else is chosen.
+        settled: of the declared options, the model leaves no other than the value.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FormField:
     options: tuple[Any, ...] = ()
     only: Mapping[str, Any] | None = None
     used: bool = True
+    settled: bool = False
 
     @property
     def words(self) -> str:
@@ -111,7 +113,8 @@ def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField
     only = [" or ".join(choices) for choices in part.get("only", {}).values()]
     text = ". ".join([*filter(None, [part.get("description", "")]), *(f"Only for {choices}" for choices in only)])
     if options := _options(part):
-        return FormField(name, label, text, "choice", value, unit, options=tuple(limit or options))
+        left = tuple(limit or options)
+        return FormField(name, label, text, "choice", value, unit, options=left, settled=left == (value,))
     if options := _options(part.get("items", {})):
         return FormField(name, label, text, "several", listed(value), unit, options=tuple(limit or options))
     if part.get("type") == "boolean":

@@ -114,7 +114,7 @@ class Occlusion(MapVisualization):
             **self._facts(settings, logits),
             "positions": len(windows),
             "window": windows.size,
-            "stride": min(settings.stride, *windows.size),
+            "strides": tuple(min(settings.stride, side) for side in windows.size),
         }
         levels = occlusion.coarse_to_fine(windows.corners, TOGETHER)
         sweep = occlusion.sweep(
@@ -143,7 +143,7 @@ class Occlusion(MapVisualization):
         """The finished maps of some targets, as a `MapVisualization` gives them: exact ones."""
         fills = np.stack([make_fill(settings.fill, x, self.model.solid) for x in targets.x])
         window = (settings.window, settings.window)
-        return Found(occlusion.occlusion(self.model, targets, fills, window, settings.stride))
+        return Found(occlusion.occlusion(self.model, targets, fills, window, settings.stride, show))
 
     @classmethod
     def method(cls, settings: Any) -> Method:

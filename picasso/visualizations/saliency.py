@@ -18,6 +18,7 @@ from picasso.attribution.smoothgrad import smoothgrad
 from picasso.attribution.targets import Targets
 from picasso.errors import InvalidSetting
 from picasso.models.info import ModelInfo
+from picasso.models.preprocessing import ReadyMade
 from picasso.visualizations.base import Cost, Field, Fill, Settings
 from picasso.visualizations.classes import classes_field, how_many, named_classes, named_field
 from picasso.visualizations.maps import Found, MapVisualization, Method, Show, Tried
@@ -182,8 +183,10 @@ class Saliency(MapVisualization):
         return Found(saliency(gradient(self.model, targets)))
 
     def _gradient_times_input(self, targets: Targets, settings: Any, show: Show) -> Found:
-        zero = np.zeros(targets.x.shape[1:], np.float32)
-        return Found(total(gradient_times_input(self.model, targets)), of_all={"baseline": self.model.picture(zero)})
+        found = total(gradient_times_input(self.model, targets))
+        if not isinstance(self.model.preprocessor, ReadyMade):
+            return Found(found)  # nobody knows which colour somebody's own preprocess function makes zero of
+        return Found(found, of_all={"baseline": self.model.picture(np.zeros(targets.x.shape[1:], np.float32))})
 
     def _guided_backpropagation(self, targets: Targets, settings: Any, show: Show) -> Found:
         return Found(saliency(guided_backpropagation(self.model, targets)))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from picasso.errors import InvalidSetting
-from picasso.models.decoding import highest
 from picasso.models.info import ModelInfo
 from picasso.visualizations.base import BaseVisualization, Cost, Field, Fill, Input, Settings, Several
 from picasso.visualizations.checked import METHODS, as_own_settings, changed_settings, method_of, own_settings
@@ -75,8 +74,7 @@ class Trust(BaseVisualization):
         info = self.model.info
         prepared = self.model.preprocess([item.data for item in inputs])
         scores = self.model.predict(prepared.x)
-        named = self.explained(scores, settings.classes)
-        best = highest(scores, list(info.labels), settings.classes)
+        rows = self.explained(scores, settings.classes)
         most, own = self.model_calls(settings, info), _own(settings, info)
         done: list[dict[str, Any]] = []
         for index, item in enumerate(inputs):
@@ -91,8 +89,7 @@ class Trust(BaseVisualization):
                 if there and self.enough():
                     raise Enough
 
-            predictions = named[index] or best[index]  # a decode function may name none
-            found = Checks(self.model, prepared.x[index], predictions, settings, own, tell).run()
+            found = Checks(self.model, prepared.x[index], rows[index], settings, own, tell).run()
             if found is not None:
                 done.append(found | seen)
             if not self.stopped:

@@ -163,7 +163,7 @@ def result_context(run: Run, view: View) -> dict[str, Any]:
         "results": list(compress(results_of(run, manifest), there)),
         "failed": list(failed.values()),
         "settings": settings_of(visualization, run.settings),
-        "fields": form_fields(visualization, run.settings),
+        "fields": form_fields(visualization, run.settings, info_of(run)),
         "current_vis": visualization,
         "reference_link": visualization.reference_link,
         "duration": manifest["seconds"] if manifest else None,

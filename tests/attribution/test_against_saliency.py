@@ -7,6 +7,7 @@ import saliency.core as pair
 
 from picasso.attribution import cam
 from picasso.attribution.integrated_gradients import integrated_gradients
+from picasso.attribution.occlusion import occlusion
 from picasso.attribution.saliency import gradient
 from picasso.attribution.smoothgrad import smoothgrad
 from picasso.attribution.targets import Targets
@@ -23,6 +24,7 @@ def call(x, call_model_args=None, expected_keys=None):
     layers = [networks.layer(one, CLASS, layer) for one in x] if layer else []
     return {
         pair.INPUT_OUTPUT_GRADIENTS: np.stack([networks.gradient(one.astype(np.float32), CLASS) for one in x]),
+        pair.OUTPUT_LAYER_VALUES: networks.logits(x)[:, CLASS],
         pair.CONVOLUTION_LAYER_VALUES: np.stack([a for a, _ in layers]) if layer else None,
         pair.CONVOLUTION_OUTPUT_GRADIENTS: np.stack([g for _, g in layers]) if layer else None,
     }
@@ -54,6 +56,15 @@ def test_integrated_gradients(model):
     ends = (networks.gradient(X[0], CLASS) + networks.gradient(baseline[0], CLASS)) / 2 * (X - baseline)[0]
     found = integrated_gradients(model, TARGETS, baseline, tolerance=0, most=17)
     np.testing.assert_allclose(found.maps[0], ((17 * mean - ends) / 16).sum(axis=-1), atol=1e-5)
+
+
+def test_occlusion(model):
+    """The package moves its window by one pixel, up to the border, and adds what Picasso takes the mean of."""
+    expected = pair.Occlusion().GetMask(X[0], call, size=5, value=0)[..., 0]
+    rows, columns = (np.convolve(np.ones(size - 4), np.ones(5)) for size in networks.SHAPE[:2])  # windows over each
+    found = occlusion(model, TARGETS, np.zeros_like(X), (5, 5), 1)[0]
+    assert np.ptp(found) > 0.01
+    np.testing.assert_allclose(found, expected / np.outer(rows, columns), atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", networks.LAYERS)

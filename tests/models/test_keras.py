@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from picasso.attribution.saliency import saliency
 from picasso.config import Config
 from picasso.errors import Cancelled, ConfigError, ModelError, NotSupported
 from picasso.models.base import MAX_BATCH
+from picasso.models.info import Layer
 from picasso.models.opening import open_model
 
 SHAPE = (5, 7, 3)
@@ -370,6 +372,14 @@ def test_a_network_is_traced_once(opened):
         model.gradients(noise(count), [1] * count)
         model.layer_gradients(noise(count), [1] * count, "conv")
     assert Counting.runs == before
+
+
+@pytest.mark.parametrize(("seconds", "side", "batch"), [(0.0, 9, 32), (0.1, 9, 10), (0.001, 2048, 8), (3.0, 9000, 1)])
+def test_batches_are_smaller_where_images_take_long_or_much_memory(pair, monkeypatch, seconds, side, batch):
+    model, _ = pair
+    large = Layer("large", "Conv2D", (side, side, 4), convolution=True)
+    monkeypatch.setattr(model, "info", replace(model.info, seconds_per_image=seconds, layers=(large,)))
+    assert model.batch == batch
 
 
 def test_batches_are_balanced_and_ask_the_checkpoint(pair):

@@ -310,6 +310,23 @@ def test_whole_models_under_any_name(own, network, tmp_path, name, rename):
     assert not loaded.compiled
 
 
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+@pytest.mark.parametrize("wrapped", ["a part that was trained", "a layer whose weights have two names"])
+def test_files_with_more_than_the_models_own_weights(own, network, tmp_path, monkeypatch, name, wrapped):
+    """Of an optimizer inside, and those that a wrapper saves again beside its layer."""
+    if wrapped.startswith("a part"):
+        network.compile(keras.optimizers.Adam(), loss="mse")
+        network.fit(noise(), np.zeros((3, *network.output_shape[1:])), verbose=0)
+        build = lambda: keras.Sequential([keras.Input(SHAPE), network, layers.Softmax()])  # noqa: E731
+    else:
+        last = [layers.SpectralNormalization(layers.Conv2D(2, 1)), layers.Flatten(), layers.Dense(3)]
+        build = lambda: keras.Sequential([keras.Input(SHAPE), *last])  # noqa: E731
+    whole = build()
+    monkeypatch.setattr(own, "built", build, raising=False)
+    whole.save(tmp_path / name) if name == "m.keras" else whole.save_weights(tmp_path / name)
+    same(load(tmp_path / name, **({} if name == "m.keras" else {"MODEL_BUILD": "picasso_own_keras:built"})), whole)
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_operations_between_layers(tmp_path, suffix):
     image = keras.Input(SHAPE)

@@ -243,3 +243,29 @@ def test_scores_are_those_of_the_folded_network_where_it_is_right(tmp_path, monk
     with model.shuffled(2, seed=1):
         assert np.abs(model.predict(x) - before).max() > 1e-3
     np.testing.assert_array_equal(model.predict(x), before)
+
+
+def test_the_model_is_the_same_after_runs_that_end_in_any_way(model):
+    """Scores, weights and windows, to the last digit; also with shuffled weights, an error or a cancel between."""
+    x, fill = noise((1, *SHAPE)), noise(SHAPE, 1)
+
+    def state():
+        weights = [one.numpy().tobytes() for one in model.network.variables]
+        return weights, model.predict(x).tobytes(), model.occlude(x, CORNERS, WINDOW, fill).tobytes()
+
+    def interrupt(error):
+        def checkpoint():
+            raise error
+
+        with model.watched(checkpoint), pytest.raises(type(error)):
+            model.occlude(noise((1, *SHAPE), 2), CORNERS, WINDOW, fill)
+
+    before, occluder = state(), model._occluder
+    for error in (Cancelled("enough"), ZeroDivisionError()):
+        interrupt(error)
+        assert state() == before
+        with model.shuffled(1, seed=0):
+            assert state()[2] != before[2]
+            interrupt(error)
+        assert state() == before
+    assert model._occluder is occluder

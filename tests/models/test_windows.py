@@ -31,6 +31,7 @@ def test_patches_are_parts_of_the_hidden_copies(corners, size, data):
     windows = Windows(X[None], np.array(corners), size, FILL)
     expected = np.stack([by_hand(top, left, size) for top, left in corners])
     np.testing.assert_array_equal(windows.hidden(), expected)
+    np.testing.assert_array_equal(windows.changing(), (expected != X).any(axis=(1, 2, 3)))
     rows, columns = data.draw(st.integers(1, SHAPE[0])), data.draw(st.integers(1, SHAPE[1]))
     start = st.tuples(st.integers(0, SHAPE[0] - rows), st.integers(0, SHAPE[1] - columns))
     starts = data.draw(st.lists(start, min_size=len(corners), max_size=len(corners)))
@@ -45,3 +46,10 @@ def test_some_of_the_windows():
     some = windows.some(np.array([2, 0]))
     assert len(some) == 2
     np.testing.assert_array_equal(some.hidden(), windows.hidden()[[2, 0]])
+
+
+def test_a_window_changes_nothing_where_the_image_looks_like_the_fill():
+    x = np.zeros((1, 4, 6, 2), np.float32)
+    x[0, 1, 2, 1] = 1
+    windows = Windows(x, np.array([[0, 0], [0, 1], [1, 2], [2, 2], [-1, 1]]), (2, 2), np.zeros_like(x[0]))
+    assert windows.changing().tolist() == [False, True, True, False, False]

@@ -10,10 +10,13 @@ from PIL import Image
 
 from picasso.errors import InvalidSetting
 from picasso.models.info import OcclusionCost
+from picasso.models.preprocessing import OwnFunction
 from picasso.visualizations.base import Input
+from picasso.visualizations.class_activation import ClassActivation
 from picasso.visualizations.class_probabilities import ClassProbabilities
 from picasso.visualizations.discovery import discover
 from picasso.visualizations.occlusion import Occlusion
+from picasso.visualizations.random_masks import RandomMasks
 from picasso.visualizations.saliency import Saliency
 
 discover()  # fills in what the classes need
@@ -79,6 +82,46 @@ def test_occlusion_keeps_the_scores_of_all_classes_at_all_positions(tiny_model, 
         hidden = X.copy()
         hidden[:, top : top + 6, left : left + 6] = 1
         np.testing.assert_allclose(scores, tiny_model.predict(hidden)[0], atol=1e-5)
+
+
+def test_windows_that_hide_nothing_are_not_computed(tiny_model, tmp_path, monkeypatch):
+    """Half of the picture is black already. All positions have scores; all of the map is as computed one by one."""
+    half = np.asarray(PICTURE).copy()
+    half[:, 8:] = 0
+    monkeypatch.setattr("test_built_in.PICTURE", Image.fromarray(half))
+    calls = tiny_model.calls
+    result = run(Occlusion, tiny_model, tmp_path, window=4, stride=4, fill="black")
+    assert result["positions"] == result["hidden"] == 12
+    assert tiny_model.calls == calls + 1 + 6
+    hidden = np.repeat(half[None] / np.float32(255), 12, 0)
+    for (top, left), picture in zip(result["corners"], hidden, strict=True):
+        picture[top : top + 4, left : left + 4] = 0
+    np.testing.assert_allclose(result["scores"], tiny_model.predict(hidden), atol=1e-6)
+    for one in result["maps"]:
+        assert (one["map"][:, 8:] == 0).all()
+        assert np.ptp(one["map"][:, :8]) > 0
+
+
+def test_the_stride_is_said_as_it_is_along_each_side(tiny_model, tmp_path):
+    """A window that is cut to the picture's height is moved by that, and across by what was asked for."""
+    result = run(Occlusion, tiny_model, tmp_path, window=14, stride=13)
+    assert (result["window"], result["strides"]) == ((12, 14), (12, 13))
+
+
+@pytest.mark.parametrize("visualization", [Occlusion, Saliency, ClassActivation, RandomMasks])
+def test_where_the_decode_function_names_no_class_the_best_is_explained(
+    tiny_model, tmp_path, monkeypatch, visualization
+):
+    monkeypatch.setattr(tiny_model, "own_decode", (lambda scores: [[] for _ in scores], "mine:decode"))
+    result = run(visualization, tiny_model, tmp_path, classes=1)
+    assert [one["index"] for one in result["maps"]] == best(tiny_model)[:1].tolist()
+
+
+def test_what_colour_is_zero_is_said_where_it_is_known(tiny_model, tmp_path, monkeypatch):
+    assert run(Saliency, tiny_model, tmp_path, method="gradient x input")["baseline"].getpixel((0, 0)) == (0, 0, 0)
+    own = OwnFunction(lambda images: np.stack([np.asarray(one) / 127.5 - 1 for one in images]), "mine", X.shape[1:])
+    monkeypatch.setattr(tiny_model, "preprocessor", own)
+    assert "baseline" not in run(Saliency, tiny_model, tmp_path, method="gradient x input")
 
 
 def test_saliency_is_the_largest_gradient_of_the_logit_over_channels(tiny_model, tmp_path):

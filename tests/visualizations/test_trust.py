@@ -121,6 +121,21 @@ def test_hiding_equals_plain_code(tiny_model, tmp_path):
     assert one["shares"][one["at"]] == 0.1
 
 
+def test_occlusion_says_how_far_it_is_and_can_be_stopped_meanwhile(tiny_model, monkeypatch):
+    """A map of many windows is told of batch by batch: with shuffled weights each takes the whole network."""
+    monkeypatch.setattr(tiny_model, "info", replace(tiny_model.info, seconds_per_image=0.5))  # two at a time
+    settings, told = Occlusion.parse_settings({"window": 4, "stride": 4, "classes": 1}, tiny_model.info), []
+
+    def step(share, maps):
+        told.append((share, np.isnan(maps).mean()))
+        if len(told) == 3:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        METHODS["occlusion"].draw(tiny_model, X, [0], settings, step)
+    assert told == [(pytest.approx(n / 6), pytest.approx(1 - n / 6)) for n in (1, 2, 3)]
+
+
 def test_each_class_is_checked_as_if_it_were_alone(tiny_model, tmp_path, monkeypatch):
     """The best class has the same numbers with or without others; the second best is explained as the best would be."""
     values = {"methods": "gradient,LayerCAM,occlusion,SmoothGrad", "method_settings": "samples=2; stride=4", **QUICK}

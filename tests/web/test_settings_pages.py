@@ -27,9 +27,10 @@ def test_deep_link_of_the_readme_while_the_model_loads(make_visitor: MakeVisitor
 
 @pytest.mark.parametrize("name", WITH_SETTINGS_PAGE)
 def test_settings_page_has_a_labelled_field_for_each_setting(visitor: Visitor, name: str) -> None:
+    """But where the model leaves no choice: this one has no preview."""
     page = visitor.page(f"/visualizations/{name}")
     fields = visitor.services.registry.get(name).settings_model.model_fields
-    for setting in fields:
+    for setting in fields.keys() - {"precision"}:
         group = page.all("div", role="group", **{"aria-labelledby": f"label-{setting}"})  # several to choose
         assert page.all("label", **{"for": f"field-{setting}"}) or group
     assert page.all("form", action="/runs", method="post")
@@ -107,6 +108,25 @@ def test_in_place_of_the_cost_stands_what_is_wrong(visitor: Visitor, values: str
     assert "model calls" not in said
     page = visitor.page(f"/visualizations/occlusion?{values}", 422)
     assert page.text.count(sentence) == 1  # beside its field only
+
+
+def test_what_leaves_no_choice_is_no_field(visitor: Visitor, engine: InProcessEngine) -> None:
+    """A model with raw scores has nothing but these to plot: neither page speaks of a probability."""
+    page = visitor.page("/visualizations/occlusion")
+    assert "Plot the drop of" in page.text
+    assert "Precision" not in page.text  # this machine's model has no preview
+    assert engine.host is not None
+    slot = engine.host.shelf._slot("")
+    assert slot.model is not None
+    raw = slot.model.info.capabilities - {"logits"}
+    slot.model.info = replace(slot.model.info, capabilities=raw, score_kind="raw score")
+    page = visitor.page("/visualizations/occlusion")
+    assert "Plot the drop of" not in page.text
+    assert page.field("score") == "probability"  # sent all the same
+    run = visitor.start("occlusion", window=14, stride=14)
+    text = visitor.page(f"/runs/{run.id}/").text
+    assert "drop of raw score" in text
+    assert "Plot the drop of" not in text
 
 
 def test_the_cost_of_windows_is_said(visitor: Visitor, engine: InProcessEngine) -> None:

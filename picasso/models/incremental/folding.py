@@ -55,7 +55,8 @@ def _padded(before: Local, step: Local) -> list[Local]:
         replace(axis, size=outer.size, before=axis.before + outer.before, after=axis.after + outer.after)
         for outer, axis in zip(before.axes, step.axes, strict=True)
     ]
-    return [replace(step, axes=(axes[0], axes[1]), pad=0.0)]
+    found = replace(step, axes=(axes[0], axes[1]), pad=0.0)
+    return [replace(found, counted=False) if isinstance(found, Pool) else found]  # these zeros are cells of the map
 
 
 def _is_padded(step: Local) -> bool:
