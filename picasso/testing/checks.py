@@ -19,6 +19,8 @@ from picasso.testing.page import every_page_is_made
 from picasso.testing.results import check_number, kept, walk
 from picasso.visualizations.forms import form_fields
 
+SPARED = 0.1  # of the calls that are said, at most, where nothing is said to stop early
+
 Check = Callable[[Case], None]
 
 
@@ -151,7 +153,7 @@ def one_that_has_enough_returns_what_it_has(case: Case) -> None:
 
 
 def the_cost_that_it_says_is_the_cost_that_it_has(case: Case) -> None:
-    """Where `model_calls` says one."""
+    """Where `model_calls` says one. A picture may spare a few: a window of occlusion that hides nothing is not run."""
     cls, model = case.visualization, case.model
     for values in case.variants():
         settings = case.settings(values)
@@ -160,7 +162,7 @@ def the_cost_that_it_says_is_the_cost_that_it_has(case: Case) -> None:
             before = model.calls
             case.run(values, pictures(count))
             calls, most = model.calls - before, count * (said or 0)
-            right = calls <= most if cls.stops_early(settings) else calls == most
+            right = (0 if cls.stops_early(settings) else most * (1 - SPARED)) <= calls <= most
             sentence = f"{case.said(values)}model_calls says {said} for a picture, and {count} took {calls}."
             require(right, sentence)
 

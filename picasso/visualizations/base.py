@@ -255,7 +255,7 @@ class BaseVisualization(ABC):
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
-        """Override to say how many images go through the network for one input; None when not known."""
+        """Override to say how many images go through the network for one input at most; None when not known."""
         return None
 
     @classmethod
@@ -266,7 +266,7 @@ class BaseVisualization(ABC):
 
     @classmethod
     def stops_early(cls, settings: Any) -> bool:
-        """Override to say that `model_calls` is the most that it may take, and that it may be done with fewer."""
+        """Override to say that it may be done with far fewer calls than `model_calls`."""
         return False
 
     @classmethod

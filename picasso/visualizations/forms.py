@@ -23,7 +23,7 @@ class FormField:
         options: of a choice or several.
         only: where it does not always matter, the values of other settings with which it does, by their names.
         used: False where it does not matter with what else is chosen.
-        settled: of the declared options, the model leaves no other than the value.
+        settled: of several declared options, the model leaves no other than the value.
     """
 
     name: str
@@ -114,7 +114,8 @@ def _field(name: str, part: dict[str, Any], value: Any, limit: Any) -> FormField
     text = ". ".join([*filter(None, [part.get("description", "")]), *(f"Only for {choices}" for choices in only)])
     if options := _options(part):
         left = tuple(limit or options)
-        return FormField(name, label, text, "choice", value, unit, options=left, settled=left == (value,))
+        settled = len(left) < len(options) and left == (value,)
+        return FormField(name, label, text, "choice", value, unit, options=left, settled=settled)
     if options := _options(part.get("items", {})):
         return FormField(name, label, text, "several", listed(value), unit, options=tuple(limit or options))
     if part.get("type") == "boolean":
