@@ -132,7 +132,7 @@ def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
     kind = recognise(path)
     if config.MODEL_BUILD is not None:
         network = _build(config.MODEL_BUILD)
-        _load_weights(weights or path, network, kind if weights is None else recognise(weights))
+        _load_weights(network, path, kind, weights)
         return Loaded(network, "weights with MODEL_BUILD", "")
     if kind == "hdf5 weights":
         raise ModelError(f"{path.name} holds only weights, not the model itself. {BUILD}", field="MODEL_BUILD")
@@ -144,7 +144,7 @@ def _load(config: Config, path: Path, weights: Path | None) -> Loaded:
         )
     architecture = _architecture(path, kind)
     network = _from_config(config, architecture, path.name)
-    _load_weights(weights or path, network, kind if weights is None else recognise(weights))
+    _load_weights(network, path, kind, weights)
     generation = f"Keras {architecture.generation}"
     formats = {"keras": f"{generation} (.keras)", "hdf5": "HDF5", "json": "architecture (.json) with weights"}
     return Loaded(network, formats[kind], f"Keras {architecture.version}" if architecture.version else generation)
@@ -275,7 +275,10 @@ def _build(name: str) -> Any:
     return network
 
 
-def _load_weights(path: Path, network: Any, kind: Kind) -> None:
+def _load_weights(network: Any, path: Path, kind: Kind, weights: Path | None) -> None:
+    """Those of the model's own file, whose kind is known, or of the one beside it."""
+    if weights is not None:
+        path, kind = weights, recognise(weights)
     if kind == "json":
         raise ModelError(f"{path.name} holds an architecture, not weights. Check MODEL_WEIGHTS.", field="MODEL_WEIGHTS")
     if not network.built:

@@ -215,8 +215,10 @@ class BaseVisualization(ABC):
         """
         labels = list(self.model.info.labels)
         if not self.chosen:
-            named, best = self.model.decode(scores, count), highest(scores, labels, count)
-            return [some or others for some, others in zip(named, best, strict=True)]
+            named = self.model.decode(scores, count)
+            if all(named):
+                return named
+            return [some or best for some, best in zip(named, highest(scores, labels, count), strict=True)]
         return [[Prediction(index, labels[index], float(row[index])) for index in self.chosen] for row in scores]
 
     @classmethod
@@ -255,7 +257,7 @@ class BaseVisualization(ABC):
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
-        """Override to say how many images go through the network for one input at most; None when not known."""
+        """Override to say how many images go through the network for one input; None when not known."""
         return None
 
     @classmethod
@@ -266,7 +268,7 @@ class BaseVisualization(ABC):
 
     @classmethod
     def stops_early(cls, settings: Any) -> bool:
-        """Override to say that it may be done with far fewer calls than `model_calls`."""
+        """Override to say that `model_calls` is the most that it may take, and that it may be done with fewer."""
         return False
 
     @classmethod

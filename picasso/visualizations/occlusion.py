@@ -193,7 +193,10 @@ class Occlusion(MapVisualization):
 
     @classmethod
     def model_calls(cls, settings: Any, info: ModelInfo) -> int | None:
-        """One per position, and one for the picture itself; with logits also one to find its best classes."""
+        """One per position, and one for the picture itself; with logits also one to find its best classes.
+
+        Positions where a window hides nothing of a picture take none.
+        """
         compared = COMPARED + 1 if settings.precision == "fast" else 0
         return cls._positions(settings, info) + (2 if settings.score == "logit" else 1) + compared
 

@@ -317,10 +317,13 @@ def test_files_with_more_than_the_models_own_weights(own, network, tmp_path, mon
     if wrapped.startswith("a part"):
         network.compile(keras.optimizers.Adam(), loss="mse")
         network.fit(noise(), np.zeros((3, *network.output_shape[1:])), verbose=0)
-        build = lambda: keras.Sequential([keras.Input(SHAPE), network, layers.Softmax()])  # noqa: E731
+        parts = [network, layers.Softmax()]
     else:
-        last = [layers.SpectralNormalization(layers.Conv2D(2, 1)), layers.Flatten(), layers.Dense(3)]
-        build = lambda: keras.Sequential([keras.Input(SHAPE), *last])  # noqa: E731
+        parts = [layers.SpectralNormalization(layers.Conv2D(2, 1)), layers.Flatten(), layers.Dense(3)]
+
+    def build():
+        return keras.Sequential([keras.Input(SHAPE), *parts])
+
     whole = build()
     monkeypatch.setattr(own, "built", build, raising=False)
     whole.save(tmp_path / name) if name == "m.keras" else whole.save_weights(tmp_path / name)
